@@ -1,0 +1,1 @@
+//! Model contract, model bundles and inference engines for nerve segmentation.
