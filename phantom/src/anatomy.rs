@@ -99,7 +99,7 @@ impl Anatomy {
             ry: radius * rng.range(0.9, 1.0),
         };
         let mut tissue = |echo: f32, density: f32, loss: f32| Tissue {
-            echo: echo + rng.spread(1.5),
+            echo: echo + rng.spread(2.0),
             density,
             loss,
             specular: 0.0,
@@ -111,8 +111,8 @@ impl Anatomy {
             fat_tissue: tissue(4.0, 0.35, 0.0),
             muscle_tissue: tissue(-1.0, 0.7, 0.015),
             loose_tissue: tissue(2.5, 0.5, 0.01),
-            sheath_tissue: tissue(7.5, 0.7, 0.01),
-            fascicle_tissue: tissue(-8.0, 1.0, 0.0),
+            sheath_tissue: tissue(6.5, 0.7, 0.01),
+            fascicle_tissue: tissue(-6.0, 1.0, 0.0),
             mastoid: Muscle {
                 x: side * rng.range(20.0, 110.0),
                 y: fat + lens / 2.0 + 4.0,
@@ -136,7 +136,7 @@ impl Anatomy {
             },
             nerve: Nerve::draw(rng, rng_x(seed), depth),
             groove: (0.0, depth),
-            fascia: rng.range(7.0, 13.0),
+            fascia: rng.range(8.0, 15.0),
             striation: rng.range(2.5, 5.0),
         }
     }

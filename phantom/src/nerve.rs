@@ -22,17 +22,17 @@ pub struct Nerve {
 }
 
 impl Nerve {
-    /// Draws a nerve around `(x, y)` whose outline fills 1.8 to 5 % of a frame.
+    /// Draws a nerve around `(x, y)` whose outline fills 1.8 to 5.5 % of a frame.
     pub fn draw(rng: &mut Rng, x: f32, y: f32) -> Self {
         let count = [1, 2, 2, 3, 3, 3, 4, 4, 5][rng.below(9) as usize];
-        let share = rng.range(0.018, 0.021 + 0.006 * count as f32);
+        let share = rng.range(0.018, 0.021 + 0.007 * count as f32);
         // The roots lie one above the other in the groove, leaning to either side.
         let lean = rng.range(-0.3, 1.1) * if rng.chance(0.5) { 1.0 } else { -1.0 };
         let along = (libm::sinf(lean), libm::cosf(lean));
         let mut nerve = Self {
             chain: Default::default(),
             count,
-            sheath: rng.range(5.0, 8.0),
+            sheath: rng.range(6.0, 10.0),
         };
         let mut reach = 0.0;
         for i in 0..count {
@@ -103,7 +103,7 @@ impl Nerve {
             let t = t.clamp(0.0, 1.0);
             let radius = lerp(pair[0].radius, pair[1].radius, t);
             let link = libm::hypotf(x - pair[0].x - t * dx, y - pair[0].y - t * dy) - radius;
-            distance = smooth_min(distance, link, 8.0);
+            distance = smooth_min(distance, link, 16.0);
         }
         distance - self.sheath
     }

@@ -61,10 +61,12 @@ impl Canvas {
         self.tissue.clear();
         self.layers(rng, anatomy, nerve);
         self.streaks(rng, anatomy);
-        self.bone(&anatomy.bone, anatomy.fascia);
+        if rng.chance(0.6) {
+            self.bone(rng, &anatomy.bone, anatomy.fascia);
+        }
         self.spots(rng, anatomy);
-        self.vessel(&anatomy.jugular, 3.0);
-        self.vessel(&anatomy.carotid, 6.0);
+        self.vessel(rng, &anatomy.jugular, 4.0);
+        self.vessel(rng, &anatomy.carotid, 7.0);
         if nerve {
             self.nerve(rng, anatomy);
         } else {
@@ -92,7 +94,7 @@ impl Canvas {
     }
 
     fn layers(&mut self, rng: &mut Rng, a: &Anatomy, nerve: bool) {
-        let [bend_x, bend_y, fibres, patches, septa] = [(); 5].map(|()| Texture(rng.next() as u32));
+        let [bend_x, bend_y, fibres, patches, septa] = [(); 5].map(|()| Texture::draw(rng));
         // Without roots between them the scalenes lie closer.
         let gap = if nerve { 0.0 } else { 0.5 };
         let scalenes = a.scalenes.map(|m| Muscle {
@@ -104,9 +106,12 @@ impl Canvas {
                 let (px, py) = cell_position(column, row);
                 let (x, y) = self.pose.to_tissue(px, py);
                 let give = y.max(0.0) / (y.max(0.0) + 40.0);
-                let u = x + give * 16.0 * bend_x.at(x / 95.0, y / 60.0);
-                let v = y + give * 12.0 * bend_y.at(x / 110.0, y / 55.0);
-                let fade = 0.55 + 0.45 * patches.at(u / 37.0, v / 90.0);
+                let fine = bend_x.at(y / 21.0, x / 33.0);
+                let u = x + give * (22.0 * bend_x.at(x / 95.0, y / 60.0) + 5.0 * fine);
+                let v = y + give * (15.0 * bend_y.at(x / 110.0, y / 55.0) + 3.0 * fine);
+                let patch = patches.at(u / 55.0, v / 40.0);
+                // Fascia comes and goes along a surface.
+                let fade = smoothstep(-0.7, 0.8, patches.at(u / 31.0, v / 90.0));
                 let mut t;
                 if v < a.fat {
                     let layer = septa.at(u / 130.0, v / 6.5);
@@ -117,11 +122,12 @@ impl Canvas {
                     t.specular = deep * a.fascia * 0.8 * (layer - 0.35).max(0.0);
                 } else {
                     let (muscle, slope, surface) = muscles(a, &scalenes, u, v);
-                    let grain = fibres.at(u / 38.0, (v - slope * u) / 3.6);
+                    let grain = fibres.at(u / 48.0, (v - slope * u) / 3.6);
                     t = a.loose_tissue;
                     t.cover(&a.muscle_tissue, muscle);
-                    t.echo += a.striation * grain + 3.0 * patches.at(u / 55.0, v / 40.0);
-                    t.specular = a.fascia * (0.9 * fade * surface + 0.5 * (grain - 0.5).max(0.0));
+                    t.echo += a.striation * grain + 5.0 * patch;
+                    t.specular = a.fascia
+                        * (fade * surface + (1.0 + 1.5 * patch).max(0.0) * (grain - 0.5).max(0.0));
                 }
                 for (depth, share) in [(1.5, 0.8), (a.skin, 0.6), (a.fat, 1.0)] {
                     t.specular += a.fascia * share * fade * line(v - depth, 1.4);
@@ -133,7 +139,7 @@ impl Canvas {
 
     /// Bold strands of fascia between and within the muscles.
     fn streaks(&mut self, rng: &mut Rng, a: &Anatomy) {
-        for i in 0..110 {
+        for i in 0..150 {
             let long = i < 10;
             let half = if long {
                 rng.range(40.0, 110.0)
@@ -143,10 +149,10 @@ impl Canvas {
             let (x, y) = (rng.spread(380.0), rng.range(a.fat, 440.0));
             let slope = muscles(a, &a.scalenes, x, y).1 + rng.spread(0.3);
             let bow = rng.spread(0.15) / half;
-            let width = rng.range(0.9, 2.0);
+            let width = rng.range(0.9, 2.6);
             let power = rng.range(0.2, 1.0);
-            let strength = a.fascia * power * if long { 0.9 } else { 1.2 * power };
-            let seam = Texture(rng.next() as u32);
+            let strength = a.fascia * power * if long { 0.9 } else { 1.6 * power * power };
+            let seam = Texture::draw(rng);
             self.around((x, y), (half, half * 0.65), |px, py, t| {
                 let u = px - x;
                 let taper = 1.0 - (u / half) * (u / half);
@@ -158,16 +164,18 @@ impl Canvas {
         }
     }
 
-    fn bone(&mut self, bone: &Vessel, fascia: f32) {
+    fn bone(&mut self, rng: &mut Rng, bone: &Vessel, fascia: f32) {
+        let rough = Texture::draw(rng);
         self.around(
             (bone.x, bone.y + 60.0),
             (bone.rx + 4.0, bone.ry + 70.0),
             |x, y, t| {
                 let u = (x - bone.x) / bone.rx;
-                let d = y - bone.y - bone.ry * u * u;
-                let edge = smoothstep(1.0, 0.85, u.abs());
+                let grit = rough.at(x / 9.0, 0.0);
+                let d = y - bone.y - bone.ry * u * u - 4.0 * rough.at(x / 30.0, 9.0) - 1.5 * grit;
+                let edge = smoothstep(1.0, 0.6, u.abs() + 0.1 * grit);
                 t.cover(&BONE, edge * smoothstep(-1.0, 1.0, d));
-                t.specular += 2.2 * fascia * edge * line(d, 1.8);
+                t.specular += fascia * (1.6 + 0.8 * grit) * edge * line(d, 2.4);
             },
         );
     }
@@ -180,7 +188,7 @@ impl Canvas {
         };
         for _ in 0..2 + rng.below(5) {
             let (x, y) = (rng.spread(320.0), rng.range(a.fat + 25.0, 340.0));
-            let (rx, ry) = (rng.range(9.0, 30.0), rng.range(6.0, 16.0));
+            let (rx, ry) = (rng.range(9.0, 34.0), rng.range(7.0, 18.0));
             self.around((x, y), (rx, ry), |px, py, t| {
                 let q = libm::hypotf((px - x) / rx, (py - y) / ry);
                 t.cover(&bundle, smoothstep(1.0, 0.7, q));
@@ -194,27 +202,29 @@ impl Canvas {
                 rx: r * rng.range(1.0, 1.5),
                 ry: r,
             };
-            self.vessel(&vessel, 3.0);
+            self.vessel(rng, &vessel, 4.0);
         }
     }
 
-    fn vessel(&mut self, vessel: &Vessel, wall: f32) {
+    fn vessel(&mut self, rng: &mut Rng, vessel: &Vessel, wall: f32) {
+        let dent = Texture::draw(rng);
         let &Vessel { x, y, rx, ry } = vessel;
         self.around((x, y), (rx + 4.0, ry + 4.0), |px, py, t| {
             let (u, v) = ((px - x) / rx, (py - y) / ry);
             let q = libm::hypotf(u, v);
-            let d = (q - 1.0) * ry;
+            let d = (q - 1.0 + 0.22 * dent.at(u / 0.9, v / 0.9)) * ry;
             t.cover(&BLOOD, inside(d));
             // A wall shines where the beam meets it squarely.
             let facing = (v / q.max(0.1)) * (v / q.max(0.1));
-            t.specular += wall * (0.2 + 0.8 * facing) * line(d - 1.5, 1.2);
+            t.specular +=
+                wall * (0.1 + facing) * (1.0 + dent.at(u * 3.0, v * 3.0)) * line(d - 1.5, 1.3);
         });
     }
 
     fn nerve(&mut self, rng: &mut Rng, a: &Anatomy) {
         let nerve = &a.nerve;
         let (x, y, rx, ry) = nerve.bounds();
-        let mesh = Texture(rng.next() as u32);
+        let mesh = Texture::draw(rng);
         self.around((x, y), (rx + 6.0, ry + 6.0), |px, py, t| {
             let d = nerve.outline(px, py);
             if d > 6.0 {
@@ -228,18 +238,20 @@ impl Canvas {
             t.cover(&sheath, smoothstep(2.0, -2.0, d + 1.0));
             let rise = nerve.outline(px, py + 1.0) - d;
             t.specular +=
-                a.fascia * 0.55 * (0.15 + rise * rise) * (0.7 + 0.6 * weave) * line(d + 3.0, 1.8);
+                a.fascia * 0.55 * (0.15 + rise * rise) * (0.8 + weave) * line(d + 3.0, 1.8);
             for f in nerve.fascicles() {
                 let (u, v) = (px - f.x, py - f.y);
                 let distance = libm::hypotf(u, v);
-                let d = distance - f.radius - 1.5 * weave;
+                let dent = mesh.at((px + f.x) / f.radius, py / f.radius);
+                let d = distance - f.radius * (0.95 + 0.22 * dent) - weave;
                 let facing = v / distance.max(1.0);
                 let core = Tissue {
                     echo: a.fascicle_tissue.echo + 3.0 * weave,
                     ..a.fascicle_tissue
                 };
                 t.cover(&core, inside(d));
-                t.specular += a.fascia * 0.4 * (0.2 + facing * facing) * line(d - 1.0, 1.4);
+                t.specular +=
+                    a.fascia * 0.5 * (0.1 + facing * facing) * (0.8 + weave) * line(d - 1.0, 1.6);
             }
         });
     }
@@ -252,7 +264,7 @@ impl Canvas {
             echo: a.loose_tissue.echo + rng.range(0.0, 5.0),
             ..a.loose_tissue
         };
-        let weave = Texture(rng.next() as u32);
+        let weave = Texture::draw(rng);
         self.around((x, y), (1.3 * rx, 1.3 * ry), |px, py, t| {
             let q =
                 libm::hypotf((px - x) / rx, (py - y) / ry) + 0.3 * weave.at(px / 12.0, py / 12.0);

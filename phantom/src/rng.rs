@@ -51,9 +51,13 @@ impl Rng {
 
 /// Smooth value noise in -1..1 with one feature per unit square.
 #[derive(Debug, Clone, Copy)]
-pub struct Texture(pub u32);
+pub struct Texture(u32);
 
 impl Texture {
+    pub fn draw(rng: &mut Rng) -> Self {
+        Self(rng.next() as u32)
+    }
+
     pub fn at(self, x: f32, y: f32) -> f32 {
         let (ix, fx) = split(x);
         let (iy, fy) = split(y);

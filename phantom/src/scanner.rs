@@ -94,12 +94,12 @@ impl Scanner {
         let far = near + rng.range(0.7, 1.2);
         let lateral = |y: usize| half_gaussian(near + (far - near) * y as f32 / FED_ROWS as f32);
         let floor = rng.range(-62.0, -50.0);
-        let range = rng.range(52.0, 64.0);
-        let below = rng.range(11.0, 16.0);
+        // Logarithm with a toe, log(1 + power / toe): speckle's nulls turn dark, not black.
+        let toe = 2.0 * power(rng.range(-14.0, -9.0));
+        let range = rng.range(35.0, 43.0);
         let level = |i: usize| {
             let power = f32::from_bits((LOWEST + i as u32) << 17);
-            let level = 10.0 * libm::log10f(power / 2.0);
-            (255.0 * (level + below) / range).clamp(0.0, 255.0)
+            (255.0 * 10.0 / range * libm::log10f(1.0 + power / toe)).min(255.0)
         };
         Self {
             lateral: (0..FED_ROWS).map(lateral).collect(),
@@ -147,14 +147,25 @@ impl Scanner {
             }
         }
         let gain = amplitude(view.gain);
-        let mut line = [0.0; LINES];
+        // A scanner's speckle filter: grey values averaged over three rows, 1 2 1.
+        let mut rows = [[0.0; LINES]; 3];
+        self.compressed(0, gain * settings.gain[0], &mut rows[1]);
+        rows[0] = rows[1];
         for (y, luma) in luma.chunks_exact_mut(WIDTH).enumerate() {
-            self.power(y, gain * settings.gain[y], &mut line);
-            for value in &mut line {
-                let level = (value.to_bits() >> 17).saturating_sub(LOWEST);
-                *value = self.grey[(level as usize).min(LEVELS - 1)];
-            }
+            let below = (y + 1).min(HEIGHT - 1);
+            self.compressed(below, gain * settings.gain[below], &mut rows[2]);
+            let line = std::array::from_fn(|i| 0.25 * (rows[0][i] + rows[2][i]) + 0.5 * rows[1][i]);
             stretch(&line, luma);
+            rows.rotate_left(1);
+        }
+    }
+
+    /// Grey values of row `y` over its lines.
+    fn compressed(&self, y: usize, gain: f32, out: &mut [f32; LINES]) {
+        self.power(y, gain, out);
+        for value in out {
+            let level = (value.to_bits() >> 17).saturating_sub(LOWEST);
+            *value = self.grey[(level as usize).min(LEVELS - 1)];
         }
     }
 
@@ -275,13 +286,13 @@ fn blur(row: &[f32; FED_LINES], kernel: &[f32; WIDE + 1], out: &mut [f32]) {
     }
 }
 
-/// Doubles a row of grey values, cubically between lines.
+/// Doubles a row of grey values, between lines linearly, on lines as softly.
 fn stretch(line: &[f32; LINES], out: &mut [u8]) {
     for (i, pair) in out.chunks_exact_mut(PITCH).enumerate() {
         let at = |k: usize| line[k.min(LINES - 1)];
-        let between = 0.5625 * (line[i] + at(i + 1)) - 0.0625 * (at(i.max(1) - 1) + at(i + 2));
-        pair[0] = (line[i] + 0.5) as u8;
-        pair[1] = (between + 0.5) as u8;
+        let here = 0.75 * line[i] + 0.125 * (at(i.max(1) - 1) + at(i + 1));
+        pair[0] = (here + 0.5) as u8;
+        pair[1] = (0.5 * (line[i] + at(i + 1)) + 0.5) as u8;
     }
 }
 
@@ -297,4 +308,9 @@ fn half_gaussian<const N: usize>(sigma: f32) -> [f32; N] {
 /// Amplitude of a level in dB.
 fn amplitude(level: f32) -> f32 {
     libm::exp2f(level * (LOG2_10 / 20.0))
+}
+
+/// Power of a level in dB.
+fn power(level: f32) -> f32 {
+    amplitude(2.0 * level)
 }
