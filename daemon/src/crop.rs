@@ -15,7 +15,9 @@ impl Cropper {
     /// For frames whose luma is limited range (16..235, ITU-R BT.601 2.5.1) or full range.
     pub fn new(region: Region, limited: bool) -> Self {
         let expand = limited.then(|| {
-            Box::new(std::array::from_fn(|y| (((y as f32 - 16.0) * 255.0 / 219.0).round()).clamp(0.0, 255.0) as u8))
+            Box::new(std::array::from_fn(|y| {
+                (((y as f32 - 16.0) * 255.0 / 219.0).round()).clamp(0.0, 255.0) as u8
+            }))
         });
         Self { region, expand }
     }

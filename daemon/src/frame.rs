@@ -19,9 +19,6 @@ pub struct Frame {
     pub truth: Option<Box<Plane>>,
 }
 
-/// The formats that the frame's way processes; sources convert to one of these.
-pub const FORMATS: [VideoFormat; 2] = [VideoFormat::I420, VideoFormat::Nv12];
-
 /// The part of a frame that the engine sees: `WIDTH` x `HEIGHT` pixels at `x`, `y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
@@ -35,7 +32,7 @@ pub struct Region {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "frames are {width}x{height}, the region of {WIDTH}x{HEIGHT} at x = {}, y = {} does not fit. Raise the \
-     source's resolution, move region.x and region.y, or set source.pad = true to add black borders",
+     source's resolution or move region.x and region.y",
     .region.x, .region.y
 )]
 pub struct DoesNotFit {
@@ -49,7 +46,12 @@ impl Region {
     ///
     /// # Errors
     /// When the frame is too small.
-    pub fn place(x: Option<usize>, y: Option<usize>, width: usize, height: usize) -> Result<Self, DoesNotFit> {
+    pub fn place(
+        x: Option<usize>,
+        y: Option<usize>,
+        width: usize,
+        height: usize,
+    ) -> Result<Self, DoesNotFit> {
         let centred = |frame: usize, crop: usize| frame.saturating_sub(crop) / 2 & !1;
         let region = Self {
             x: x.unwrap_or_else(|| centred(width, WIDTH)),
@@ -70,10 +72,6 @@ pub struct Picture<'a> {
     pub luma_stride: usize,
     /// Chroma at half resolution.
     pub chroma: Chroma<'a>,
-    /// Picture width in pixels.
-    pub width: usize,
-    /// Picture height in pixels.
-    pub height: usize,
 }
 
 /// The two chroma components of a [`Picture`].
@@ -97,9 +95,8 @@ pub enum Chroma<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// The samples of a mapped frame in one of [`FORMATS`].
+    /// The samples of a mapped I420 or NV12 frame; sources convert to one of these.
     pub fn of(frame: &'a mut VideoFrameRef<&mut gst::BufferRef>) -> Self {
-        let (width, height) = (frame.width() as usize, frame.height() as usize);
         let stride = |plane: usize| frame.plane_stride()[plane] as usize;
         let (luma_stride, chroma_stride) = (stride(0), stride(1));
         let planar = frame.format() == VideoFormat::I420;
@@ -109,7 +106,7 @@ impl<'a> Picture<'a> {
         } else {
             Chroma::Interleaved { uv: first, stride: chroma_stride }
         };
-        Self { luma, luma_stride, chroma, width, height }
+        Self { luma, luma_stride, chroma }
     }
 }
 

@@ -112,7 +112,8 @@ impl Badge {
                 if glyph[y] >> x & 1 == 0 {
                     continue;
                 }
-                let (left, top) = ((Self::MARGIN + 8 * i + x) * Self::SCALE, (Self::MARGIN + y) * Self::SCALE);
+                let (left, top) =
+                    ((Self::MARGIN + 8 * i + x) * Self::SCALE, (Self::MARGIN + y) * Self::SCALE);
                 for row in top..top + Self::SCALE {
                     bitmap[row * width + left..][..Self::SCALE].fill(1);
                 }
@@ -174,7 +175,7 @@ mod tests {
         } else {
             Chroma::Interleaved { uv: &mut a, stride: width }
         };
-        let mut picture = Picture { luma: &mut luma, luma_stride: width, chroma, width, height };
+        let mut picture = Picture { luma: &mut luma, luma_stride: width, chroma };
         draw(&mut picture);
         let mut samples = vec![];
         for y in 0..height / 2 {
