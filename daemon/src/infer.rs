@@ -155,24 +155,24 @@ fn work(
 ) {
     let mut engine = Some(engine);
     let mut failures = 0;
-    let mut last_opening = Instant::now();
+    let mut last_opening: Option<Instant> = None;
     for mut job in requests {
         busy.micros.store(busy.now().max(1), Ordering::Relaxed);
-        if failures >= FAILURES_TO_REOPEN && last_opening.elapsed() >= REOPEN_INTERVAL {
+        let may_reopen = last_opening.is_none_or(|at| at.elapsed() >= REOPEN_INTERVAL);
+        if failures >= FAILURES_TO_REOPEN && may_reopen {
             // The old engine is freed first: a device may have no room for two.
             engine = None;
-            last_opening = Instant::now();
+            last_opening = Some(Instant::now());
             match open() {
                 Ok(opened) => engine = Some(opened),
-                Err(error) => job.outcome = Err(error),
+                Err(error) => tracing::error!(%error, "the engine cannot be opened anew"),
             }
         }
-        if let Some(engine) = &mut engine {
-            let begun = Instant::now();
-            job.outcome = engine.infer(&job.crop, &mut job.map).map(|()| begun.elapsed());
-        } else if job.outcome.is_ok() {
-            job.outcome = Err(EngineError::Infer("the engine is closed and opened anew shortly".into()));
-        }
+        let begun = Instant::now();
+        job.outcome = match &mut engine {
+            Some(engine) => engine.infer(&job.crop, &mut job.map).map(|()| begun.elapsed()),
+            None => Err(EngineError::Infer("the engine is closed; opening it is tried again shortly".into())),
+        };
         failures = if job.outcome.is_ok() { 0 } else { failures + 1 };
         busy.micros.store(0, Ordering::Relaxed);
         if answers.send(job).is_err() {

@@ -261,7 +261,7 @@ impl Daemon<'_> {
             way.discard(1);
             bail!("the source's frames changed from {was} to {is} {}. Start again", frame.info.name());
         }
-        way.pass(frame)
+        way.pass(frame).map(drop)
     }
 
     fn snapshot(&self, way: &Way, error: Option<String>) -> Snapshot {

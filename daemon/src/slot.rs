@@ -4,7 +4,7 @@
 //! the displaced one is counted. Any other source waits until its frame is taken.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
@@ -53,9 +53,9 @@ pub enum Next {
 #[derive(Clone)]
 pub struct SlotSender {
     frames: Sender<Frame>,
-    displace: Receiver<Frame>,
+    /// A live source's means of displacing; any other's absence lets it see the slot go.
+    displace: Option<Receiver<Frame>>,
     end: Sender<Result<(), SourceError>>,
-    live: bool,
     counts: Arc<Counts>,
 }
 
@@ -73,6 +73,8 @@ struct Counts {
     displaced: AtomicU64,
     /// End of the latest frame on the source's time line, in ns.
     position: AtomicU64,
+    /// The slot is gone.
+    closed: AtomicBool,
 }
 
 /// Makes a slot; a `live` source displaces, any other waits.
@@ -80,8 +82,8 @@ pub fn slot(live: bool) -> (SlotSender, Slot) {
     let (sender, frames) = bounded(1);
     let (end_sender, end) = unbounded();
     let counts = Arc::new(Counts::default());
-    let displace = frames.clone();
-    let sender = SlotSender { frames: sender, displace, end: end_sender, live, counts: counts.clone() };
+    let displace = live.then(|| frames.clone());
+    let sender = SlotSender { frames: sender, displace, end: end_sender, counts: counts.clone() };
     (sender, Slot { frames, end, ended: None, counts })
 }
 
@@ -93,20 +95,21 @@ impl SlotSender {
             let end = pts + frame.buffer.duration().unwrap_or_default();
             self.counts.position.fetch_max(end.nseconds(), Ordering::Relaxed);
         }
-        if !self.live {
+        let Some(displace) = &self.displace else {
             return self.frames.send(frame).is_ok();
-        }
+        };
         let mut frame = frame;
-        loop {
+        while !self.counts.closed.load(Ordering::Relaxed) {
             match self.frames.try_send(frame) {
                 Ok(()) => return true,
                 Err(crossbeam_channel::TrySendError::Disconnected(_)) => return false,
                 Err(crossbeam_channel::TrySendError::Full(back)) => frame = back,
             }
-            if self.displace.try_recv().is_ok() {
+            if displace.try_recv().is_ok() {
                 self.counts.displaced.fetch_add(1, Ordering::Relaxed);
             }
         }
+        false
     }
 
     /// End of the latest frame on the source's time line.
@@ -127,10 +130,14 @@ impl Slot {
         if self.ended.is_none() {
             let end = self.end.clone();
             crossbeam_channel::select! {
-                recv(self.frames) -> frame => return frame.map_or(Next::Idle, Next::Frame),
+                recv(self.frames) -> frame => if let Ok(frame) = frame { return Next::Frame(frame) },
                 recv(end) -> how => self.ended = Some(how.unwrap_or(Ok(()))),
                 default(timeout) => return Next::Idle,
             }
+        }
+        if self.ended.is_none() {
+            // Every sender is gone; the last word of one of them waits.
+            self.ended = Some(self.end.try_recv().unwrap_or(Ok(())));
         }
         // A producer that was inside `send` when it ended gets its frame through.
         match self.frames.recv_timeout(Duration::ZERO) {
@@ -166,5 +173,92 @@ impl Slot {
             left += 1;
         }
         left
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.counts.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Instant;
+
+    use gst_video::{VideoFormat, VideoInfo};
+
+    use super::*;
+
+    fn frame(n: u64) -> Frame {
+        gst::init().unwrap();
+        let mut buffer = gst::Buffer::with_size(16).unwrap();
+        buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(n));
+        let info = Arc::new(VideoInfo::builder(VideoFormat::I420, 4, 4).build().unwrap());
+        Frame { buffer, info, arrived: Instant::now(), truth: None }
+    }
+
+    fn number(next: Next) -> Option<u64> {
+        match next {
+            Next::Frame(frame) => frame.buffer.pts().map(gst::ClockTime::mseconds),
+            Next::Idle | Next::End(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_live_source_displaces_and_counts() {
+        let (sender, mut slot) = slot(true);
+        for n in 0..5 {
+            assert!(sender.send(frame(n)));
+        }
+        assert_eq!(number(slot.next(Duration::ZERO)), Some(4), "the freshest");
+        assert!(matches!(slot.next(Duration::ZERO), Next::Idle));
+        assert_eq!((slot.arrived(), slot.displaced()), (5, 4));
+    }
+
+    #[test]
+    fn any_other_source_waits_and_loses_nothing() {
+        let (sender, mut slot) = slot(false);
+        let producer = thread::spawn(move || {
+            (0..50).for_each(|n| assert!(sender.send(frame(n))));
+            sender.end(Ok(()));
+        });
+        for n in 0..50 {
+            assert_eq!(number(slot.next(Duration::from_secs(5))), Some(n));
+        }
+        producer.join().unwrap();
+        assert!(matches!(slot.next(Duration::from_secs(5)), Next::End(Ok(()))));
+        assert_eq!((slot.arrived(), slot.displaced()), (50, 0));
+    }
+
+    #[test]
+    fn the_end_comes_after_the_last_frame_and_stays() {
+        let (sender, mut slot) = slot(true);
+        sender.send(frame(7));
+        let cut = SourceError::CutShort {
+            name: "clip".into(),
+            ended: Duration::from_secs(1),
+            stated: Duration::from_secs(2),
+        };
+        sender.end(Err(cut.clone()));
+        sender.end(Ok(()));
+        assert_eq!(slot.failure(), Some(cut));
+        assert_eq!(number(slot.next(Duration::ZERO)), Some(7));
+        for _ in 0..2 {
+            assert!(matches!(slot.next(Duration::ZERO), Next::End(Err(SourceError::CutShort { .. }))));
+        }
+    }
+
+    #[test]
+    fn a_sender_learns_that_nobody_takes_frames() {
+        for live in [true, false] {
+            let (sender, receiver) = slot(live);
+            assert!(sender.send(frame(0)));
+            // Both kinds are waiting or about to wait for room when the slot goes.
+            let producer = thread::spawn(move || while sender.send(frame(1)) {});
+            drop(receiver);
+            producer.join().unwrap();
+        }
     }
 }

@@ -110,11 +110,11 @@ impl Way {
         Arc::ptr_eq(&frame.info, &self.info) || *frame.info == *self.info
     }
 
-    /// Takes a frame all the way.
+    /// Takes a frame all the way; returns it as it was shown.
     ///
     /// # Errors
     /// When the frame's memory cannot be mapped.
-    pub fn pass(&mut self, mut frame: Frame) -> Result<()> {
+    pub fn pass(&mut self, mut frame: Frame) -> Result<gst::Buffer> {
         let begun = Instant::now();
         self.number += 1;
         self.read_answers();
@@ -133,7 +133,7 @@ impl Way {
             output.push(&frame.buffer);
         }
         self.figures.shown(arrived.elapsed(), begun.elapsed().saturating_sub(waited));
-        Ok(())
+        Ok(frame.buffer)
     }
 
     /// Takes in what the engine answered in the meantime.
@@ -265,5 +265,222 @@ impl Way {
     /// Ends every sink, each file whole.
     pub fn finish(&mut self) {
         self.outputs.iter_mut().for_each(Output::finish);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use crossbeam_channel::{Receiver, Sender, unbounded};
+    use gst_video::VideoFormat;
+    use nervelight_engines::{Engine, EngineError, EngineInfo, EngineSettings, Plane, Precision, WIDTH};
+
+    use super::*;
+    use crate::config::{Overlay, Source, Sync};
+    use crate::infer::OpenEngine;
+
+    const TIMEOUT: Duration = Duration::from_millis(50);
+    const MAX_AGE: Duration = Duration::from_millis(100);
+
+    /// Marks as nerve what is bright; does what the test says before each answer.
+    struct Fake {
+        info: EngineInfo,
+        orders: Receiver<Order>,
+    }
+
+    enum Order {
+        Answer,
+        Fail,
+    }
+
+    impl Engine for Fake {
+        fn infer(&mut self, crop: &Plane, map: &mut Plane) -> Result<(), EngineError> {
+            // Hangs until there is an order.
+            match self.orders.recv() {
+                Ok(Order::Answer) => {
+                    map.copy_from_slice(crop);
+                    Ok(())
+                }
+                Ok(Order::Fail) | Err(_) => Err(EngineError::Infer("ordered to fail".into())),
+            }
+        }
+
+        fn info(&self) -> &EngineInfo {
+            &self.info
+        }
+    }
+
+    struct Bench {
+        way: Way,
+        orders: Sender<Order>,
+        start: Instant,
+        openings: Arc<AtomicU32>,
+    }
+
+    impl Bench {
+        fn new(mode: SyncMode) -> Self {
+            gst::init().unwrap();
+            let (orders, taken) = unbounded();
+            let info = EngineInfo {
+                runtime: "fake".into(),
+                provider: "CPU".into(),
+                precision: Precision::Fp32,
+                threads: 1,
+                model: "fake 1".into(),
+                digest: "0".into(),
+            };
+            let openings = Arc::new(AtomicU32::new(0));
+            let counter = openings.clone();
+            let open: OpenEngine = Box::new(move || {
+                counter.fetch_add(1, Ordering::Relaxed);
+                Ok(Box::new(Fake { info: info.clone(), orders: taken.clone() }))
+            });
+            let (inference, _) = Inference::start(open).unwrap();
+            let config = Config {
+                source: Source::Pipeline { pipeline: String::new(), live: true },
+                bundle: PathBuf::new(),
+                engine: EngineSettings::default(),
+                x: None,
+                y: None,
+                sync: Sync { mode, max_mask_age: MAX_AGE, engine_timeout: TIMEOUT },
+                overlay: Overlay {
+                    enabled: true,
+                    opacity: 0.5,
+                    colour: [255, 208, 0],
+                    outline: true,
+                    threshold: None,
+                    min_area: None,
+                },
+                sinks: vec![],
+                listen: None,
+                report: None,
+                log_interval: Duration::from_secs(1),
+            };
+            let model = ModelDefaults { threshold: 0.5, min_area: 0 };
+            let info = VideoInfo::builder(VideoFormat::I420, 580, 420)
+                .colorimetry(&"1:4:0:0".parse().unwrap())
+                .build()
+                .unwrap();
+            let way = Way::new(&config, model, Arc::new(info), inference, vec![]).unwrap();
+            Self { way, orders, start: Instant::now(), openings }
+        }
+
+        /// Shows a dark frame with a bright block of 64x64 at column `x`, `at` on the time line.
+        fn show(&mut self, x: usize, at: Duration) -> Shown {
+            let mut buffer = gst::Buffer::with_size(self.way.info.size()).unwrap();
+            let info = self.way.info.clone();
+            {
+                let writable = buffer.make_mut();
+                let mut mapped = VideoFrameRef::from_buffer_ref_writable(writable, &info).unwrap();
+                let stride = mapped.plane_stride()[0] as usize;
+                let [luma, u, v, _] = mapped.planes_data_mut();
+                luma.fill(20);
+                (100..164).for_each(|row| luma[row * stride + x..][..64].fill(250));
+                u.fill(128);
+                v.fill(128);
+            }
+            let frame = Frame { buffer, info: info.clone(), arrived: self.start + at, truth: None };
+            let buffer = self.way.pass(frame).unwrap();
+            let mapped = VideoFrameRef::from_buffer_ref_readable(&buffer, &info).unwrap();
+            let stride = mapped.plane_stride()[1] as usize;
+            let u = mapped.plane_data(1).unwrap();
+            let tinted = |col: usize, row: usize| u[row / 2 * stride + col / 2] != 128;
+            Shown {
+                block: tinted(x + 32, 132),
+                badge: tinted(self.way.region.x + 20, self.way.region.y + 20),
+                elsewhere: tinted((x + 200) % WIDTH, 132),
+            }
+        }
+    }
+
+    /// What can be seen in a shown frame.
+    #[derive(Debug, PartialEq)]
+    struct Shown {
+        block: bool,
+        badge: bool,
+        elsewhere: bool,
+    }
+
+    const NERVE: Shown = Shown { block: true, badge: false, elsewhere: false };
+    const BADGE: Shown = Shown { block: false, badge: true, elsewhere: false };
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn exact_shows_every_frame_with_its_own_mask() {
+        let mut bench = Bench::new(SyncMode::Exact);
+        for (n, x) in [40, 300, 140, 400].into_iter().enumerate() {
+            bench.orders.send(Order::Answer).unwrap();
+            assert_eq!(bench.show(x, ms(33 * n as u64)), NERVE, "frame {n}");
+        }
+        assert_eq!(bench.way.figures.masked, 4);
+    }
+
+    #[test]
+    fn exact_goes_on_under_a_badge_while_the_engine_hangs_and_recovers() {
+        let mut bench = Bench::new(SyncMode::Exact);
+        assert_eq!(bench.show(40, ms(0)), BADGE, "waits for the timeout, then goes on");
+        let begun = Instant::now();
+        for n in 1..20 {
+            assert_eq!(bench.show(40, ms(33 * n)), BADGE);
+        }
+        assert!(begun.elapsed() < TIMEOUT * 19, "a hang is waited for once, not for every frame");
+        bench.orders.send(Order::Answer).unwrap();
+        // The late answer is for a frame long gone; it is never shown.
+        while !bench.way.inference.is_idle() {
+            bench.way.read_answers();
+            std::thread::yield_now();
+        }
+        bench.orders.send(Order::Answer).unwrap();
+        assert_eq!(bench.show(300, ms(1000)), NERVE);
+        assert_eq!(bench.way.figures.badged, 20);
+    }
+
+    #[test]
+    fn a_failing_engine_is_badged_opened_anew_and_shown_again() {
+        let mut bench = Bench::new(SyncMode::Exact);
+        for n in 0..5 {
+            bench.orders.send(Order::Fail).unwrap();
+            assert_eq!(bench.show(40, ms(33 * n)), BADGE);
+        }
+        assert_eq!(bench.way.figures.engine_errors, 5);
+        bench.orders.send(Order::Answer).unwrap();
+        assert_eq!(bench.show(40, ms(500)), NERVE);
+        assert_eq!(bench.openings.load(Ordering::Relaxed), 2, "opened anew once, after three failures");
+    }
+
+    #[test]
+    fn latest_never_waits_and_shows_the_newest_mask_until_it_is_stale() {
+        let mut bench = Bench::new(SyncMode::Latest);
+        assert_eq!(bench.show(40, ms(0)), BADGE, "no mask yet");
+        bench.orders.send(Order::Answer).unwrap();
+        while bench.way.mask_of.is_none() {
+            bench.way.read_answers();
+            std::thread::yield_now();
+        }
+        assert_eq!(bench.show(40, ms(33)), NERVE);
+        assert_eq!(bench.show(40, ms(100)), NERVE, "100 ms old is fresh enough");
+        assert_eq!(bench.way.ai, Ai::On);
+        assert_eq!(bench.show(40, ms(101)), BADGE);
+        assert_eq!(bench.way.ai, Ai::Stale);
+        assert!(bench.way.figures.crops_skipped > 0, "crops the engine never began");
+        // It hangs over the frame of 33 ms: after the timeout that is more than stale.
+        while bench.way.inference.busy_for() <= TIMEOUT {
+            std::thread::yield_now();
+        }
+        bench.show(40, ms(133));
+        assert_eq!(bench.way.ai, Ai::Off);
+    }
+
+    #[test]
+    fn a_disabled_overlay_changes_no_pixel() {
+        let mut bench = Bench::new(SyncMode::Exact);
+        bench.way.enabled = false;
+        bench.orders.send(Order::Answer).unwrap();
+        assert_eq!(bench.show(40, ms(0)), Shown { block: false, badge: false, elsewhere: false });
     }
 }
