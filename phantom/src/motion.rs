@@ -84,7 +84,7 @@ impl Wander {
             (
                 f64::from(reach * share),
                 TAU / period,
-                f64::from(rng.range(0.0, 6.28)),
+                TAU * f64::from(rng.range(0.0, 1.0)),
             )
         };
         Self([
@@ -181,7 +181,7 @@ fn pulse(beats: f64) -> f32 {
 }
 
 /// Where the probe was put down: the pose that the tissue is drawn in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Placement {
     pub pose: Pose,
     /// Whether the nerve is in view at this level.
