@@ -134,7 +134,7 @@ impl Motion {
                 Wander::new(&mut rng, 0.002, 0.15),
             ],
             slide: Wander::new(&mut rng, 1.0, 8.0),
-            edge: rng.range(0.55, 1.0),
+            edge: rng.range(0.65, 1.05),
             heart_rate: f64::from(rng.range(0.9, 1.6)),
             stroke: rng.range(0.08, 0.14),
             breath: Wander::new(&mut rng, 0.25, 3.0),

@@ -82,7 +82,7 @@ impl Canvas {
         mut brush: impl FnMut(f32, f32, &mut Tissue),
     ) {
         let (x, y) = self.pose.to_picture(x, y);
-        // Tilt turns the box; a tenth of the other side covers it.
+        // Tilt turns the box; a share of the other side covers it.
         let (columns, rows) = cells_around(x, y, rx + 0.15 * ry + 4.0, ry + 0.15 * rx + 4.0);
         for row in rows {
             for column in columns.clone() {

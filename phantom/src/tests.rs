@@ -92,8 +92,16 @@ fn correlation(a: &[u8], b: &[u8], dx: isize, dy: isize) -> f64 {
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     // Pinned: a change of the picture is a change of every data set made from it.
-    assert_eq!(Session::new(7).frame(42).digest(), 0, "frame");
-    assert_eq!(Session::new(7).still(3).digest(), 0, "still");
+    assert_eq!(
+        Session::new(7).frame(42).digest(),
+        267034744782312755,
+        "frame"
+    );
+    assert_eq!(
+        Session::new(7).still(3).digest(),
+        18359733927598821469,
+        "still"
+    );
 }
 
 #[test]
@@ -134,9 +142,9 @@ fn a_wrong_size_is_an_error_that_names_both() {
 #[test]
 fn stills_show_a_nerve_of_sensible_size_about_two_times_in_three() {
     let mut with = 0;
-    for seed in 0..30 {
+    for seed in 0..25 {
         let mut session = Session::new(seed);
-        for n in 0..5 {
+        for n in 0..4 {
             let share = session.still(n).share();
             assert!(session.mask.iter().all(|m| *m == 0 || *m == 255));
             if share > 0.0 {
@@ -148,7 +156,7 @@ fn stills_show_a_nerve_of_sensible_size_about_two_times_in_three() {
             }
         }
     }
-    assert!((75..=120).contains(&with), "{with} of 150");
+    assert!((50..=80).contains(&with), "{with} of 100");
 }
 
 #[test]
@@ -157,11 +165,11 @@ fn clips_show_the_nerve_most_of_the_time() {
     for seed in 0..12 {
         let mut session = Session::new(seed);
         let seen = (0..300)
-            .step_by(6)
+            .step_by(10)
             .filter(|n| session.frame(*n).share() > 0.015)
             .count();
-        assert!(seen >= 28, "{seen} of 50 at seed {seed}");
-        ever_lost |= seen < 50;
+        assert!(seen >= 21, "{seen} of 30 at seed {seed}");
+        ever_lost |= seen < 30;
     }
     assert!(ever_lost, "the probe never slides off the nerve");
 }
@@ -201,7 +209,7 @@ fn fascicles_are_darker_than_the_sheath_around_them() {
 fn the_carotid_is_dark_and_what_lies_below_it_bright() {
     let (mut inside, mut beside, mut below, mut below_beside) = (0.0, 0.0, 0.0, 0.0);
     let mut seen = 0;
-    for seed in 0..40 {
+    for seed in 0..24 {
         let mut session = Session::new(seed);
         session.still(0);
         let artery = session.phantom.section.artery;
