@@ -98,6 +98,8 @@ impl Anatomy {
             rx: radius,
             ry: radius * rng.range(0.9, 1.0),
         };
+        // The nerve need not sit in the middle of its groove.
+        let off = rng.spread(12.0);
         let mut tissue = |echo: f32, density: f32, loss: f32| Tissue {
             echo: echo + rng.spread(2.0),
             density,
@@ -111,8 +113,8 @@ impl Anatomy {
             fat_tissue: tissue(4.0, 0.35, 0.0),
             muscle_tissue: tissue(-1.0, 0.7, 0.015),
             loose_tissue: tissue(2.5, 0.5, 0.01),
-            sheath_tissue: tissue(6.5, 0.7, 0.01),
-            fascicle_tissue: tissue(-6.0, 1.0, 0.0),
+            sheath_tissue: tissue(5.0, 0.7, 0.01),
+            fascicle_tissue: tissue(-5.0, 1.0, 0.0),
             mastoid: Muscle {
                 x: side * rng.range(20.0, 110.0),
                 y: fat + lens / 2.0 + 4.0,
@@ -134,7 +136,7 @@ impl Anatomy {
                 rx: rng.range(26.0, 46.0),
                 ry: rng.range(9.0, 17.0),
             },
-            nerve: Nerve::draw(rng, rng_x(seed), depth),
+            nerve: Nerve::draw(rng, off, depth),
             groove: (0.0, depth),
             fascia: rng.range(8.0, 15.0),
             striation: rng.range(2.5, 5.0),
@@ -158,9 +160,4 @@ impl Anatomy {
         other.nerve = self.nerve.vary(rng);
         other
     }
-}
-
-/// The nerve need not sit in the middle of its groove.
-fn rng_x(seed: u64) -> f32 {
-    Rng::new(seed, 11, 0).spread(12.0)
 }

@@ -6,18 +6,23 @@
 //! aberration, refraction.
 
 mod anatomy;
+mod beam;
 mod motion;
 mod nerve;
 mod paint;
 mod rng;
 mod scanner;
 mod section;
+mod settings;
+#[cfg(test)]
+mod tests;
 
 use anatomy::Anatomy;
 use motion::{Motion, Placement};
 use rng::Rng;
-use scanner::{Scanner, Settings};
+use scanner::Scanner;
 use section::Section;
+use settings::Settings;
 
 /// Width of a rendered frame in pixels.
 pub const WIDTH: usize = 580;
@@ -55,6 +60,16 @@ enum Shot {
     Still(u64),
 }
 
+impl Shot {
+    /// Tells the random streams of one putting-down from another's.
+    fn index(self) -> u64 {
+        match self {
+            Self::Clip => 0,
+            Self::Still(n) => n.wrapping_add(1),
+        }
+    }
+}
+
 impl Phantom {
     /// Draws the patient's anatomy from `seed`.
     pub fn new(seed: u64) -> Self {
@@ -90,30 +105,33 @@ impl Phantom {
     /// A slice of another length.
     pub fn still(&mut self, n: u64, luma: &mut [u8], mask: &mut [u8]) -> Result<(), WrongSize> {
         check(luma, mask)?;
-        let placement = self.put_down(Shot::Still(n));
-        let view = self.motion.still(n, placement.nerve);
+        self.put_down(Shot::Still(n));
+        let view = self.motion.still(n, self.section.placement.nerve);
         self.scanner.render(&self.section, &self.settings, &view, luma, mask);
         Ok(())
     }
 
     /// Draws the section for `shot` unless it is there already.
-    fn put_down(&mut self, shot: Shot) -> Placement {
-        let (index, reach) = match shot {
-            Shot::Clip => (0, 40.0),
-            Shot::Still(n) => (n.wrapping_add(1), 120.0),
-        };
-        let rng = &mut Rng::new(self.seed, 40, index);
-        let clip = shot == Shot::Clip;
-        let nerve = clip || !rng.chance(0.35);
-        let anatomy = self.anatomy.vary(rng);
-        let (x, y, ..) = anatomy.nerve.bounds();
-        let placement = Placement::over(rng, x, y, reach, nerve);
+    fn put_down(&mut self, shot: Shot) {
         if self.shot != Some(shot) {
+            let (anatomy, placement) = self.scene(shot);
+            let (index, slides) = (shot.index(), shot == Shot::Clip);
             self.settings = Settings::draw(self.seed, index);
-            self.section.draw(self.seed, index, &anatomy, &placement, clip);
+            self.section.draw(self.seed, index, &anatomy, &placement, slides);
             self.shot = Some(shot);
         }
-        placement
+    }
+
+    /// The neck at the level of `shot`, and where the probe stands on it.
+    fn scene(&self, shot: Shot) -> (Anatomy, Placement) {
+        let rng = &mut Rng::new(self.seed, 40, shot.index());
+        let (reach, nerve) = match shot {
+            Shot::Clip => (40.0, true),
+            Shot::Still(_) => (120.0, !rng.chance(0.35)),
+        };
+        let anatomy = self.anatomy.vary(rng);
+        let (x, y, ..) = anatomy.nerve.bounds();
+        (anatomy, Placement::over(rng, x, y, reach, nerve))
     }
 }
 

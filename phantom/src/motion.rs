@@ -76,7 +76,7 @@ impl Wander {
     fn new(rng: &mut Rng, reach: f32, slow: f32) -> Self {
         let mut wave = |share: f32, period: f32| {
             let period = f64::from(rng.range(period, 2.0 * period));
-            (f64::from(reach * share), TAU / period, f64::from(rng.range(0.0, 6.28)))
+            (f64::from(reach * share), TAU / period, TAU * f64::from(rng.range(0.0, 1.0)))
         };
         Self([wave(0.6, slow), wave(0.3, slow / 2.3), wave(0.1, slow / 5.1)])
     }
@@ -115,7 +115,7 @@ impl Motion {
             gain: Wander::new(&mut rng, 1.5, 7.0),
             tremor: [Wander::new(&mut rng, 0.5, 0.15), Wander::new(&mut rng, 0.002, 0.15)],
             slide: Wander::new(&mut rng, 1.0, 8.0),
-            edge: rng.range(0.55, 1.0),
+            edge: rng.range(0.65, 1.05),
             heart_rate: f64::from(rng.range(0.9, 1.6)),
             stroke: rng.range(0.08, 0.14),
             breath: Wander::new(&mut rng, 0.25, 3.0),
@@ -162,7 +162,7 @@ fn pulse(beats: f64) -> f32 {
 }
 
 /// Where the probe was put down: the pose that the tissue is drawn in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Placement {
     pub pose: Pose,
     /// Whether the nerve is in view at this level.

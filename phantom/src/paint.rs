@@ -3,7 +3,7 @@
 use crate::{
     anatomy::{Anatomy, Muscle, Tissue, Vessel},
     motion::Pose,
-    rng::{Rng, Texture, lerp, smoothstep},
+    rng::{Rng, Texture, decibel, lerp, smoothstep},
     section::{COLUMNS, PITCH, ROWS, cell_position, cells_around},
 };
 
@@ -68,7 +68,7 @@ impl Canvas {
         mut brush: impl FnMut(f32, f32, &mut Tissue),
     ) {
         let (x, y) = self.pose.to_picture(x, y);
-        // Tilt turns the box; a tenth of the other side covers it.
+        // Tilt turns the box; a share of the other side covers it.
         let (columns, rows) = cells_around(x, y, rx + 0.15 * ry + 4.0, ry + 0.15 * rx + 4.0);
         for row in rows {
             for column in columns.clone() {
@@ -155,7 +155,7 @@ impl Canvas {
         });
     }
 
-    /// Distractors: dark muscle bundles without a rim, and small vessels.
+    /// Distractors: dark muscle bundles, nodes, small vessels.
     fn spots(&mut self, rng: &mut Rng, a: &Anatomy) {
         let bundle = Tissue { echo: a.muscle_tissue.echo - 6.0, ..a.muscle_tissue };
         for _ in 0..2 + rng.below(5) {
@@ -164,6 +164,19 @@ impl Canvas {
             self.around((x, y), (rx, ry), |px, py, t| {
                 let q = libm::hypotf((px - x) / rx, (py - y) / ry);
                 t.cover(&bundle, smoothstep(1.0, 0.7, q));
+            });
+        }
+        // Lymph nodes and strap muscles: rimmed like a fascicle, but flat and alone.
+        for _ in 0..rng.below(3) {
+            let (x, y) = (rng.spread(320.0), rng.range(a.fat + 20.0, 300.0));
+            let (rx, ry) = (rng.range(14.0, 30.0), rng.range(8.0, 13.0));
+            let rim = a.fascia * rng.range(0.2, 0.6);
+            let dent = Texture::draw(rng);
+            self.around((x, y), (rx + 6.0, ry + 6.0), |px, py, t| {
+                let (u, v) = ((px - x) / rx, (py - y) / ry);
+                let d = (libm::hypotf(u, v) - 1.0 + 0.2 * dent.at(u, v)) * ry;
+                t.cover(&bundle, inside(d));
+                t.specular += rim * (0.2 + v * v) * (1.0 + dent.at(3.0 * u, v)) * line(d - 1.0, 1.5);
             });
         }
         for _ in 0..rng.below(4) {
@@ -253,7 +266,7 @@ impl Canvas {
     }
 
     /// Writes the nerve's outline: 0.5 on it, more inside.
-    pub fn outline(&self, a: &Anatomy, pose: &Pose, mask: &mut [f32]) {
+    pub fn outline(&self, a: &Anatomy, pose: &Pose, mask: &mut [[f32; 1]]) {
         let (x, y, rx, ry) = a.nerve.bounds();
         let (px, py) = pose.to_picture(x, y);
         let (columns, rows) = cells_around(px, py, rx + 30.0, ry + 30.0);
@@ -262,7 +275,7 @@ impl Canvas {
                 let (px, py) = cell_position(column, row);
                 let (x, y) = pose.to_tissue(px, py);
                 let edge = 4.0 * PITCH as f32;
-                mask[row * COLUMNS + column] = (0.5 - a.nerve.outline(x, y) / edge).clamp(0.0, 1.0);
+                mask[row * COLUMNS + column] = [(0.5 - a.nerve.outline(x, y) / edge).clamp(0.0, 1.0)];
             }
         }
     }
@@ -283,9 +296,4 @@ fn muscles(a: &Anatomy, scalenes: &[Muscle; 2], x: f32, y: f32) -> (f32, f32, f3
         surface = (surface * (1.0 - cover)).max(facing * facing * line(d, 1.6));
     }
     (muscle, slope, surface)
-}
-
-/// Amplitude of a level in dB.
-fn decibel(level: f32) -> f32 {
-    libm::exp2f(level * (std::f32::consts::LOG2_10 / 20.0))
 }

@@ -96,6 +96,11 @@ pub fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
+/// The amplitude of a level in dB.
+pub fn decibel(level: f32) -> f32 {
+    libm::exp2f(level * (std::f32::consts::LOG2_10 / 20.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,64 +4,22 @@
 //! spread) with a Gaussian, separable spread at baseband, on one line every two pixels; lines
 //! between are interpolated after compression, as in a scan converter.
 
-use std::f32::consts::{LOG2_10, TAU};
-
 use crate::{
     HEIGHT, WIDTH,
+    beam::{LOOKS, Row, WIDE, blur},
     motion::View,
-    rng::{Rng, smoothstep},
-    section::{ABOVE, COLUMNS, LINES, PITCH, ROWS, SIDE, Section},
+    rng::{Rng, decibel},
+    section::{LINES, PITCH, Section},
+    settings::Settings,
 };
 
-/// Lateral reach of the point spread in lines, and axial in rows.
-const WIDE: usize = 7;
+/// Axial reach of the point spread in rows.
 const TALL: usize = 4;
-/// Lines and rows that feed one frame.
-const FED_LINES: usize = LINES + 2 * WIDE;
+/// Rows that feed one frame.
 const FED_ROWS: usize = HEIGHT + 2 * TALL;
 /// Levels of the compression table: 64 per octave of power over 40 octaves, 0.05 dB apart.
 const LEVELS: usize = 64 * 40;
 const LOWEST: u32 = (127 - 20) << 6;
-
-/// What the operator and the skin contact set; differs from one putting-down to the next.
-#[derive(Debug)]
-pub struct Settings {
-    /// Amplitude over depth, from a gain and an imperfect time-gain compensation.
-    gain: [f32; HEIGHT],
-    /// Amplitude over lines: lifted edges and hairs block sound.
-    contact: [f32; FED_LINES],
-}
-
-impl Settings {
-    pub fn draw(seed: u64, index: u64) -> Self {
-        let mut rng = Rng::new(seed, 30, index);
-        let level = rng.spread(3.0);
-        let (slope, wave, phase) = (rng.spread(5.0), rng.range(0.0, 2.5), rng.range(0.0, TAU));
-        let gain = std::array::from_fn(|y| {
-            let depth = y as f32 / HEIGHT as f32;
-            amplitude(level + slope * (depth - 0.4) + wave * libm::sinf(6.0 * depth + phase))
-        });
-        let mut contact = [1.0; FED_LINES];
-        for left in [true, false] {
-            if rng.chance(0.3) {
-                let (reach, loss) = (rng.range(10.0, 60.0), rng.range(6.0, 30.0));
-                for i in 0..FED_LINES {
-                    let from_edge = if left { i } else { FED_LINES - 1 - i } as f32;
-                    contact[i] *= amplitude(-loss * smoothstep(reach, 0.4 * reach, from_edge));
-                }
-            }
-        }
-        for _ in 0..rng.below(3) {
-            let (middle, width) = (rng.below(FED_LINES as u64) as f32, rng.range(2.0, 9.0));
-            let loss = rng.range(2.0, 7.0);
-            for (i, c) in contact.iter_mut().enumerate() {
-                let d = (i as f32 - middle) / width;
-                *c *= amplitude(-loss * libm::expf(-d * d));
-            }
-        }
-        Self { gain, contact }
-    }
-}
 
 /// A patient's scanner and its buffers.
 #[derive(Debug)]
@@ -73,17 +31,9 @@ pub struct Scanner {
     noise: Vec<f32>,
     hiss: Vec<f32>,
     grey: Vec<f32>,
-    /// Real and imaginary field after the lateral spread.
-    field: [Vec<f32>; 2],
+    /// Real and imaginary field of each look after the lateral spread.
+    field: [Vec<f32>; 2 * LOOKS],
     row: Row,
-}
-
-/// One row under way.
-#[derive(Debug)]
-struct Row {
-    column: [f32; FED_LINES],
-    depth: [f32; FED_LINES],
-    echo: [[f32; FED_LINES]; 2],
 }
 
 impl Scanner {
@@ -95,7 +45,7 @@ impl Scanner {
         let lateral = |y: usize| half_gaussian(near + (far - near) * y as f32 / FED_ROWS as f32);
         let floor = rng.range(-62.0, -50.0);
         // Logarithm with a toe, log(1 + power / toe): speckle's nulls turn dark, not black.
-        let toe = 2.0 * power(rng.range(-14.0, -9.0));
+        let toe = 2.0 * decibel(rng.range(-28.0, -18.0));
         let range = rng.range(35.0, 43.0);
         let level = |i: usize| {
             let power = f32::from_bits((LOWEST + i as u32) << 17);
@@ -104,11 +54,11 @@ impl Scanner {
         Self {
             lateral: (0..FED_ROWS).map(lateral).collect(),
             axial: half_gaussian(rng.range(1.1, 1.4)),
-            noise: (0..FED_ROWS).map(|y| amplitude(floor + 0.09 * y as f32)).collect(),
+            noise: (0..FED_ROWS).map(|y| decibel(floor + 0.09 * y as f32)).collect(),
             hiss: (0..8192).flat_map(|_| rng.white()).collect(),
             grey: (0..LEVELS).map(level).collect(),
-            field: [vec![0.0; FED_ROWS * LINES], vec![0.0; FED_ROWS * LINES]],
-            row: Row { column: [0.0; FED_LINES], depth: [0.0; FED_LINES], echo: [[0.0; FED_LINES]; 2] },
+            field: std::array::from_fn(|_| vec![0.0; FED_ROWS * LINES]),
+            row: Row::default(),
         }
     }
 
@@ -126,8 +76,8 @@ impl Scanner {
         for y in 0..FED_ROWS {
             self.row.trace(section, view, y as f32 - TALL as f32);
             self.row.insonify(section, view, &settings.contact);
-            let start = noise.below((self.hiss.len() - 2 * LINES) as u64) as usize;
-            for part in 0..2 {
+            let start = noise.below((self.hiss.len() - 2 * LOOKS * LINES) as u64) as usize;
+            for part in 0..2 * LOOKS {
                 let out = &mut self.field[part][y * LINES..][..LINES];
                 blur(&self.row.echo[part], &self.lateral[y], out);
                 let hiss = &self.hiss[start + part * LINES..];
@@ -139,7 +89,7 @@ impl Scanner {
                 self.row.outline(section, &mut mask[(y - TALL) * WIDTH..][..WIDTH]);
             }
         }
-        let gain = amplitude(view.gain);
+        let gain = decibel(view.gain);
         // A scanner's speckle filter: grey values averaged over three rows, 1 2 1.
         let mut rows = [[0.0; LINES]; 3];
         self.compressed(0, gain * settings.gain[0], &mut rows[1]);
@@ -162,115 +112,31 @@ impl Scanner {
         }
     }
 
+    /// Row `y` of one part of the field after the axial spread.
+    fn received(&self, part: usize, y: usize) -> [f32; LINES] {
+        let row = |k: usize| &self.field[part][(y + k) * LINES..][..LINES];
+        let mut sum = [0f32; LINES];
+        for (s, v) in sum.iter_mut().zip(row(TALL)) {
+            *s = self.axial[0] * v;
+        }
+        for k in 1..=TALL {
+            for ((s, a), b) in sum.iter_mut().zip(row(TALL - k)).zip(row(TALL + k)) {
+                *s += self.axial[k] * (a + b);
+            }
+        }
+        sum
+    }
+
     /// Detected power of row `y` over its lines.
     fn power(&self, y: usize, gain: f32, out: &mut [f32; LINES]) {
-        let sum = |field: &Vec<f32>| {
-            let row = |k: usize| &field[(y + k) * LINES..][..LINES];
-            let mut sum = [0f32; LINES];
-            for (s, v) in sum.iter_mut().zip(row(TALL)) {
-                *s = self.axial[0] * v;
-            }
-            for k in 1..=TALL {
-                for ((s, a), b) in sum.iter_mut().zip(row(TALL - k)).zip(row(TALL + k)) {
-                    *s += self.axial[k] * (a + b);
-                }
-            }
-            sum
-        };
-        let (re, im) = (sum(&self.field[0]), sum(&self.field[1]));
-        for ((out, re), im) in out.iter_mut().zip(&re).zip(&im) {
-            *out = gain * gain * (re * re + im * im);
-        }
-    }
-}
-
-impl Row {
-    /// Finds where each line of picture row `y` lies in the section's grid.
-    fn trace(&mut self, section: &Section, view: &View, y: f32) {
-        let [x0, dx, y0, dy] = view.pose.row(y);
-        for i in 0..FED_LINES {
-            let x = (i as f32 - WIDE as f32) * PITCH as f32;
-            self.column[i] = x0 + dx * x;
-            self.depth[i] = y0 + dy * x;
-        }
-        let (artery, vein) = (section.artery, section.vein);
-        for (p, grow, flat) in [(artery, view.systole, 1.0), (vein, -view.collapse, 0.0)] {
-            let reach = 3.0 * p.radius;
-            if (y - p.y).abs() > reach + 40.0 {
-                continue;
-            }
-            let scale = 1.0 / (reach * reach);
-            for (x, y) in self.column.iter_mut().zip(&mut self.depth) {
-                let (u, v) = (*x - p.x, *y - p.y);
-                let near = (1.0 - (u * u + v * v) * scale).max(0.0);
-                let pull = grow * near * near;
-                *x -= flat * pull * u;
-                *y -= pull * v;
+        out.fill(0.0);
+        for part in 0..self.field.len() {
+            for (out, v) in out.iter_mut().zip(&self.received(part, y)) {
+                *out += v * v;
             }
         }
-        for (x, y) in self.column.iter_mut().zip(&mut self.depth) {
-            *x = (*x / PITCH as f32 + SIDE as f32).clamp(0.0, (COLUMNS - 2) as f32);
-            *y = (*y + ABOVE as f32).clamp(0.0, (ROWS - 2) as f32);
-        }
-    }
-
-    /// Gathers the echo of each line's cell: scatterers times amplitude, plus surfaces.
-    fn insonify(&mut self, section: &Section, view: &View, contact: &[f32; FED_LINES]) {
-        let (near, far) = (libm::cosf(view.turn), libm::sinf(view.turn));
-        let (here, away) = (1.0 - view.away, view.away);
-        for i in 0..FED_LINES {
-            let (cell, fx, fy) = split(self.column[i], self.depth[i]);
-            let top = &section.cells[cell..cell + 2];
-            let bottom = &section.cells[cell + COLUMNS..cell + COLUMNS + 2];
-            let mut c = [0f32; 8];
-            for k in 0..8 {
-                let a = top[0][k] + fx * (top[1][k] - top[0][k]);
-                let b = bottom[0][k] + fx * (bottom[1][k] - bottom[0][k]);
-                c[k] = a + fy * (b - a);
-            }
-            let diffuse = contact[i] * (here * c[0] * c[0] + away * c[2] * c[2]).sqrt();
-            let surface = contact[i] * (here * c[1] + away * c[3]);
-            self.echo[0][i] = diffuse * (near * c[4] + far * c[6]) + surface;
-            self.echo[1][i] = diffuse * (near * c[5] + far * c[7]);
-        }
-    }
-
-    fn outline(&self, section: &Section, out: &mut [u8]) {
-        let mut cover = [0f32; LINES];
-        let mut any = false;
-        for i in 0..LINES {
-            let (cell, fx, fy) = split(self.column[i + WIDE], self.depth[i + WIDE]);
-            let (top, bottom) = (&section.mask[cell..], &section.mask[cell + COLUMNS..]);
-            let a = top[0] + fx * (top[1] - top[0]);
-            let b = bottom[0] + fx * (bottom[1] - bottom[0]);
-            cover[i] = a + fy * (b - a);
-            any |= cover[i] > 0.25;
-        }
-        if any {
-            for (i, pair) in out.chunks_exact_mut(PITCH).enumerate() {
-                let next = cover[(i + 1).min(LINES - 1)];
-                pair[0] = if cover[i] > 0.5 { 255 } else { 0 };
-                pair[1] = if cover[i] + next > 1.0 { 255 } else { 0 };
-            }
-        }
-    }
-}
-
-/// A cell's index and the fractions to its right and lower neighbours.
-fn split(x: f32, y: f32) -> (usize, f32, f32) {
-    let (column, row) = (x as i32, y as i32);
-    ((row as usize) * COLUMNS + column as usize, x - column as f32, y - row as f32)
-}
-
-/// Convolves one row with a symmetric kernel.
-fn blur(row: &[f32; FED_LINES], kernel: &[f32; WIDE + 1], out: &mut [f32]) {
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = kernel[0] * row[i + WIDE];
-    }
-    for k in 1..=WIDE {
-        let (left, right) = (&row[WIDE - k..][..LINES], &row[WIDE + k..][..LINES]);
-        for ((out, a), b) in out.iter_mut().zip(left).zip(right) {
-            *out += kernel[k] * (a + b);
+        for out in out {
+            *out *= gain * gain / LOOKS as f32;
         }
     }
 }
@@ -293,12 +159,74 @@ fn half_gaussian<const N: usize>(sigma: f32) -> [f32; N] {
     side
 }
 
-/// Amplitude of a level in dB.
-fn amplitude(level: f32) -> f32 {
-    libm::exp2f(level * (LOG2_10 / 20.0))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        beam::FED_LINES,
+        section::{COLUMNS, ROWS},
+    };
 
-/// Power of a level in dB.
-fn power(level: f32) -> f32 {
-    amplitude(2.0 * level)
+    /// A scanner that has just looked at an even block of scatterers.
+    fn even_block() -> Scanner {
+        let mut rng = Rng::new(5, 0, 0);
+        let cell = || {
+            let [a, b, c, d] = rng.white();
+            [1.0, 0.0, 1.0, 0.0, a, b, c, d]
+        };
+        let mut section = Section::default();
+        section.cells.resize_with(COLUMNS * ROWS, cell);
+        section.mask.resize(COLUMNS * ROWS, [0.0]);
+        let settings = Settings { gain: [1.0; HEIGHT], contact: [1.0; FED_LINES] };
+        let mut scanner = Scanner::draw(5);
+        scanner.noise.fill(0.0);
+        let (mut luma, mut mask) = (vec![0; WIDTH * HEIGHT], vec![0; WIDTH * HEIGHT]);
+        scanner.render(&section, &settings, &View::default(), &mut luma, &mut mask);
+        scanner
+    }
+
+    fn mean_over_deviation(values: &[f32]) -> f32 {
+        let n = values.len() as f32;
+        let mean = values.iter().sum::<f32>() / n;
+        mean / (values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n).sqrt()
+    }
+
+    #[test]
+    fn speckle_is_fully_developed() {
+        let scanner = even_block();
+        let (mut one, mut both, mut line) = (Vec::new(), Vec::new(), [0.0; LINES]);
+        for y in 0..HEIGHT {
+            let (re, im) = (scanner.received(0, y), scanner.received(1, y));
+            one.extend(re.iter().zip(&im).map(|(re, im)| libm::hypotf(*re, *im)));
+            scanner.power(y, 1.0, &mut line);
+            both.extend(line.iter().map(|power| power.sqrt()));
+        }
+        // Rayleigh: sqrt(pi / (4 - pi)) (Wagner 1983). Two looks: chi of four degrees.
+        let (one, both) = (mean_over_deviation(&one), mean_over_deviation(&both));
+        assert!((one - 1.91).abs() < 0.06, "{one}");
+        assert!((both - 2.75).abs() < 0.12, "{both}");
+    }
+
+    #[test]
+    fn the_beam_widens_with_depth() {
+        let scanner = even_block();
+        let correlation = |rows: std::ops::Range<usize>| {
+            let (mut here, mut across) = (0.0, 0.0);
+            for y in rows {
+                let row = scanner.received(0, y);
+                here += row.iter().map(|v| v * v).sum::<f32>();
+                across += row.windows(3).map(|w| w[0] * w[2]).sum::<f32>();
+            }
+            across / here
+        };
+        let (near, middle, far) = (correlation(0..80), correlation(160..240), correlation(340..420));
+        assert!(near + 0.08 < middle && middle + 0.08 < far, "{near} {middle} {far}");
+    }
+
+    #[test]
+    fn compression_is_monotone_from_black_to_white() {
+        let scanner = Scanner::draw(3);
+        assert!(scanner.grey.is_sorted());
+        assert!(scanner.grey[0] < 1.0 && scanner.grey[LEVELS - 1] == 255.0);
+    }
 }

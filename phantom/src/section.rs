@@ -30,7 +30,8 @@ pub struct Section {
     /// the other. One cell is two vector registers.
     pub cells: Vec<[f32; 8]>,
     /// Per cell: over 0.5 inside the nerve's outline, linear across it.
-    pub mask: Vec<f32>,
+    pub mask: Vec<[f32; 1]>,
+    pub placement: Placement,
     pub artery: Pulse,
     pub vein: Pulse,
     canvas: Canvas,
@@ -40,9 +41,10 @@ impl Section {
     /// Draws the section at `placement`; `index` tells one putting-down from another.
     /// With `both`, the level without the nerve too, for a hand that slides there.
     pub fn draw(&mut self, seed: u64, index: u64, anatomy: &Anatomy, placement: &Placement, both: bool) {
+        self.placement = *placement;
         self.cells.resize(COLUMNS * ROWS, [0.0; 8]);
-        self.mask.resize(COLUMNS * ROWS, 0.0);
-        self.mask.fill(0.0);
+        self.mask.clear();
+        self.mask.resize(COLUMNS * ROWS, [0.0]);
         for nerve in [true, false] {
             if both || nerve == placement.nerve {
                 self.canvas.draw(seed, index, anatomy, &placement.pose, nerve);
