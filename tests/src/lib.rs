@@ -1,1 +1,201 @@
-//! Helpers of the end-to-end tests.
+//! Runs the built programs as their users would, and looks at what they made.
+
+pub mod video;
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The demo model's bundle.
+pub fn demo_bundle() -> PathBuf {
+    root().join("engines/demo.bundle")
+}
+
+/// A program of the workspace, built beside this test.
+///
+/// # Errors
+/// When it has not been built.
+pub fn program(name: &str) -> Result<PathBuf> {
+    // target/PROFILE/deps/TEST
+    let test = std::env::current_exe()?;
+    let path = test.parent().and_then(Path::parent).context("no build folder")?.join(name);
+    ensure!(
+        path.exists(),
+        "{} is not built: run `make test`, or `cargo build -p {name}` first",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// A folder with a configuration, in which `nervelightd` runs.
+pub struct Cart {
+    /// The folder; paths in the configuration are relative to it.
+    pub dir: TempDir,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Whether it exited with 0.
+    pub success: bool,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Cart {
+    /// A folder of its own that holds `config` as `cart.toml`. `BUNDLE` in it stands for the demo
+    /// model.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn new(config: &str) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let bundle = demo_bundle().canonicalize().unwrap_or_else(|_| demo_bundle());
+        let config = config.replace("BUNDLE", &bundle.display().to_string());
+        fs::write(dir.path().join("cart.toml"), config)?;
+        Ok(Self { dir })
+    }
+
+    /// A file in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The command `nervelightd VERB --config cart.toml`.
+    ///
+    /// # Errors
+    /// When the daemon has not been built.
+    pub fn command(&self, verb: &str) -> Result<Command> {
+        let mut command = Command::new(program("nervelightd")?);
+        command.args([verb, "--config"]).arg(self.path("cart.toml")).env_remove("NOTIFY_SOCKET");
+        Ok(command)
+    }
+
+    /// Runs `nervelightd VERB` to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(&self, verb: &str) -> Result<Ended> {
+        run(&mut self.command(verb)?)
+    }
+
+    /// Runs the daemon and expects it to refuse; returns what it said.
+    ///
+    /// # Errors
+    /// When it did not refuse.
+    pub fn refused(&self) -> Result<String> {
+        let ended = self.run("run")?;
+        ensure!(!ended.success, "it was expected to fail: {ended:?}");
+        ensure!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+        Ok(ended.stderr)
+    }
+
+    /// Starts `nervelightd run` and leaves it running.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self) -> Result<Running> {
+        let mut command = self.command("run")?;
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        Ok(Running { child })
+    }
+
+    /// `report.json` in the folder.
+    ///
+    /// # Errors
+    /// When there is none, or it is no JSON.
+    pub fn report(&self) -> Result<Value> {
+        Ok(serde_json::from_slice(&fs::read(self.path("report.json")).context("report.json")?)?)
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn run(command: &mut Command) -> Result<Ended> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    Ok(Ended {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into(),
+        stderr: String::from_utf8_lossy(&output.stderr).into(),
+    })
+}
+
+/// A daemon that runs until it is told to stop.
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Sends SIGTERM and waits for the end.
+    ///
+    /// # Errors
+    /// When it does not end within 40 s.
+    pub fn terminate(mut self) -> Result<Ended> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM)?;
+        let deadline = Instant::now() + Duration::from_secs(40);
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            if Instant::now() > deadline {
+                self.child.kill()?;
+                bail!("it did not end after SIGTERM");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let mut ended = Ended { success: status.success(), stdout: String::new(), stderr: String::new() };
+        if let (Some(stdout), Some(stderr)) = (&mut self.child.stdout, &mut self.child.stderr) {
+            stdout.read_to_string(&mut ended.stdout)?;
+            stderr.read_to_string(&mut ended.stderr)?;
+        }
+        Ok(ended)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Already ended in the good case.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits up to 20 s until `ready` gives something.
+///
+/// # Errors
+/// When it does not.
+pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match ready() {
+            Some(value) => return Ok(value),
+            None if Instant::now() > deadline => bail!("waited 20 s for {what}"),
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// A TCP port that was free a moment ago.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,60 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the others.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# The trainer builds against the PyTorch in .venv.
+export PATH := $(CURDIR)/.venv/bin:$(HOME)/.cargo/bin:$(PATH)
+
+DAEMON := target/release/nervelightd
+DEMO := target/demo
+
+.PHONY: help demo live test bench trainer install
+
+help: ## List the commands
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+demo: ## Segment 300 frames of a synthetic neck; leaves a video, a picture and figures in target/demo
+	@./setup.sh run
+	@cargo build --release --locked --quiet -p nervelightd
+	@mkdir -p $(DEMO)
+	@RUST_LOG=warn $(DAEMON) run --config configs/demo.toml
+	@# One picture, five seconds in.
+	@gst-launch-1.0 -q filesrc location=$(DEMO)/annotated.mp4 ! decodebin ! videorate \
+		! video/x-raw,framerate=1/5 ! videoconvert ! pngenc ! multifilesink location=$(DEMO)/frame.png
+	@echo "Look at:   $(DEMO)/annotated.mp4   $(DEMO)/frame.png   $(DEMO)/report.json"
+
+live: ## The same at 30 frames/s on http://127.0.0.1:8321 until Ctrl-C
+	@./setup.sh run
+	@cargo build --release --locked --quiet -p nervelightd
+	@echo "Open http://127.0.0.1:8321 and press Ctrl-C to stop"
+	@$(DAEMON) run --config configs/live.toml
+
+test: ## Format, lints, licences and every test
+	@./setup.sh test
+	cargo fmt --check
+	cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+	cargo deny --log-level error check bans licenses sources
+	cargo build --quiet --workspace --bins --locked
+	cargo nextest run --workspace --locked
+
+bench: ## Measure engine, phantom and pipeline
+	@./setup.sh run
+	cargo build --release --locked --quiet -p nervelightd
+	cargo bench --locked -p nervelight-phantom -p nervelight-engines
+	cargo bench --locked -p nervelight-tests
+
+trainer: ## Build the trainer: target/release/nervelight-train
+	@./setup.sh train
+	cargo build --release --locked -p nervelight-train
+
+install: ## Install the daemon as a service on this machine (as root)
+	@./setup.sh run
+	cargo build --release --locked -p nervelightd
+	install -D -m 755 $(DAEMON) $(DESTDIR)/usr/bin/nervelightd
+	install -D -m 644 $${XDG_CACHE_HOME:-$$HOME/.cache}/nervelight/libonnxruntime.so $(DESTDIR)/usr/lib/nervelight/libonnxruntime.so
+	install -D -m 644 systemd/nervelightd.service $(DESTDIR)/usr/lib/systemd/system/nervelightd.service
+	install -D -m 644 systemd/nervelight.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/nervelight.conf
+	install -D -m 644 systemd/nervelight.tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/nervelight.conf
+	install -D -m 644 README.md $(DESTDIR)/usr/share/doc/nervelight/README.md
+	[ -e $(DESTDIR)/etc/nervelight/cart.toml ] || install -D -m 644 configs/cart.toml $(DESTDIR)/etc/nervelight/cart.toml
+	@echo "Now: systemd-sysusers && systemd-tmpfiles --create, put a bundle at /var/lib/nervelight/model.bundle,"
+	@echo "edit /etc/nervelight/cart.toml, and: systemctl enable --now nervelightd"

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs what Nervelight needs on Debian 12, Ubuntu 24.04 or later. Says what it does; what is there
+# already is left alone, so a second run takes a second.
+#
+#   ./setup.sh run     to build and run the daemon
+#   ./setup.sh train   also to build and run the trainer (PyTorch, 5 GB)
+#   ./setup.sh test    also to run every test
+set -euo pipefail
+cd "$(dirname "$0")"
+what=${1:-run}
+case $what in run | train | test) ;; *) sed -n '2,8s/^# \?//p' "$0"; exit 2 ;; esac
+
+say() { echo "setup: $*" >&2; }
+
+# Debian packages.
+packages=(build-essential ca-certificates curl git pkg-config python3-venv
+    libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools gstreamer1.0-libav
+    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly)
+[ "$what" = run ] || packages+=(ffmpeg)
+missing=()
+for package in "${packages[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    sudo=
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || { say "run as root, or install sudo, to install: ${missing[*]}"; exit 1; }
+        sudo=sudo
+    fi
+    say "apt-get install ${missing[*]}"
+    $sudo apt-get update -q
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+
+# Rust; rust-toolchain.toml is for rustup, a distribution's own cargo may do if it is new enough.
+export PATH="$HOME/.cargo/bin:$PATH"
+if ! command -v cargo >/dev/null; then
+    say "installing Rust with rustup (https://rustup.rs)"
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c rustfmt -c clippy
+fi
+required=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+found=$(cargo --version | cut -d' ' -f2)
+if [ "$(printf '%s\n' "$required" "$found" | sort -V | head -1)" != "$required" ]; then
+    say "cargo $found is too old, $required is needed: run 'rustup update', or install rustup"
+    exit 1
+fi
+
+# Python packages: ONNX Runtime's library for the daemon, PyTorch's for the trainer.
+[ -x .venv/bin/python ] || { say "python3 -m venv .venv"; python3 -m venv .venv; }
+has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.version('$1').split('+')[0] != '$2')" 2>/dev/null; }
+need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
+need onnxruntime 1.22.1
+[ "$what" = run ] || need torch 2.11.0
+
+# The daemon finds the library here whatever becomes of .venv.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/nervelight
+library=$(echo .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
+if ! cmp -s "$library" "$cache/libonnxruntime.so"; then
+    say "$library -> $cache/libonnxruntime.so"
+    mkdir -p "$cache"
+    # Renamed into place: a running daemon keeps the library it has open.
+    cp "$library" "$cache/libonnxruntime.so.new"
+    mv "$cache/libonnxruntime.so.new" "$cache/libonnxruntime.so"
+fi
+
+if [ "$what" = test ]; then
+    for tool in nextest deny; do
+        command -v "cargo-$tool" >/dev/null && continue
+        say "cargo install cargo-$tool (some minutes)"
+        cargo install --quiet --locked "cargo-$tool"
+    done
+fi

@@ -1,0 +1,264 @@
+//! Bad input: a message that says what, where and what to do; nothing lost.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use nervelight_tests::video::decode;
+use nervelight_tests::{Cart, Ended, demo_bundle};
+
+const QUIET: &str =
+    "model = { bundle = \"BUNDLE\" }\nhttp = { enabled = false }\nsinks = [{ kind = \"null\" }]\n";
+
+fn assert_says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} is missing in:\n{text}");
+    }
+}
+
+fn refused(config: &str) -> String {
+    Cart::new(&format!("{QUIET}{config}")).unwrap().refused().unwrap()
+}
+
+/// A clip of the phantom, 580x420, one second.
+fn clip(dir: &Path, name: &str) -> Vec<u8> {
+    let cart = Cart::new(&format!(
+        r#"
+        source = {{ kind = "phantom", frames = 30, paced = false }}
+        model = {{ bundle = "BUNDLE" }}
+        http = {{ enabled = false }}
+        overlay = {{ enabled = false }}
+        sinks = [{{ kind = "file", path = "{}" }}]
+        "#,
+        dir.join(name).display()
+    ))
+    .unwrap();
+    assert!(cart.run("run").unwrap().success);
+    fs::read(dir.join(name)).unwrap()
+}
+
+fn over_file(path: &Path, sinks: &str) -> (Cart, Ended) {
+    let cart = Cart::new(&format!(
+        "source = {{ kind = \"file\", path = \"{}\" }}\nmodel = {{ bundle = \"BUNDLE\" }}\n\
+         sync = {{ mode = \"exact\" }}\nhttp = {{ enabled = false }}\nreport = {{ path = \"report.json\" }}\n\
+         sinks = [{sinks}]",
+        path.display()
+    ))
+    .unwrap();
+    let ended = cart.run("run").unwrap();
+    (cart, ended)
+}
+
+#[test]
+fn no_such_file() {
+    let said = refused("source = { kind = \"file\", path = \"absent.mp4\" }");
+    assert_says(&said, &["cart.toml:4: source.path", "absent.mp4", "No such file", "Check the path"]);
+}
+
+#[test]
+fn no_such_device() {
+    let said = refused("source = { kind = \"v4l2\", device = \"/dev/video99\" }");
+    assert_says(&said, &["source.device", "/dev/video99 does not exist", "v4l2-ctl --list-devices"]);
+}
+
+#[test]
+fn a_file_that_is_no_video() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("clip.mp4");
+    fs::write(&path, [0x55; 100_000]).unwrap();
+    let (_cart, ended) = over_file(&path, "{ kind = \"null\" }");
+    assert!(!ended.success);
+    assert_says(&ended.stderr, &["clip.mp4", "no video that GStreamer knows"]);
+}
+
+#[test]
+fn a_clip_damaged_in_the_middle() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes = clip(dir.path(), "clip.mkv");
+    let (from, to) = (bytes.len() * 4 / 10, bytes.len() * 6 / 10);
+    bytes[from..to].fill(0xa5);
+    let path = dir.path().join("damaged.mkv");
+    fs::write(&path, bytes).unwrap();
+    let (cart, _) = over_file(&path, "{ kind = \"file\", path = \"out.mkv\" }");
+    // Decoders conceal what they can; what came out of them is all there.
+    let report = cart.report().unwrap();
+    let frames = report["frames_out"].as_u64().unwrap();
+    assert!(frames >= 5, "{report:#}");
+    assert_eq!(decode(&cart.path("out.mkv")).unwrap().len() as u64, frames);
+}
+
+#[test]
+fn a_clip_that_ends_mid_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = clip(dir.path(), "clip.mkv");
+    let path = dir.path().join("cut.mkv");
+    fs::write(&path, &whole[..whole.len() / 3]).unwrap();
+    let (cart, ended) = over_file(&path, "{ kind = \"file\", path = \"out.mp4\" }");
+    assert!(!ended.success);
+    assert_says(&ended.stderr, &["cut.mkv is cut short", "copy or record the file again"]);
+    let report = cart.report().unwrap();
+    let frames = report["frames_out"].as_u64().unwrap();
+    assert!((3..30).contains(&frames), "{report:#}");
+    assert_eq!(decode(&cart.path("out.mp4")).unwrap().len() as u64, frames, "what there was is kept");
+}
+
+#[test]
+fn a_recording_without_its_index() {
+    // An MP4 whose index would stand at its end, cut before it.
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "videotestsrc num-buffers=60 ! video/x-raw,width=640,height=480 ! x264enc ! mp4mux ! filesink location={}",
+        dir.path().join("clip.mp4").display()
+    );
+    let made = std::process::Command::new("gst-launch-1.0").arg("-q").args(text.split(' ')).status().unwrap();
+    assert!(made.success());
+    let whole = fs::read(dir.path().join("clip.mp4")).unwrap();
+    let path = dir.path().join("cut.mp4");
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let (_cart, ended) = over_file(&path, "{ kind = \"null\" }");
+    assert!(!ended.success);
+    assert_says(&ended.stderr, &["cut.mp4", "damaged or incomplete"]);
+}
+
+#[test]
+fn frames_smaller_than_the_crop() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.mp4");
+    let cart = Cart::new(&format!(
+        r#"
+        source = {{ kind = "pipeline", pipeline = "videotestsrc ! video/x-raw,width=320,height=240" }}
+        model = {{ bundle = "BUNDLE" }}
+        http = {{ enabled = false }}
+        sinks = [{{ kind = "file", path = "{}" }}]
+        "#,
+        out.display()
+    ))
+    .unwrap();
+    assert_says(&cart.refused().unwrap(), &["320x240", "576x416", "Raise the source's resolution"]);
+    assert!(!out.exists(), "no empty recording is left behind");
+}
+
+#[test]
+fn a_pipeline_that_cannot_be_built() {
+    let said = refused("source = { kind = \"pipeline\", pipeline = \"nosuchelement\" }");
+    assert_says(&said, &["nosuchelement", "cannot be built"]);
+}
+
+#[test]
+fn bundles_that_were_tampered_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = |name: &str| {
+        let to = dir.path().join(name);
+        let status = std::process::Command::new("cp").arg("-r").arg(demo_bundle()).arg(&to).status().unwrap();
+        assert!(status.success());
+        to
+    };
+    let with = |bundle: &Path| {
+        Cart::new(&format!(
+            "source = {{ kind = \"phantom\", frames = 1 }}\nmodel = {{ bundle = \"{}\" }}\n\
+             http = {{ enabled = false }}\nsinks = [{{ kind = \"null\" }}]",
+            bundle.display()
+        ))
+        .unwrap()
+        .refused()
+        .unwrap()
+    };
+    let changed = copy("changed");
+    let mut bytes = fs::read(changed.join("fp32.onnx")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(changed.join("fp32.onnx"), bytes).unwrap();
+    assert_says(&with(&changed), &["fp32.onnx was changed", "Copy the bundle again"]);
+
+    let missing = copy("missing");
+    fs::remove_file(missing.join("fp32.onnx")).unwrap();
+    assert_says(&with(&missing), &["fp32.onnx is missing", "Copy the bundle again"]);
+
+    let shape = copy("shape");
+    let manifest = fs::read_to_string(shape.join("manifest.json")).unwrap();
+    fs::write(shape.join("manifest.json"), manifest.replace("416", "512")).unwrap();
+    assert_says(&with(&shape), &["576x512", "576x416"]);
+
+    assert_says(&with(&dir.path().join("absent")), &["model.bundle", "does not exist"]);
+}
+
+#[test]
+fn every_mistake_in_a_configuration_at_once() {
+    let cart = Cart::new(
+        r#"
+[source]
+kind = "phantom"
+device = "/dev/video0"
+fps = 0
+[model]
+bundel = "x"
+[engine]
+threads = "many"
+provider = "abacus"
+[overlay]
+opacity = 2.0
+color = "red"
+"#,
+    )
+    .unwrap();
+    let said = cart.refused().unwrap();
+    // Types and names first, then what the values mean.
+    assert_says(
+        &said,
+        &["cart.toml:7: model.bundel", "cart.toml:9: engine.threads", "cart.toml:10: engine.provider"],
+    );
+    let text = fs::read_to_string(cart.path("cart.toml")).unwrap();
+    let typed: Vec<&str> = text
+        .lines()
+        .filter(|l| !["bundel", "threads", "provider"].iter().any(|k| l.starts_with(k)))
+        .collect();
+    fs::write(cart.path("cart.toml"), typed.join("\n")).unwrap();
+    let said = cart.refused().unwrap();
+    assert_says(&said, &["source.device: has no meaning", "source.fps: must be from 1 to 240"]);
+    assert_says(
+        &said,
+        &["model.bundle: is missing", "overlay.opacity", "overlay.color", "sinks: are missing"],
+    );
+    assert_eq!(cart.run("check").unwrap().stderr, said, "check says the same as run");
+}
+
+#[test]
+fn a_full_disk_while_recording() {
+    // /dev/full takes no byte: what a file on a full disk does.
+    let cart = Cart::new(
+        r#"
+        source = { kind = "phantom", frames = 90, paced = false }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        report = { path = "report.json" }
+        sinks = [{ kind = "file", path = "full.mp4", overwrite = true }, { kind = "file", path = "good.mp4" }]
+        "#,
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("/dev/full", cart.path("full.mp4")).unwrap();
+    let ended = cart.run("run").unwrap();
+    assert!(!ended.success, "a recording that failed is not a success");
+    assert_says(&ended.stderr, &["full.mp4", "the disk is full", "free some space"]);
+    let report = cart.report().unwrap();
+    assert_eq!(report["frames_out"], 90, "the video went on");
+    assert_eq!(decode(&cart.path("good.mp4")).unwrap().len(), 90, "so did the other recording");
+}
+
+#[test]
+fn a_port_in_use() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
+    let cart = Cart::new(&format!(
+        "source = {{ kind = \"phantom\" }}\nmodel = {{ bundle = \"BUNDLE\" }}\n\
+         http = {{ listen = \"{address}\" }}\nsinks = [{{ kind = \"preview\" }}]"
+    ))
+    .unwrap();
+    assert_says(&cart.refused().unwrap(), &["http.listen", &address.to_string(), "Stop the program"]);
+}
+
+#[test]
+fn a_missing_runtime_library() {
+    let said = refused("source = { kind = \"phantom\" }\nengine = { library = \"absent.so\" }");
+    assert_says(&said, &["absent.so", "pip install onnxruntime"]);
+}

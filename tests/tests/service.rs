@@ -1,0 +1,140 @@
+//! The daemon as a service: signals, systemd, page.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nervelight_tests::video::decode;
+use nervelight_tests::{Cart, free_port, wait_for};
+use serde_json::Value;
+
+fn request(port: u16, method: &str, path: &str, body: &str) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .ok()?;
+    let mut answer = vec![];
+    stream.read_to_end(&mut answer).ok()?;
+    let head = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
+    answer.starts_with(b"HTTP/1.1 2").then(|| answer[head + 4..].to_vec())
+}
+
+fn status(port: u16) -> Option<Value> {
+    serde_json::from_slice(&request(port, "GET", "/status", "")?).ok()
+}
+
+fn live(port: u16, sinks: &str) -> Cart {
+    Cart::new(&format!(
+        r#"
+        source = {{ kind = "phantom", fps = 15 }}
+        model = {{ bundle = "BUNDLE" }}
+        http = {{ listen = "127.0.0.1:{port}" }}
+        report = {{ path = "report.json" }}
+        sinks = [{sinks}]
+        "#
+    ))
+    .unwrap()
+}
+
+#[test]
+fn sigterm_ends_a_recording_that_plays() {
+    let port = free_port().unwrap();
+    let cart = live(port, "{ kind = \"file\", path = \"out.mp4\" }");
+    let running = cart.start().unwrap();
+    wait_for("20 frames", || status(port).filter(|s| s["frames_out"].as_u64() >= Some(20))).unwrap();
+    let ended = running.terminate().unwrap();
+    assert!(ended.success, "{}", ended.stderr);
+    let report = cart.report().unwrap();
+    let frames = report["frames_out"].as_u64().unwrap();
+    assert_eq!(report["frames_in"].as_u64().unwrap(), frames + report["dropped"].as_u64().unwrap());
+    let recorded = decode(&cart.path("out.mp4")).unwrap().len() as u64;
+    assert_eq!(recorded, frames - report["sinks"][0]["dropped"].as_u64().unwrap());
+}
+
+#[test]
+fn a_second_recording_never_replaces_the_first() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "phantom", frames = 3, paced = false }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        sinks = [{ kind = "file", path = "out.mp4" }]
+        "#,
+    )
+    .unwrap();
+    for _ in 0..3 {
+        assert!(cart.run("run").unwrap().success);
+    }
+    for name in ["out.mp4", "out-1.mp4", "out-2.mp4"] {
+        assert_eq!(decode(&cart.path(name)).unwrap().len(), 3, "{name}");
+    }
+}
+
+#[test]
+fn the_page_shows_picture_figures_and_metrics_and_switches_the_overlay() {
+    let port = free_port().unwrap();
+    let cart = live(port, "{ kind = \"preview\" }");
+    let running = cart.start().unwrap();
+    let s = wait_for("the overlay", || status(port).filter(|s| s["ai"] == "on")).unwrap();
+    assert!(s["engine"]["runtime"].as_str().unwrap().starts_with("ONNX Runtime"), "{s:#}");
+    assert_eq!(s["engine"]["digest"].as_str().unwrap().len(), 64, "{s:#}");
+
+    let jpeg = request(port, "GET", "/frame.jpg", "").unwrap();
+    assert!(jpeg.starts_with(&[0xff, 0xd8]) && jpeg.len() > 5000, "{} bytes", jpeg.len());
+    let html = String::from_utf8(request(port, "GET", "/", "").unwrap()).unwrap();
+    assert!(html.contains("/stream.mjpg"));
+    let metrics = String::from_utf8(request(port, "GET", "/metrics", "").unwrap()).unwrap();
+    for name in ["nervelight_frames_out_total", "nervelight_latency_seconds_bucket", "nervelight_ai_on 1"] {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
+
+    // Two parts of the stream.
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let (mut seen, mut chunk) = (vec![], [0; 65536]);
+    let parts = |bytes: &[u8]| bytes.windows(18).filter(|w| w == b"--nervelight-frame").count();
+    while parts(&seen) < 2 {
+        let n = stream.read(&mut chunk).unwrap();
+        assert!(n > 0, "the stream ended");
+        seen.extend_from_slice(&chunk[..n]);
+    }
+    drop(stream);
+
+    request(port, "PUT", "/overlay", "{\"enabled\": false}").unwrap();
+    wait_for("no overlay", || status(port).filter(|s| s["ai"] == "disabled")).unwrap();
+    request(port, "PUT", "/overlay", "{\"enabled\": true}").unwrap();
+    wait_for("the overlay again", || status(port).filter(|s| s["ai"] == "on")).unwrap();
+    assert!(running.terminate().unwrap().success);
+}
+
+#[test]
+fn systemd_is_told() {
+    let cart = live(free_port().unwrap(), "{ kind = \"null\" }");
+    let socket = UnixDatagram::bind(cart.path("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut command = cart.command("run").unwrap();
+    command.env("NOTIFY_SOCKET", cart.path("notify")).env("WATCHDOG_USEC", "200000");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut next = || {
+        let mut buffer = [0; 256];
+        let n = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..n]).trim().to_owned()
+    };
+    assert_eq!(next(), "READY=1");
+    assert_eq!(next(), "WATCHDOG=1");
+    assert_eq!(next(), "WATCHDOG=1");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .unwrap();
+    let last = std::iter::repeat_with(&mut next).find(|m| m != "WATCHDOG=1").unwrap();
+    assert_eq!(last, "STOPPING=1");
+    assert!(child.wait().unwrap().success());
+}

@@ -1,0 +1,161 @@
+//! The main job: every frame comes out, with its own mask where the nerve is and the echo texture
+//! as it was.
+#![allow(clippy::unwrap_used)]
+
+use nervelight_phantom::{HEIGHT, Phantom, WIDTH};
+use nervelight_tests::Cart;
+use nervelight_tests::video::decode;
+
+const SEED: u64 = 7;
+
+/// Phantom to a lossless file. `x264enc` at quantizer 0 is bit-exact.
+fn cart(frames: u64, more: &str) -> Cart {
+    Cart::new(&format!(
+        r#"
+        [source]
+        kind = "phantom"
+        seed = {SEED}
+        frames = {frames}
+        paced = false
+        [model]
+        bundle = "BUNDLE"
+        [http]
+        enabled = false
+        [report]
+        path = "report.json"
+        [[sinks]]
+        kind = "file"
+        path = "out.mkv"
+        encoder = "x264enc pass=quant quantizer=0 speed-preset=ultrafast"
+        {more}
+        "#
+    ))
+    .unwrap()
+}
+
+#[test]
+fn every_frame_carries_its_own_mask_and_keeps_its_luma() {
+    let cart = cart(60, "[sync]\nmode = \"exact\"");
+    let ended = cart.run("run").unwrap();
+    assert!(ended.success, "{}", ended.stderr);
+
+    let pictures = decode(&cart.path("out.mkv")).unwrap();
+    assert_eq!(pictures.len(), 60);
+    assert!(pictures.is_sorted_by(|a, b| a.pts < b.pts), "PTS increase");
+    let mut phantom = Phantom::new(SEED);
+    let (mut luma, mut truth) = (vec![0; WIDTH * HEIGHT], vec![0; WIDTH * HEIGHT]);
+    let (mut dice_sum, mut nerves) = (0.0, 0);
+    for (n, picture) in pictures.iter().enumerate() {
+        assert_eq!((picture.width, picture.height, picture.full_range), (WIDTH, HEIGHT, true));
+        phantom.frame(n as u64, &mut luma, &mut truth).unwrap();
+        let tinted: Vec<bool> =
+            (0..WIDTH * HEIGHT).map(|i| picture.is_tinted(i % WIDTH, i / WIDTH)).collect();
+        let edge = |i: usize| {
+            // The tint has the resolution of chroma: its edge may lie a pixel beside the mask's.
+            let (x, y) = (i % WIDTH, i / WIDTH);
+            let near = |d: usize| {
+                (x.saturating_sub(d), (x + d).min(WIDTH - 1), y.saturating_sub(d), (y + d).min(HEIGHT - 1))
+            };
+            let (left, right, top, bottom) = near(2);
+            [(left, y), (right, y), (x, top), (x, bottom)]
+                .iter()
+                .any(|&(x, y)| tinted[y * WIDTH + x] != tinted[i])
+        };
+        let changed = (0..WIDTH * HEIGHT).filter(|&i| picture.luma[i] != luma[i] && !edge(i)).count();
+        assert_eq!(changed, 0, "luma of frame {n} changed away from the outline");
+        if truth.iter().any(|&t| t > 0) {
+            let both = (0..WIDTH * HEIGHT).filter(|&i| tinted[i] && truth[i] > 0).count();
+            let sum = (0..WIDTH * HEIGHT)
+                .map(|i| usize::from(tinted[i]) + usize::from(truth[i] > 0))
+                .sum::<usize>();
+            dice_sum += 2.0 * both as f64 / sum as f64;
+            nerves += 1;
+        }
+    }
+    assert!(nerves > 30, "the phantom shows a nerve in {nerves} frames");
+    let dice = dice_sum / f64::from(nerves);
+    assert!(dice >= 0.8, "Dice of the tinted area is {dice:.3}");
+
+    let report = cart.report().unwrap();
+    let figure = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key} in {report:#}"));
+    assert_eq!((figure("frames_in"), figure("frames_out"), figure("dropped")), (60.0, 60.0, 0.0));
+    assert!((figure("dice") - dice).abs() < 0.05, "the report says {}, the video {dice}", figure("dice"));
+    for key in ["engine_ms", "latency_ms"] {
+        let quantiles = ["p50", "p95", "p99", "max"].map(|q| report[key][q].as_f64().unwrap());
+        assert!(quantiles[0] > 0.0 && quantiles.is_sorted(), "{key}: {quantiles:?}");
+    }
+}
+
+#[test]
+fn without_overlay_the_video_passes_bit_for_bit() {
+    let cart = cart(10, "[overlay]\nenabled = false");
+    assert!(cart.run("run").unwrap().success);
+    let pictures = decode(&cart.path("out.mkv")).unwrap();
+    assert_eq!(pictures.len(), 10);
+    let mut phantom = Phantom::new(SEED);
+    let (mut luma, mut truth) = (vec![0; WIDTH * HEIGHT], vec![0; WIDTH * HEIGHT]);
+    for (n, picture) in pictures.iter().enumerate() {
+        phantom.frame(n as u64, &mut luma, &mut truth).unwrap();
+        assert!(picture.luma == luma, "frame {n}");
+        assert!(picture.chroma.iter().flatten().all(|&c| c == 128), "frame {n}");
+    }
+}
+
+#[test]
+fn a_file_is_segmented_like_the_frames_it_was_made_of() {
+    // Limited range by convention: what a capture card records. The daemon expands it.
+    let clip = cart(20, "[overlay]\nenabled = false");
+    assert!(clip.run("run").unwrap().success);
+    let source = clip.path("out.mkv");
+    let cart = Cart::new(&format!(
+        r#"
+        source = {{ kind = "file", path = "{}" }}
+        model = {{ bundle = "BUNDLE" }}
+        sync = {{ mode = "exact" }}
+        http = {{ enabled = false }}
+        report = {{ path = "report.json" }}
+        sinks = [{{ kind = "file", path = "out.mp4" }}, {{ kind = "null" }}]
+        "#,
+        source.display()
+    ))
+    .unwrap();
+    let ended = cart.run("run").unwrap();
+    assert!(ended.success, "{}", ended.stderr);
+    let (before, after) = (decode(&source).unwrap(), decode(&cart.path("out.mp4")).unwrap());
+    let times = |pictures: &[nervelight_tests::video::Picture]| {
+        pictures.iter().map(|p| p.pts / 1_000_000).collect::<Vec<_>>()
+    };
+    assert_eq!(times(&before), times(&after), "PTS are kept");
+    assert!(after.iter().all(|p| (0..HEIGHT).any(|y| (0..WIDTH).any(|x| p.is_tinted(x, y)))));
+    assert_eq!(cart.report().unwrap()["sinks"][1]["frames"], 20);
+}
+
+#[test]
+fn only_the_region_of_a_large_frame_is_touched() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "pipeline", live = false, pipeline = "videotestsrc num-buffers=3 pattern=black ! video/x-raw,format=NV12,width=1280,height=720,framerate=30/1" }
+        model = { bundle = "BUNDLE" }
+        sync = { mode = "exact" }
+        region = { x = 600, y = 300 }
+        overlay = { threshold = 0.004 }
+        http = { enabled = false }
+        [[sinks]]
+        kind = "file"
+        path = "out.mkv"
+        encoder = "x264enc pass=quant quantizer=0"
+        "#,
+    )
+    .unwrap();
+    let ended = cart.run("run").unwrap();
+    assert!(ended.success, "{}", ended.stderr);
+    let pictures = decode(&cart.path("out.mkv")).unwrap();
+    assert_eq!((pictures.len(), pictures[0].width, pictures[0].height), (3, 1280, 720));
+    for picture in &pictures {
+        for (i, &luma) in picture.luma.iter().enumerate() {
+            let (x, y) = (i % 1280, i / 1280);
+            let inside = (600..600 + 576).contains(&x) && (300..300 + 416).contains(&y);
+            assert!(inside || (luma == 16 && !picture.is_tinted(x, y)), "touched at {x},{y}");
+        }
+    }
+}
