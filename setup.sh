@@ -49,7 +49,7 @@ fi
 [ -x .venv/bin/python ] || { say "python3 -m venv .venv"; python3 -m venv .venv; }
 has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.version('$1').split('+')[0] != '$2')" 2>/dev/null; }
 need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
-need onnxruntime 1.22.1
+need onnxruntime 1.32.0
 [ "$what" = run ] || need torch 2.11.0
 
 # The daemon finds the library here whatever becomes of .venv.
