@@ -1,1 +1,17 @@
 //! Model contract, model bundles and inference engines for nerve segmentation.
+//!
+//! A trained network reaches a cart as a [`Bundle`]; [`open`] turns it into an [`Engine`],
+//! a function from the bytes of a cropped luma plane to the bytes of a probability map.
+//!
+//! Invariant: this crate knows nothing of GStreamer, HTTP servers or libtorch.
+
+pub mod bundle;
+pub mod contract;
+pub mod engine;
+pub mod golden;
+pub mod onnx;
+pub mod settings;
+
+pub use bundle::{Bundle, BundleError, Manifest};
+pub use contract::{HEIGHT, PIXELS, Plane, WIDTH, plane};
+pub use engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision, Provider, open};

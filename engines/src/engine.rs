@@ -1,0 +1,183 @@
+//! The engine: a cropped luma plane in, a probability map out.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::{Bundle, BundleError};
+use crate::contract::Plane;
+use crate::onnx::OnnxEngine;
+
+/// Computes the nerve's probability map of one crop at a time.
+///
+/// `&mut self`: one thread at a time. Every engine computes the same function, so engines are
+/// compared byte by byte.
+pub trait Engine: Send {
+    /// Fills `map` (probability x 255) from `crop` (full-range luma).
+    ///
+    /// # Errors
+    /// When the runtime or the device fails; `map` is then unspecified and must not be shown.
+    fn infer(&mut self, crop: &Plane, map: &mut Plane) -> Result<(), EngineError>;
+
+    /// What computes: runtime, device, precision and model.
+    fn info(&self) -> &EngineInfo;
+}
+
+/// Provenance of every mask an engine makes.
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineInfo {
+    /// The runtime with its version, such as `ONNX Runtime 1.22.0`.
+    pub runtime: String,
+    /// The execution provider or device.
+    pub provider: String,
+    /// The precision of the model file.
+    pub precision: Precision,
+    /// Threads used on the CPU, 0 where that has no meaning.
+    pub threads: usize,
+    /// `name version` of the model.
+    pub model: String,
+    /// The bundle's digest: sha256 of its manifest, hexadecimal.
+    pub digest: String,
+}
+
+/// How the weights and activations of a model file are stored and computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// IEEE single precision, the reference.
+    #[default]
+    Fp32,
+    /// IEEE half precision.
+    Fp16,
+    /// 8-bit integers.
+    Int8,
+}
+
+impl Precision {
+    /// The file of a bundle that holds the model in this precision for ONNX Runtime.
+    pub fn onnx_file(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32.onnx",
+            Self::Fp16 => "fp16.onnx",
+            Self::Int8 => "int8-cpu.onnx",
+        }
+    }
+}
+
+/// Where ONNX Runtime executes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The CPU, always there.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU through CUDA and cuDNN.
+    Cuda,
+    /// An NVIDIA GPU through TensorRT.
+    Tensorrt,
+    /// Intel's OpenVINO.
+    Openvino,
+}
+
+/// What a configuration says about the engine.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineSettings {
+    /// Which of the bundle's models to run.
+    pub precision: Precision,
+    /// Where to run it. A provider that is missing is an error, never a silent fallback.
+    pub provider: Provider,
+    /// CPU threads, 0 for one per core.
+    pub threads: usize,
+    /// `libonnxruntime.so`; when absent see [`crate::onnx::find_library`].
+    pub library: Option<PathBuf>,
+}
+
+/// Opens the engine that `settings` ask for on the model in `bundle`.
+///
+/// # Errors
+/// When the runtime's library, the provider or the model is missing, or the model breaks the
+/// [contract](crate::contract).
+pub fn open(bundle: &Bundle, settings: &EngineSettings) -> Result<Box<dyn Engine>, EngineError> {
+    Ok(Box::new(OnnxEngine::open(bundle, settings)?))
+}
+
+/// Why an engine could not be opened or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No ONNX Runtime library at any of the places searched.
+    #[error(
+        "no ONNX Runtime library found; looked at {}. Install it (`pip install onnxruntime`) and set \
+         engine.library, or ORT_DYLIB_PATH, to its libonnxruntime.so",
+        .searched.join(", ")
+    )]
+    LibraryNotFound {
+        /// Paths looked at, in order.
+        searched: Vec<String>,
+    },
+    /// The library is there and cannot be used.
+    #[error("cannot load ONNX Runtime from {path}: {reason}. Version 1.17 or later is needed")]
+    Library {
+        /// The file that was opened.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+    /// The runtime was not built with the provider, or the device is missing.
+    #[error(
+        "engine.provider = \"{provider}\" is not available in {runtime}: {reason}. Install a build of ONNX \
+         Runtime that has it, or set engine.provider = \"cpu\""
+    )]
+    Provider {
+        /// The provider asked for.
+        provider: String,
+        /// The runtime with its version.
+        runtime: String,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The bundle cannot be read.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The runtime does not accept the model file.
+    #[error("model {model} cannot be loaded: {reason}. Export the bundle again")]
+    Model {
+        /// The file in the bundle.
+        model: String,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The model's inputs or outputs are not those of the contract.
+    #[error(
+        "model {model}: {what} is {found}, the contract asks for {expected}. Export the bundle again with \
+         a matching nervelight-train"
+    )]
+    Contract {
+        /// The file in the bundle.
+        model: String,
+        /// Input or output.
+        what: &'static str,
+        /// What the file has.
+        found: String,
+        /// What it must have.
+        expected: String,
+    },
+    /// The engine disagrees with the frames the trainer computed.
+    #[error(
+        "{engine} gives another result than the trainer did on golden frame {frame}: Dice {dice:.3} is \
+         under {limit:.2}. The model is not used; try another precision or provider"
+    )]
+    Golden {
+        /// The engine's runtime and provider.
+        engine: String,
+        /// The golden frame's name.
+        frame: String,
+        /// Agreement found.
+        dice: f64,
+        /// Agreement needed.
+        limit: f64,
+    },
+    /// The runtime failed on a frame.
+    #[error("inference failed: {0}")]
+    Infer(String),
+}

@@ -1,0 +1,91 @@
+//! The ONNX Runtime engine: the contract, and every way to be missing.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{bundle, draft, model};
+use nervelight_engines::golden::{self, Golden};
+use nervelight_engines::{EngineError, EngineSettings, Precision, Provider, open, plane};
+
+#[test]
+fn an_engine_maps_bytes_to_bytes() {
+    let (_dir, bundle) = bundle("identity.onnx");
+    let mut engine = open(&bundle, &EngineSettings { threads: 1, ..Default::default() }).unwrap();
+    let (mut crop, mut map) = (plane(), plane());
+    for value in [7, 200] {
+        crop.fill(value);
+        engine.infer(&crop, &mut map).unwrap();
+        assert_eq!(crop, map, "each call sees its own frame");
+    }
+    assert!(engine.info().runtime.starts_with("ONNX Runtime 1."), "{:?}", engine.info());
+    let agreement = golden::check(engine.as_mut(), &bundle).unwrap();
+    assert_eq!((agreement.dice, agreement.max_diff), (1.0, 0));
+}
+
+#[test]
+fn an_engine_that_disagrees_with_the_trainer_is_refused() {
+    let mut draft = draft("identity.onnx");
+    let (crop, mut map) = (plane(), plane());
+    map.fill(255);
+    draft.golden(&Golden { name: "1".into(), crop, map }).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = draft.write(&dir.path().join("b")).unwrap();
+    let mut engine = open(&bundle, &EngineSettings::default()).unwrap();
+    let error = golden::check(engine.as_mut(), &bundle).unwrap_err();
+    assert!(matches!(&error, EngineError::Golden { frame, .. } if frame == "1"), "{error}");
+}
+
+#[test]
+fn a_model_that_breaks_the_contract_is_refused() {
+    for name in ["small.onnx", "float.onnx"] {
+        let (_dir, bundle) = bundle(name);
+        let error = open(&bundle, &EngineSettings::default()).err().unwrap();
+        assert!(matches!(error, EngineError::Contract { what: "input", .. }), "{error}");
+        assert!(error.to_string().contains("416, 576"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_model_is_refused() {
+    let mut draft = draft("identity.onnx");
+    let mut bytes = model("identity.onnx");
+    bytes.truncate(bytes.len() / 2);
+    draft.file("fp32.onnx", bytes);
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = draft.write(&dir.path().join("b")).unwrap();
+    let error = open(&bundle, &EngineSettings::default()).err().unwrap();
+    assert!(matches!(error, EngineError::Model { .. }), "{error}");
+}
+
+#[test]
+fn a_precision_that_was_not_exported_is_named() {
+    let (_dir, bundle) = bundle("identity.onnx");
+    let settings = EngineSettings { precision: Precision::Int8, ..Default::default() };
+    let error = open(&bundle, &settings).err().unwrap().to_string();
+    assert!(error.contains("int8-cpu.onnx") && error.contains("fp32.onnx"), "{error}");
+}
+
+#[test]
+fn a_provider_that_is_missing_is_an_error_never_a_fallback() {
+    let (_dir, bundle) = bundle("identity.onnx");
+    let settings = EngineSettings { provider: Provider::Tensorrt, ..Default::default() };
+    let error = open(&bundle, &settings).err().unwrap();
+    assert!(matches!(error, EngineError::Provider { .. }), "{error}");
+}
+
+#[test]
+fn a_library_that_is_missing_or_broken_is_named() {
+    let (dir, bundle) = bundle("identity.onnx");
+    let settings = |library: PathBuf| EngineSettings { library: Some(library), ..Default::default() };
+    let absent = open(&bundle, &settings("/no/such/libonnxruntime.so".into())).err().unwrap();
+    assert!(matches!(absent, EngineError::LibraryNotFound { .. }), "{absent}");
+    assert!(absent.to_string().contains("pip install onnxruntime"), "{absent}");
+
+    let text = dir.path().join("libonnxruntime.so");
+    std::fs::write(&text, "no library").unwrap();
+    let broken = open(&bundle, &settings(text)).err().unwrap();
+    assert!(matches!(broken, EngineError::Library { .. }), "{broken}");
+}
