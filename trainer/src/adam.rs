@@ -129,10 +129,7 @@ mod tests {
             adam.backward_step(&mut parameters, &loss, 0.1);
             for (i, expected) in expected.iter().enumerate() {
                 let got = parameters["p"].double_value(&[i as i64]);
-                assert!(
-                    (got - expected).abs() < 3e-7,
-                    "step {k}, {i}: {got} for {expected}"
-                );
+                assert!((got - expected).abs() < 3e-7, "step {k}, {i}: {got} for {expected}");
             }
         }
     }

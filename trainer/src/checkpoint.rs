@@ -33,10 +33,7 @@ pub fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
     let views = tensors
         .iter()
         .map(|(name, shape, bytes)| {
-            Ok((
-                *name,
-                TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(other)?,
-            ))
+            Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(other)?))
         })
         .collect::<io::Result<Vec<_>>>()?;
     let notes = Some(checkpoint.notes.clone());
@@ -49,10 +46,7 @@ pub fn read(path: &Path) -> io::Result<Checkpoint> {
     let (_, header) = safetensors::SafeTensors::read_metadata(&file).map_err(other)?;
     let notes = header.metadata().clone().unwrap_or_default();
     let mut tensors = Parameters::new();
-    for (name, view) in safetensors::SafeTensors::deserialize(&file)
-        .map_err(other)?
-        .tensors()
-    {
+    for (name, view) in safetensors::SafeTensors::deserialize(&file).map_err(other)?.tensors() {
         let kind = match view.dtype() {
             Dtype::F32 => Kind::Float,
             Dtype::F16 => Kind::Half,
@@ -80,17 +74,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn bytes(tensor: &Tensor) -> Vec<u8> {
-    let flat = tensor
-        .detach()
-        .to_device(tch::Device::Cpu)
-        .to_kind(Kind::Float)
-        .contiguous();
+    let flat = tensor.detach().to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
     let mut values = vec![0f32; flat.numel()];
     flat.copy_data(&mut values, flat.numel());
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn other(error: impl ToString) -> io::Error {

@@ -19,12 +19,7 @@ impl Cost {
     /// Walks `network` for a frame of `height` x `width` pixels.
     pub fn of(network: &Network, height: usize, width: usize) -> Self {
         let (mut height, mut width) = (height, width);
-        let mut cost = Self {
-            gflop: 0.0,
-            parameters: 0,
-            receptive_field: 1,
-            layers: vec![],
-        };
+        let mut cost = Self { gflop: 0.0, parameters: 0, receptive_field: 1, layers: vec![] };
         // Distance in input pixels between neighbours of the layer's output.
         let mut pitch = 1;
         for layer in &network.layers {
@@ -34,12 +29,7 @@ impl Cost {
             let mut positions = height * width;
             match layer.op {
                 Op::Conv { kernel, .. } => cost.receptive_field += (kernel - 1) * pitch,
-                Op::Deconv {
-                    kernel,
-                    stride,
-                    padding,
-                    ..
-                } => {
+                Op::Deconv { kernel, stride, padding, .. } => {
                     positions = height * width;
                     cost.receptive_field += (kernel.div_ceil(stride) - 1) * pitch;
                     pitch /= stride;

@@ -26,11 +26,7 @@ pub enum InitError {
     Width { path: PathBuf, width: f64 },
     /// A parameter is absent.
     #[error("{path}: has no `{name}`; is this a checkpoint of {network}, or VGG16?")]
-    Missing {
-        path: PathBuf,
-        name: String,
-        network: &'static str,
-    },
+    Missing { path: PathBuf, name: String, network: &'static str },
     /// A parameter has another shape.
     #[error("{path}: `{name}` is {found:?}, {network} at width {width} has {wanted:?}")]
     Shape {
@@ -65,10 +61,9 @@ pub fn random(network: &Network) -> Start {
         };
         let fan = (weight[1] * weight[2] * weight[3]) as f64;
         let (weight, bias) = match layer.op {
-            Op::Conv { .. } => (
-                Tensor::randn(&weight, options) * (2.0 / fan).sqrt(),
-                Tensor::zeros(&bias, options),
-            ),
+            Op::Conv { .. } => {
+                (Tensor::randn(&weight, options) * (2.0 / fan).sqrt(), Tensor::zeros(&bias, options))
+            }
             _ => {
                 let bound = 1.0 / fan.sqrt();
                 let uniform = |shape: &[i64]| Tensor::rand(shape, options) * (2.0 * bound) - bound;
@@ -78,10 +73,7 @@ pub fn random(network: &Network) -> Start {
         parameters.insert(format!("{}.weight", layer.name), weight);
         parameters.insert(format!("{}.bias", layer.name), bias);
     }
-    Start {
-        parameters,
-        frozen: 0,
-    }
+    Start { parameters, frozen: 0 }
 }
 
 /// Parameters from `path`: a checkpoint of ours replaces all, VGG16 the convolutions.
@@ -90,10 +82,7 @@ pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
     let mut start = random(network);
     let vgg = found.contains_key("features.0.weight");
     if vgg && network.width != 1.0 {
-        return Err(InitError::Width {
-            path: path.into(),
-            width: network.width,
-        });
+        return Err(InitError::Width { path: path.into(), width: network.width });
     }
     for (index, layer) in network.layers.iter().enumerate() {
         let Some((weight_shape, bias_shape)) = shapes(layer) else {
@@ -104,24 +93,12 @@ pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
         }
         for (part, wanted) in [("weight", weight_shape), ("bias", bias_shape)] {
             let own = format!("{}.{part}", layer.name);
-            let name = if vgg {
-                format!("features.{index}.{part}")
-            } else {
-                own.clone()
-            };
+            let name = if vgg { format!("features.{index}.{part}") } else { own.clone() };
             let Some(tensor) = found.get(&name) else {
                 let (path, network) = (path.into(), network.name);
-                return Err(InitError::Missing {
-                    path,
-                    name,
-                    network,
-                });
+                return Err(InitError::Missing { path, name, network });
             };
-            let tensor = if name == "features.0.weight" {
-                fold_rgb(tensor)
-            } else {
-                tensor.copy()
-            };
+            let tensor = if name == "features.0.weight" { fold_rgb(tensor) } else { tensor.copy() };
             if tensor.size() != wanted {
                 return Err(InitError::Shape {
                     path: path.into(),
@@ -141,9 +118,7 @@ pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
 
 /// A convolution on three equal channels as one on a single channel: its kernels summed.
 fn fold_rgb(weight: &Tensor) -> Tensor {
-    weight
-        .to_kind(Kind::Float)
-        .sum_dim_intlist([1].as_slice(), true, Kind::Float)
+    weight.to_kind(Kind::Float).sum_dim_intlist([1].as_slice(), true, Kind::Float)
 }
 
 fn shapes(layer: &Layer) -> Option<(Vec<i64>, Vec<i64>)> {
@@ -152,10 +127,7 @@ fn shapes(layer: &Layer) -> Option<(Vec<i64>, Vec<i64>)> {
 }
 
 fn read(path: &Path) -> Result<Parameters, InitError> {
-    let unreadable = |cause: String| InitError::Unreadable {
-        path: path.into(),
-        cause,
-    };
+    let unreadable = |cause: String| InitError::Unreadable { path: path.into(), cause };
     if path.extension().is_some_and(|e| e == "safetensors") {
         let file = checkpoint::read(path).map_err(|e| unreadable(e.to_string()))?;
         return Ok(file.tensors);
@@ -177,9 +149,7 @@ mod tests {
         let weight = Tensor::randn([8, 3, 3, 3], options);
         let bias = Tensor::randn([8], options);
         let gray = Tensor::rand([1, 1, 20, 30], options) * 2.0 - 1.0;
-        let rgb = gray
-            .expand([1, 3, 20, 30], false)
-            .conv2d(&weight, Some(&bias), 1, 1, 1, 1);
+        let rgb = gray.expand([1, 3, 20, 30], false).conv2d(&weight, Some(&bias), 1, 1, 1, 1);
         let folded = gray.conv2d(&fold_rgb(&weight), Some(&bias), 1, 1, 1, 1);
         let difference = (rgb - folded).abs().max().double_value(&[]);
         assert!(difference < 1e-5, "{difference}");
@@ -200,14 +170,7 @@ mod tests {
         let rgb = renamed["features.0.weight"].repeat([1, 3, 1, 1]);
         renamed.insert("features.0.weight".into(), rgb);
         let path = directory.join("vgg16.safetensors");
-        checkpoint::write(
-            &path,
-            &Checkpoint {
-                tensors: renamed,
-                ..Default::default()
-            },
-        )
-        .unwrap();
+        checkpoint::write(&path, &Checkpoint { tensors: renamed, ..Default::default() }).unwrap();
         path
     }
 
@@ -218,9 +181,7 @@ mod tests {
         let start = from_file(&Network::vgg16_fcn(1.0), &path).unwrap();
         assert_eq!(start.frozen, 8);
         assert_eq!(start.parameters["conv1_1.weight"].size(), [64, 1, 3, 3]);
-        let error = from_file(&Network::vgg16_fcn(0.25), &path)
-            .unwrap_err()
-            .to_string();
+        let error = from_file(&Network::vgg16_fcn(0.25), &path).unwrap_err().to_string();
         assert!(error.contains("width = 1.0 only"), "{error}");
     }
 
@@ -229,31 +190,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("best.safetensors");
         let tensors = random(&Network::vgg16_fcn(0.0625)).parameters;
-        checkpoint::write(
-            &path,
-            &Checkpoint {
-                tensors,
-                ..Default::default()
-            },
-        )
-        .unwrap();
+        checkpoint::write(&path, &Checkpoint { tensors, ..Default::default() }).unwrap();
         let same = from_file(&Network::vgg16_fcn(0.0625), &path).unwrap();
         assert_eq!(same.frozen, 0);
-        let error = from_file(&Network::vgg16_fcn(0.125), &path)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("conv1_1.weight") && error.contains("[8, 1, 3, 3]"),
-            "{error}"
-        );
+        let error = from_file(&Network::vgg16_fcn(0.125), &path).unwrap_err().to_string();
+        assert!(error.contains("conv1_1.weight") && error.contains("[8, 1, 3, 3]"), "{error}");
     }
 
     #[test]
     fn missing_file_says_what_is_wanted() {
         let error = from_file(&Network::vgg16_fcn(1.0), Path::new("none.pth")).unwrap_err();
-        assert!(
-            error.to_string().contains("none.pth: cannot read weights"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("none.pth: cannot read weights"), "{error}");
     }
 }

@@ -34,8 +34,7 @@ impl Loss {
             LossKind::WeightedF => self.weighted_f(&logits.sigmoid(), truth),
             LossKind::BceDice => {
                 let none = None::<&Tensor>;
-                let entropy =
-                    logits.binary_cross_entropy_with_logits(truth, none, none, Reduction::Mean);
+                let entropy = logits.binary_cross_entropy_with_logits(truth, none, none, Reduction::Mean);
                 entropy + 1.0 - dice(&logits.sigmoid(), truth)
             }
         }
@@ -63,11 +62,7 @@ fn dice(probability: &Tensor, truth: &Tensor) -> Tensor {
 mod tests {
     use super::*;
 
-    const WEIGHTED: Loss = Loss {
-        kind: LossKind::WeightedF,
-        weight: 1.5,
-        as_run: false,
-    };
+    const WEIGHTED: Loss = Loss { kind: LossKind::WeightedF, weight: 1.5, as_run: false };
 
     fn example() -> (Tensor, Tensor) {
         let probability = Tensor::from_slice(&[0.5f32, 0.8, 0.25, 0.1]).view([1, 1, 2, 2]);
@@ -82,12 +77,7 @@ mod tests {
         let formula = |p: f64, r: f64| -2.5 * p * r / (1.5 * p + r);
         let got = WEIGHTED.of(&logits, &truth).double_value(&[]);
         assert!((got - formula(p, r)).abs() < 1e-6, "{got}");
-        let as_run = Loss {
-            as_run: true,
-            ..WEIGHTED
-        }
-        .of(&logits, &truth)
-        .double_value(&[]);
+        let as_run = Loss { as_run: true, ..WEIGHTED }.of(&logits, &truth).double_value(&[]);
         assert!((as_run - formula(r, p)).abs() < 1e-6, "{as_run}");
     }
 
@@ -104,13 +94,9 @@ mod tests {
     #[test]
     fn bce_dice_equals_hand_computed_value() {
         let (logits, truth) = example();
-        let entropy =
-            -(0.5f64.ln() + 0.8f64.ln() + (1.0f64 - 0.25).ln() + (1.0f64 - 0.1).ln()) / 4.0;
+        let entropy = -(0.5f64.ln() + 0.8f64.ln() + (1.0f64 - 0.25).ln() + (1.0f64 - 0.1).ln()) / 4.0;
         let expected = entropy + 1.0 - 3.6 / 4.65;
-        let loss = Loss {
-            kind: LossKind::BceDice,
-            ..WEIGHTED
-        };
+        let loss = Loss { kind: LossKind::BceDice, ..WEIGHTED };
         let got = loss.of(&logits, &truth).double_value(&[]);
         assert!((got - expected).abs() < 1e-6, "{got} for {expected}");
     }

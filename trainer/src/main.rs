@@ -94,11 +94,7 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     .context("cannot listen for Ctrl-C")?;
 
     let data = Dataset::load(&settings.data)?;
-    println!(
-        "{} frames of {} patients",
-        data.frames.len(),
-        data.patients().len()
-    );
+    println!("{} frames of {} patients", data.frames.len(), data.patients().len());
     let network = settings.network()?;
     let cost = Cost::of(&network, data.height, data.width);
     println!("{} at width {}: {cost}", network.name, network.width);

@@ -37,20 +37,12 @@ impl Sums {
     pub fn of(truth: &Tensor, probability: &Tensor) -> Self {
         // 32-bit sums of 24 million pixels lose digits.
         let sum = |x: &Tensor| x.sum(Kind::Double).double_value(&[]);
-        Self {
-            both: sum(&(truth * probability)),
-            truth: sum(truth),
-            predicted: sum(probability),
-        }
+        Self { both: sum(&(truth * probability)), truth: sum(truth), predicted: sum(probability) }
     }
 
     /// All figures.
     pub fn figures(self) -> Figures {
-        let Self {
-            both,
-            truth,
-            predicted,
-        } = self;
+        let Self { both, truth, predicted } = self;
         Figures {
             iou: (both + 1.0) / (truth + predicted - both + 1.0),
             dice: (2.0 * both + 1.0) / (truth + predicted + 1.0),
@@ -66,15 +58,8 @@ impl Sums {
 
 impl Figures {
     /// Names of [`Self::values`], as in `metrics.csv`.
-    pub const NAMES: [&str; 7] = [
-        "iou",
-        "dice",
-        "false_positives",
-        "false_negatives",
-        "precision",
-        "recall",
-        "f_score",
-    ];
+    pub const NAMES: [&str; 7] =
+        ["iou", "dice", "false_positives", "false_negatives", "precision", "recall", "f_score"];
 
     /// The figures in the order of [`Self::NAMES`].
     pub fn values(&self) -> [f64; 7] {
@@ -91,33 +76,15 @@ impl Figures {
 
     /// From values in the order of [`Self::NAMES`].
     pub fn from_values(values: [f64; 7]) -> Self {
-        let [
-            iou,
-            dice,
-            false_positives,
-            false_negatives,
-            precision,
-            recall,
-            f_score,
-        ] = values;
-        Self {
-            iou,
-            dice,
-            false_positives,
-            false_negatives,
-            precision,
-            recall,
-            f_score,
-        }
+        let [iou, dice, false_positives, false_negatives, precision, recall, f_score] = values;
+        Self { iou, dice, false_positives, false_negatives, precision, recall, f_score }
     }
 
     /// The mean over batches, as published: every batch weighs the same.
     pub fn mean(batches: &[Self]) -> Self {
         let mut sum = [0.0; 7];
         for batch in batches {
-            sum.iter_mut()
-                .zip(batch.values())
-                .for_each(|(sum, value)| *sum += value);
+            sum.iter_mut().zip(batch.values()).for_each(|(sum, value)| *sum += value);
         }
         Self::from_values(sum.map(|sum| sum / batches.len().max(1) as f64))
     }
@@ -132,37 +99,19 @@ mod tests {
         let truth = Tensor::from_slice(&[1.0f32, 1.0, 0.0, 0.0]);
         let probability = Tensor::from_slice(&[0.5f32, 1.0, 0.25, 0.0]);
         let sums = Sums::of(&truth, &probability);
-        assert_eq!(
-            sums,
-            Sums {
-                both: 1.5,
-                truth: 2.0,
-                predicted: 1.75
-            }
-        );
+        assert_eq!(sums, Sums { both: 1.5, truth: 2.0, predicted: 1.75 });
         let f = sums.figures();
         let (p, r) = (1.5 / 2.75, 1.5 / 3.0);
-        for (got, expected) in f.values().into_iter().zip([
-            2.5 / 3.25,
-            4.0 / 4.75,
-            0.25,
-            0.5,
-            p,
-            r,
-            2.0 * p * r / (p + r),
-        ]) {
+        for (got, expected) in
+            f.values().into_iter().zip([2.5 / 3.25, 4.0 / 4.75, 0.25, 0.5, p, r, 2.0 * p * r / (p + r)])
+        {
             assert!((got - expected).abs() < 1e-12, "{f:?}");
         }
     }
 
     #[test]
     fn empty_truth_is_finite() {
-        let f = Sums {
-            both: 0.0,
-            truth: 0.0,
-            predicted: 3.0,
-        }
-        .figures();
+        let f = Sums { both: 0.0, truth: 0.0, predicted: 3.0 }.figures();
         assert_eq!(f.iou, 0.25);
         assert_eq!(f.dice, 0.25);
         assert_eq!((f.precision, f.recall, f.f_score), (0.0, 0.0, 0.0));
@@ -171,9 +120,6 @@ mod tests {
     #[test]
     fn mean_weighs_batches_the_same() {
         let one = Figures::from_values([1.0; 7]);
-        assert_eq!(
-            Figures::mean(&[one, Figures::default()]),
-            Figures::from_values([0.5; 7])
-        );
+        assert_eq!(Figures::mean(&[one, Figures::default()]), Figures::from_values([0.5; 7]));
     }
 }

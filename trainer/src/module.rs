@@ -46,27 +46,16 @@ impl Module {
             .into_iter()
             .map(|(name, tensor)| {
                 let trains = !fixed.contains(&name);
-                let leaf = tensor
-                    .detach()
-                    .to_kind(Kind::Float)
-                    .to_device(device)
-                    .copy();
+                let leaf = tensor.detach().to_kind(Kind::Float).to_device(device).copy();
                 (name, leaf.set_requires_grad(trains))
             })
             .collect();
-        Self {
-            network,
-            parameters,
-            precision,
-        }
+        Self { network, parameters, precision }
     }
 
     /// Where the parameters are.
     pub fn device(&self) -> Device {
-        self.parameters
-            .values()
-            .next()
-            .map_or(Device::Cpu, Tensor::device)
+        self.parameters.values().next().map_or(Device::Cpu, Tensor::device)
     }
 
     /// Crops `[N, 1, H, W]` uint8 to logits `[N, 1, H, W]`, 32-bit. H and W are multiples of 32.
@@ -78,9 +67,7 @@ impl Module {
             }
         });
         // Every network ends in a sigmoid on logits.
-        logits
-            .unwrap_or_else(|| crops.shallow_clone())
-            .to_kind(Kind::Float)
+        logits.unwrap_or_else(|| crops.shallow_clone()).to_kind(Kind::Float)
     }
 
     /// Crops `[N, 1, H, W]` uint8 to probabilities `[N, 1, H, W]`, 32-bit, without gradients.
@@ -92,12 +79,7 @@ impl Module {
     pub fn layer_outputs(&self, crops: &Tensor) -> Vec<(String, Tensor)> {
         let mut outputs = Vec::new();
         tch::no_grad(|| self.visit(crops, |_, output| outputs.push(output.shallow_clone())));
-        self.network
-            .layers
-            .iter()
-            .map(|l| l.name.clone())
-            .zip(outputs)
-            .collect()
+        self.network.layers.iter().map(|l| l.name.clone()).zip(outputs).collect()
     }
 
     fn visit(&self, crops: &Tensor, mut seen: impl FnMut(&Op, &Tensor)) {
@@ -109,9 +91,7 @@ impl Module {
                     let (weight, bias) = self.pair(&layer.name);
                     x.conv2d(&weight, Some(&bias), 1, *padding as i64, 1, 1)
                 }
-                Op::Deconv {
-                    stride, padding, ..
-                } => {
+                Op::Deconv { stride, padding, .. } => {
                     let (weight, bias) = self.pair(&layer.name);
                     let (stride, padding) = (*stride as i64, *padding as i64);
                     x.conv_transpose2d(&weight, Some(&bias), stride, padding, 0, 1, 1)

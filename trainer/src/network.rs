@@ -13,20 +13,9 @@ pub struct Layer {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// Convolution, stride 1; weight `[outputs, inputs, kernel, kernel]`.
-    Conv {
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        padding: usize,
-    },
+    Conv { inputs: usize, outputs: usize, kernel: usize, padding: usize },
     /// Transposed convolution; weight `[inputs, outputs, kernel, kernel]`.
-    Deconv {
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        stride: usize,
-        padding: usize,
-    },
+    Deconv { inputs: usize, outputs: usize, kernel: usize, stride: usize, padding: usize },
     /// `max(x, 0)`.
     Relu,
     /// Maximum of 2x2, stride 2.
@@ -41,18 +30,8 @@ impl Layer {
     /// Shape of the weight, for layers that have one. The bias always has `outputs` elements.
     pub fn weight_shape(&self) -> Option<[usize; 4]> {
         match self.op {
-            Op::Conv {
-                inputs,
-                outputs,
-                kernel,
-                ..
-            } => Some([outputs, inputs, kernel, kernel]),
-            Op::Deconv {
-                inputs,
-                outputs,
-                kernel,
-                ..
-            } => Some([inputs, outputs, kernel, kernel]),
+            Op::Conv { inputs, outputs, kernel, .. } => Some([outputs, inputs, kernel, kernel]),
+            Op::Deconv { inputs, outputs, kernel, .. } => Some([inputs, outputs, kernel, kernel]),
             _ => None,
         }
     }
@@ -78,13 +57,7 @@ pub struct Network {
 }
 
 /// Convolutions of each VGG16 block (Simonyan and Zisserman 2015, configuration D).
-const VGG16: [&[usize]; 5] = [
-    &[64, 64],
-    &[128, 128],
-    &[256, 256, 256],
-    &[512, 512, 512],
-    &[512, 512, 512],
-];
+const VGG16: [&[usize]; 5] = [&[64, 64], &[128, 128], &[256, 256, 256], &[512, 512, 512], &[512, 512, 512]];
 
 /// Number of leading convolutions that keep their ImageNet weights: as in the published project,
 /// everything up to the first convolution of block 4.
@@ -104,74 +77,40 @@ impl Network {
             let block = block + 1;
             for (i, outputs) in channels.iter().map(|c| scaled(*c)).enumerate() {
                 let i = i + 1;
-                add(
-                    format!("conv{block}_{i}"),
-                    Op::Conv {
-                        inputs,
-                        outputs,
-                        kernel: 3,
-                        padding: 1,
-                    },
-                );
+                add(format!("conv{block}_{i}"), Op::Conv { inputs, outputs, kernel: 3, padding: 1 });
                 add(format!("relu{block}_{i}"), Op::Relu);
                 inputs = outputs;
             }
             add(format!("pool{block}"), Op::MaxPool);
         }
         let (c128, c256, c512) = (scaled(128), scaled(256), scaled(512));
-        let deconv = |inputs, outputs, stride, padding| Op::Deconv {
-            inputs,
-            outputs,
-            kernel: 4,
-            stride,
-            padding,
-        };
+        let deconv =
+            |inputs, outputs, stride, padding| Op::Deconv { inputs, outputs, kernel: 4, stride, padding };
         add("up5".into(), deconv(c512, c256, 2, 1));
-        add(
-            "skip4".into(),
-            Op::Concat {
-                with: "pool4".into(),
-            },
-        );
+        add("skip4".into(), Op::Concat { with: "pool4".into() });
         add("up4".into(), deconv(c256 + c512, c128, 4, 0));
-        add(
-            "skip3".into(),
-            Op::Concat {
-                with: "relu3_3".into(),
-            },
-        );
+        add("skip3".into(), Op::Concat { with: "relu3_3".into() });
         add("up3".into(), deconv(c128 + c256, 1, 4, 0));
         add("nerve".into(), Op::Sigmoid);
-        Self {
-            name: "vgg16-fcn",
-            width,
-            layers,
-        }
+        Self { name: "vgg16-fcn", width, layers }
     }
 
     /// The network called `name`, or the names there are.
     pub fn named(name: &str, width: f64) -> Result<Self, String> {
         match name {
             "vgg16-fcn" => Ok(Self::vgg16_fcn(width)),
-            _ => Err(format!(
-                "there is no network `{name}`; there is `vgg16-fcn`"
-            )),
+            _ => Err(format!("there is no network `{name}`; there is `vgg16-fcn`")),
         }
     }
 
     /// Whether a later layer concatenates the output of layer `name`.
     pub fn is_skipped_from(&self, name: &str) -> bool {
-        self.layers
-            .iter()
-            .any(|l| matches!(&l.op, Op::Concat { with } if with == name))
+        self.layers.iter().any(|l| matches!(&l.op, Op::Concat { with } if with == name))
     }
 
     /// Names of the weights and biases of the first `count` convolutions.
     pub fn leading_parameters(&self, count: usize) -> Vec<String> {
-        let convolutions = self
-            .layers
-            .iter()
-            .filter(|l| matches!(l.op, Op::Conv { .. }));
+        let convolutions = self.layers.iter().filter(|l| matches!(l.op, Op::Conv { .. }));
         convolutions
             .take(count)
             .flat_map(|l| [format!("{}.weight", l.name), format!("{}.bias", l.name)])
@@ -203,13 +142,7 @@ mod tests {
     #[test]
     fn width_scales_all_but_input_and_output() {
         let network = Network::vgg16_fcn(0.25);
-        let shape = |name: &str| {
-            network
-                .layers
-                .iter()
-                .find(|l| l.name == name)
-                .and_then(Layer::weight_shape)
-        };
+        let shape = |name: &str| network.layers.iter().find(|l| l.name == name).and_then(Layer::weight_shape);
         assert_eq!(shape("conv1_1"), Some([16, 1, 3, 3]));
         assert_eq!(shape("up4"), Some([192, 32, 4, 4]));
         assert_eq!(shape("up3"), Some([96, 1, 4, 4]));

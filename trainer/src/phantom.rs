@@ -36,29 +36,16 @@ pub struct Arguments {
 
 /// Writes the data set.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments {
-        out,
-        frames,
-        patients,
-        seed,
-    } = arguments;
-    anyhow::ensure!(
-        *patients > 0 && frames >= patients,
-        "--frames must be at least --patients"
-    );
+    let Arguments { out, frames, patients, seed } = arguments;
+    anyhow::ensure!(*patients > 0 && frames >= patients, "--frames must be at least --patients");
     let train = out.join("train");
     std::fs::create_dir_all(&train).with_context(|| format!("{}: make", train.display()))?;
     let progress = std::sync::Mutex::new(Progress::new("phantom", 0, *frames));
     (0..*patients).into_par_iter().try_for_each(|patient| {
         let mut phantom = Phantom::new(patient_seed(*seed, patient));
         let (mut luma, mut mask) = (vec![0; WIDTH * HEIGHT], vec![0; WIDTH * HEIGHT]);
-        for n in (0..*frames)
-            .skip(patient)
-            .step_by(*patients)
-            .zip(0u64..)
-            .map(|(_, n)| n)
-        {
-            phantom.still(n, &mut luma, &mut mask);
+        for n in (0..*frames).skip(patient).step_by(*patients).zip(0u64..).map(|(_, n)| n) {
+            phantom.still(n, &mut luma, &mut mask)?;
             let name = format!("{}_{}", patient + 1, n + 1);
             write_tiff(&train.join(format!("{name}.tif")), &luma)?;
             write_tiff(&train.join(format!("{name}_mask.tif")), &mask)?;
@@ -71,10 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Ok(progress) = progress.into_inner() {
         progress.finish();
     }
-    println!(
-        "{frames} frames of {patients} patients in {}",
-        train.display()
-    );
+    println!("{frames} frames of {patients} patients in {}", train.display());
     Ok(())
 }
 
@@ -86,8 +70,8 @@ fn patient_seed(seed: u64, patient: usize) -> u64 {
 /// 8-bit gray, LZW, as the original data set.
 fn write_tiff(path: &Path, luma: &[u8]) -> Result<()> {
     let write = || -> Result<()> {
-        let mut encoder = TiffEncoder::new(BufWriter::new(File::create(path)?))?
-            .with_compression(Compression::Lzw);
+        let mut encoder =
+            TiffEncoder::new(BufWriter::new(File::create(path)?))?.with_compression(Compression::Lzw);
         Ok(encoder.write_image::<Gray8>(WIDTH as u32, HEIGHT as u32, luma)?)
     };
     write().with_context(|| format!("{}: write", path.display()))

@@ -22,22 +22,12 @@ pub struct Plateau {
 impl Plateau {
     /// Starts at `rate`; PyTorch's threshold of 1e-4.
     pub fn new(rate: f64, factor: f64, patience: u32) -> Self {
-        Self {
-            rate,
-            factor,
-            patience,
-            threshold: 1e-4,
-            best: None,
-            bad: 0,
-        }
+        Self { rate, factor, patience, threshold: 1e-4, best: None, bad: 0 }
     }
 
     /// Takes the loss of one validation; true when the rate dropped.
     pub fn step(&mut self, loss: f64) -> bool {
-        if self
-            .best
-            .is_none_or(|best| loss < best * (1.0 - self.threshold))
-        {
+        if self.best.is_none_or(|best| loss < best * (1.0 - self.threshold)) {
             self.best = Some(loss);
             self.bad = 0;
         } else {
@@ -83,11 +73,7 @@ mod tests {
             (-0.2, 0.001),
         ] {
             plateau.step(loss);
-            assert!(
-                (plateau.rate - rate).abs() < 1e-12,
-                "after {loss}: {}",
-                plateau.rate
-            );
+            assert!((plateau.rate - rate).abs() < 1e-12, "after {loss}: {}", plateau.rate);
         }
     }
 

@@ -25,11 +25,7 @@ impl Progress {
     pub fn new(what: impl Into<String>, first: usize, frames: usize) -> Self {
         let (what, frames, first) = (what.into(), frames as u64, first as u64);
         let terminal = std::io::stderr().is_terminal();
-        let bar = if terminal {
-            ProgressBar::new(frames)
-        } else {
-            ProgressBar::hidden()
-        };
+        let bar = if terminal { ProgressBar::new(frames) } else { ProgressBar::hidden() };
         bar.set_length(frames);
         let template = "{prefix} {bar:30} {pos}/{len} {per_sec:.1} ETA {eta} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -38,15 +34,7 @@ impl Progress {
         bar.set_prefix(what.clone());
         bar.set_position(first);
         let now = Instant::now();
-        Self {
-            what,
-            bar,
-            terminal,
-            begun: now,
-            first,
-            said: now,
-            message: String::new(),
-        }
+        Self { what, bar, terminal, begun: now, first, said: now, message: String::new() }
     }
 
     /// Shows `message` behind the figures.
@@ -79,9 +67,6 @@ impl Progress {
         let rate = (done - self.first) as f64 / seconds.max(1e-3);
         let left = Duration::from_secs_f64(all.saturating_sub(done) as f64 / rate.max(1e-3));
         let Self { what, message, .. } = self;
-        eprintln!(
-            "{what}: {done}/{all}, {rate:.1} frames/s, {} left {message}",
-            HumanDuration(left)
-        );
+        eprintln!("{what}: {done}/{all}, {rate:.1} frames/s, {} left {message}", HumanDuration(left));
     }
 }

@@ -34,15 +34,7 @@ impl State {
     /// Before the first batch.
     pub fn new(plateau: Plateau) -> Self {
         let (losses, history) = (vec![], vec![]);
-        Self {
-            epoch: 0,
-            batch: 0,
-            step: 0,
-            plateau,
-            losses,
-            best: None,
-            history,
-        }
+        Self { epoch: 0, batch: 0, step: 0, plateau, losses, best: None, history }
     }
 }
 
@@ -76,10 +68,7 @@ impl RunDir {
     pub fn create(root: &Path, settings: &Settings, split: &Split) -> Result<Self> {
         let run = Self { root: root.into() };
         if run.last().exists() {
-            bail!(
-                "{}: holds a run already; continue it with --resume, or set another `run`",
-                root.display()
-            );
+            bail!("{}: holds a run already; continue it with --resume, or set another `run`", root.display());
         }
         let checkpoints = root.join("checkpoints");
         std::fs::create_dir_all(&checkpoints)
@@ -123,9 +112,7 @@ impl RunDir {
 
     /// Writes a checkpoint with `state` in its header.
     pub fn save(&self, path: &Path, mut checkpoint: Checkpoint, state: &State) -> Result<()> {
-        checkpoint
-            .notes
-            .insert("state".into(), serde_json::to_string(state)?);
+        checkpoint.notes.insert("state".into(), serde_json::to_string(state)?);
         checkpoint::write(path, &checkpoint).with_context(|| format!("{}: write", path.display()))
     }
 
@@ -141,19 +128,11 @@ impl RunDir {
     /// Writes `metrics.csv` from the history.
     pub fn write_metrics(&self, history: &[Row]) -> Result<()> {
         let names = Figures::NAMES.join(",");
-        let mut text =
-            format!("epoch,step,full,learning_rate,train_loss,validation_loss,{names}\n");
+        let mut text = format!("epoch,step,full,learning_rate,train_loss,validation_loss,{names}\n");
         for row in history {
             let train = row.train_loss.map(|l| l.to_string()).unwrap_or_default();
             let figures = row.figures.map(|value| value.to_string()).join(",");
-            let Row {
-                epoch,
-                step,
-                full,
-                rate,
-                loss,
-                ..
-            } = row;
+            let Row { epoch, step, full, rate, loss, .. } = row;
             text += &format!("{epoch},{step},{full},{rate},{train},{loss},{figures}\n");
         }
         self.write("metrics.csv", text.as_bytes())

@@ -110,20 +110,11 @@ impl Settings {
             ),
             (
                 self.validation_part > 0.0 && self.validation_part < 1.0,
-                format!(
-                    "validation_part = {}: wanted more than 0, less than 1",
-                    self.validation_part
-                ),
+                format!("validation_part = {}: wanted more than 0, less than 1", self.validation_part),
             ),
             (self.epochs > 0, "epochs = 0: wanted at least 1".into()),
-            (
-                self.batch_size > 0,
-                "batch_size = 0: wanted at least 1".into(),
-            ),
-            (
-                self.validate_every > 0,
-                "validate_every = 0: wanted at least 1".into(),
-            ),
+            (self.batch_size > 0, "batch_size = 0: wanted at least 1".into()),
+            (self.validate_every > 0, "validate_every = 0: wanted at least 1".into()),
             (
                 self.learning_rate > 0.0 && self.learning_rate < 1.0,
                 format!("learning_rate = {}: wanted e.g. 1e-5", self.learning_rate),
@@ -137,13 +128,8 @@ impl Settings {
                 format!("plateau_factor = {}: wanted e.g. 0.1", self.plateau_factor),
             ),
         ];
-        let wrong = checks
-            .into_iter()
-            .filter(|(good, _)| !good)
-            .map(|(_, message)| message);
-        wrong
-            .chain(Network::named(&self.network, 1.0).err())
-            .collect()
+        let wrong = checks.into_iter().filter(|(good, _)| !good).map(|(_, message)| message);
+        wrong.chain(Network::named(&self.network, 1.0).err()).collect()
     }
 
     /// The network described.
@@ -153,11 +139,7 @@ impl Settings {
 
     /// The loss described.
     pub fn loss(&self) -> Loss {
-        Loss {
-            kind: self.loss,
-            weight: self.weight,
-            as_run: self.as_run,
-        }
+        Loss { kind: self.loss, weight: self.weight, as_run: self.as_run }
     }
 
     /// The device described.
@@ -234,10 +216,7 @@ mod tests {
     fn defaults_are_the_published_protocol() {
         let s = load(PATHS).unwrap();
         assert_eq!((s.epochs, s.batch_size, s.learning_rate), (15, 10, 1e-5));
-        assert_eq!(
-            (s.loss, s.weight, s.validate_every),
-            (LossKind::WeightedF, 1.5, 30)
-        );
+        assert_eq!((s.loss, s.weight, s.validate_every), (LossKind::WeightedF, 1.5, 30));
         assert_eq!((s.plateau_factor, s.plateau_patience), (0.1, 10));
     }
 
@@ -261,18 +240,9 @@ mod tests {
             ("batch_size = 0", "batch_size = 0"),
         ] {
             let error = format!("{:#}", load(&format!("{PATHS}{text}\n")).unwrap_err());
-            assert!(
-                error.contains("train.toml") && error.contains(expected),
-                "{error}"
-            );
+            assert!(error.contains("train.toml") && error.contains(expected), "{error}");
         }
-        let two = format!(
-            "{:#}",
-            load(&format!("{PATHS}epochs=0\nbatch_size=0")).unwrap_err()
-        );
-        assert!(
-            two.contains("epochs") && two.contains("batch_size"),
-            "{two}"
-        );
+        let two = format!("{:#}", load(&format!("{PATHS}epochs=0\nbatch_size=0")).unwrap_err());
+        assert!(two.contains("epochs") && two.contains("batch_size"), "{two}");
     }
 }

@@ -42,12 +42,7 @@ struct Trainer<'a> {
 
 /// Trains on `data` as `settings` say, or goes on where the run's last checkpoint stopped. Ends
 /// after the batch under way when `stop` turns true.
-pub fn train(
-    settings: &Settings,
-    data: &Dataset,
-    resume: bool,
-    stop: &AtomicBool,
-) -> Result<Outcome> {
+pub fn train(settings: &Settings, data: &Dataset, resume: bool, stop: &AtomicBool) -> Result<Outcome> {
     let mut trainer = Trainer::new(settings, data, resume)?;
     for epoch in trainer.state.epoch..settings.epochs {
         if trainer.epoch(epoch, stop)? == Outcome::Interrupted {
@@ -80,21 +75,12 @@ impl<'a> Trainer<'a> {
             let (run, _, split) = RunDir::open(&settings.run)?;
             (run, split)
         } else {
-            let Settings {
-                split: by,
-                validation_part,
-                positives_only,
-                seed,
-                ..
-            } = *settings;
+            let Settings { split: by, validation_part, positives_only, seed, .. } = *settings;
             let split = Split::draw(data, by, validation_part, positives_only, seed)?;
             (RunDir::create(&settings.run, settings, &split)?, split)
         };
         if split.data != data.digest {
-            bail!(
-                "{}: these are not the run's frames; start a new run",
-                settings.data.display()
-            );
+            bail!("{}: these are not the run's frames; start a new run", settings.data.display());
         }
         let (train, mut validation) = split.frames(data)?;
         // As the published project does; it also makes a limited validation a fair sample.
@@ -102,28 +88,18 @@ impl<'a> Trainer<'a> {
 
         let (parameters, frozen, state, moments) = if resume {
             let (checkpoint, state) = RunDir::load(&run.last())?;
-            let (moments, parameters): (Parameters, Parameters) = checkpoint
-                .tensors
-                .into_iter()
-                .partition(|(name, _)| name.starts_with("adam."));
+            let (moments, parameters): (Parameters, Parameters) =
+                checkpoint.tensors.into_iter().partition(|(name, _)| name.starts_with("adam."));
             // What was frozen has no moments.
             let trains = moments.contains_key("adam.mean.conv1_1.weight");
-            (
-                parameters,
-                if trains { 0 } else { FROZEN_CONVOLUTIONS },
-                state,
-                Some(moments),
-            )
+            (parameters, if trains { 0 } else { FROZEN_CONVOLUTIONS }, state, Some(moments))
         } else {
             let start = match &settings.init {
                 Some(path) => init::from_file(&network, path)?,
                 None => init::random(&network),
             };
-            let plateau = Plateau::new(
-                settings.learning_rate,
-                settings.plateau_factor,
-                settings.plateau_patience,
-            );
+            let plateau =
+                Plateau::new(settings.learning_rate, settings.plateau_factor, settings.plateau_patience);
             (start.parameters, start.frozen, State::new(plateau), None)
         };
         let module = Module::new(network, parameters, frozen, settings.precision, device);
@@ -133,27 +109,12 @@ impl<'a> Trainer<'a> {
             load.map_err(|name| anyhow::anyhow!("{}: lacks `{name}`", run.last().display()))?;
         }
         let size = (data.height, data.width);
-        Ok(Self {
-            settings,
-            size,
-            train,
-            validation,
-            device,
-            module,
-            adam,
-            state,
-            run,
-        })
+        Ok(Self { settings, size, train, validation, device, module, adam, state, run })
     }
 
     /// What is left of `epoch`, with a validation every `validate_every` batches.
     fn epoch(&mut self, epoch: usize, stop: &AtomicBool) -> Result<Outcome> {
-        let Settings {
-            seed,
-            batch_size,
-            epochs,
-            ..
-        } = *self.settings;
+        let Settings { seed, batch_size, epochs, .. } = *self.settings;
         let mut frames = self.train.clone();
         Rng::new(&[seed, 0x0de5, epoch as u64]).shuffle(&mut frames);
         let limit = match self.settings.validation_limit {
@@ -162,8 +123,7 @@ impl<'a> Trainer<'a> {
         };
         let sample = self.validation[..limit].to_vec();
         let done = self.state.batch * batch_size;
-        let mut progress =
-            Progress::new(format!("epoch {}/{epochs}", epoch + 1), done, frames.len());
+        let mut progress = Progress::new(format!("epoch {}/{epochs}", epoch + 1), done, frames.len());
         for (index, frames) in frames.chunks(batch_size).enumerate().skip(self.state.batch) {
             let loss = self.step(&self.batch(frames, Some(epoch)), epoch, index)?;
             progress.say(format!("loss {loss:.4}"));
@@ -184,10 +144,7 @@ impl<'a> Trainer<'a> {
 
     /// One batch: forward, backward, Adam. Returns the loss before.
     fn step(&mut self, batch: &Batch, epoch: usize, index: usize) -> Result<f64> {
-        let loss = self
-            .settings
-            .loss()
-            .of(&self.module.logits(&batch.crops), &batch.truth);
+        let loss = self.settings.loss().of(&self.module.logits(&batch.crops), &batch.truth);
         let value = loss.double_value(&[]);
         if !value.is_finite() {
             bail!(
@@ -199,8 +156,7 @@ impl<'a> Trainer<'a> {
                 self.state.plateau.rate
             );
         }
-        self.adam
-            .backward_step(&mut self.module.parameters, &loss, self.state.plateau.rate);
+        self.adam.backward_step(&mut self.module.parameters, &loss, self.state.plateau.rate);
         self.state.step += 1;
         self.state.losses.push(value);
         Ok(value)
@@ -222,8 +178,7 @@ impl<'a> Trainer<'a> {
             step: self.state.step,
             full,
             rate: self.state.plateau.rate,
-            train_loss: (!losses.is_empty())
-                .then(|| losses.iter().sum::<f64>() / losses.len() as f64),
+            train_loss: (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64),
             loss: loss / figures.len().max(1) as f64,
             figures: Figures::mean(&figures).values(),
         })
@@ -245,10 +200,7 @@ impl<'a> Trainer<'a> {
         self.state.batch = 0;
         self.save_last()?;
         if better {
-            let checkpoint = Checkpoint {
-                tensors: self.parameters(),
-                ..Default::default()
-            };
+            let checkpoint = Checkpoint { tensors: self.parameters(), ..Default::default() };
             self.run.save(&self.run.best(), checkpoint, &self.state)?;
         }
         Ok(())
@@ -258,22 +210,13 @@ impl<'a> Trainer<'a> {
         let mut tensors = self.parameters();
         self.adam.save(&mut tensors);
         self.run
-            .save(
-                &self.run.last(),
-                Checkpoint {
-                    tensors,
-                    ..Default::default()
-                },
-                &self.state,
-            )
+            .save(&self.run.last(), Checkpoint { tensors, ..Default::default() }, &self.state)
             .context("the checkpoint is lost; free some space and resume from the one before")
     }
 
     fn parameters(&self) -> Parameters {
         let parameters = self.module.parameters.iter();
-        parameters
-            .map(|(name, tensor)| (name.clone(), tensor.detach()))
-            .collect()
+        parameters.map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
     }
 
     /// `frames` on the device; varied for `epoch` where the settings say so.
@@ -282,18 +225,11 @@ impl<'a> Trainer<'a> {
         let epoch = epoch.filter(|_| self.settings.augment);
         let vary = epoch.map(|epoch| {
             move |frame: &Frame| {
-                let name = frame
-                    .name
-                    .bytes()
-                    .fold(0u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
+                let name =
+                    frame.name.bytes().fold(0u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
                 Rng::new(&[seed, 0xa06, epoch as u64, name])
             }
         });
-        batch(
-            frames,
-            self.size,
-            vary.as_ref().map(|v| v as _),
-            self.device,
-        )
+        batch(frames, self.size, vary.as_ref().map(|v| v as _), self.device)
     }
 }

@@ -15,11 +15,7 @@ pub fn augment(frame: &Frame, height: usize, width: usize, mut rng: Rng) -> (Vec
     let gain = 2f64.powf(rng.between(-0.4, 0.4));
     let gamma = 2f64.powf(rng.between(-0.3, 0.3));
     let tone: Vec<u8> = (0..256)
-        .map(|v| {
-            (255.0 * gain * (f64::from(v) / 255.0).powf(gamma))
-                .round()
-                .min(255.0) as u8
-        })
+        .map(|v| (255.0 * gain * (f64::from(v) / 255.0).powf(gamma)).round().min(255.0) as u8)
         .collect();
 
     let mut luma = Vec::with_capacity(width * height);
@@ -45,16 +41,10 @@ mod tests {
     #[test]
     fn nerve_moves_with_its_frame() {
         let (height, width) = (40, 60);
-        let nerve: Box<[u8]> = (0..height * width)
-            .map(|i| u8::from(i % width > 30 && i / width > 20))
-            .collect();
+        let nerve: Box<[u8]> =
+            (0..height * width).map(|i| u8::from(i % width > 30 && i / width > 20)).collect();
         let luma = nerve.iter().map(|n| n * 200).collect();
-        let frame = Frame {
-            name: "1_1".into(),
-            patient: 1,
-            luma,
-            nerve,
-        };
+        let frame = Frame { name: "1_1".into(), patient: 1, luma, nerve };
         let mut changed = 0;
         for seed in 0..20 {
             let (luma, nerve) = augment(&frame, height, width, Rng::new(&[seed]));

@@ -33,11 +33,7 @@ pub fn batch(
         .collect();
     let (luma, nerve): (Vec<_>, Vec<_>) = pixels.into_iter().unzip();
     let shape = [frames.len() as i64, 1, height as i64, width as i64];
-    let stack = |bytes: Vec<Vec<u8>>| {
-        Tensor::from_data_size(&bytes.concat(), &shape, Kind::Uint8).to_device(device)
-    };
-    Batch {
-        crops: stack(luma),
-        truth: stack(nerve).to_kind(Kind::Float),
-    }
+    let stack =
+        |bytes: Vec<Vec<u8>>| Tensor::from_data_size(&bytes.concat(), &shape, Kind::Uint8).to_device(device);
+    Batch { crops: stack(luma), truth: stack(nerve).to_kind(Kind::Float) }
 }

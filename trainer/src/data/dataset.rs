@@ -58,10 +58,7 @@ pub enum DataError {
     )]
     Empty(PathBuf),
     #[error("{directory}: {}", list(problems))]
-    Bad {
-        directory: PathBuf,
-        problems: Vec<String>,
-    },
+    Bad { directory: PathBuf, problems: Vec<String> },
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
 }
@@ -84,22 +81,12 @@ impl Dataset {
             return Err(DataError::Missing(directory.into()));
         }
         let train = directory.join("train");
-        let directory = if train.is_dir() {
-            train.as_path()
-        } else {
-            directory
-        };
-        let Listing {
-            pairs,
-            mut problems,
-        } = Listing::of(directory)?;
+        let directory = if train.is_dir() { train.as_path() } else { directory };
+        let Listing { pairs, mut problems } = Listing::of(directory)?;
         if pairs.is_empty() && problems.is_empty() {
             return Err(DataError::Empty(directory.into()));
         }
-        let read: Vec<_> = pairs
-            .par_iter()
-            .map(|(key, pair)| load_pair(key, pair))
-            .collect();
+        let read: Vec<_> = pairs.par_iter().map(|(key, pair)| load_pair(key, pair)).collect();
         let mut frames = Vec::with_capacity(read.len());
         let mut digests = BTreeSet::new();
         for pair in read {
@@ -113,21 +100,13 @@ impl Dataset {
         }
         if !problems.is_empty() {
             problems.sort();
-            return Err(DataError::Bad {
-                directory: directory.into(),
-                problems,
-            });
+            return Err(DataError::Bad { directory: directory.into(), problems });
         }
         let mut digest = Sha256::new();
         for (name, content) in &digests {
             digest.update(format!("{content}  {name}\n"));
         }
-        Ok(Self {
-            frames,
-            height: ROWS.len(),
-            width: COLUMNS.len(),
-            digest: hex(&digest.finalize()),
-        })
+        Ok(Self { frames, height: ROWS.len(), width: COLUMNS.len(), digest: hex(&digest.finalize()) })
     }
 
     /// Patients, in order.
@@ -154,21 +133,14 @@ struct Listing {
 impl Listing {
     fn of(directory: &Path) -> Result<Self, DataError> {
         let io = |error| DataError::Io(directory.into(), error);
-        let mut listing = Self {
-            pairs: BTreeMap::new(),
-            problems: vec![],
-        };
+        let mut listing = Self { pairs: BTreeMap::new(), problems: vec![] };
         for entry in std::fs::read_dir(directory).map_err(io)? {
             let path = entry.map_err(io)?.path();
             let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
             if !["tif", "tiff", "png"].iter().any(|e| extension == *e) {
                 continue;
             }
-            let stem = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let frame_stem = stem.strip_suffix("_mask");
             match parse(frame_stem.unwrap_or(&stem)) {
                 None => listing.problems.push(format!(
@@ -177,16 +149,10 @@ impl Listing {
                 )),
                 Some(key) => {
                     let pair = listing.pairs.entry(key).or_default();
-                    let slot = if frame_stem.is_some() {
-                        &mut pair.mask
-                    } else {
-                        &mut pair.frame
-                    };
+                    let slot = if frame_stem.is_some() { &mut pair.mask } else { &mut pair.frame };
                     if let Some(twin) = slot.replace(path.clone()) {
                         let (twin, path) = (name(&twin), name(&path));
-                        listing
-                            .problems
-                            .push(format!("{twin}: is there as {path} too; remove one"));
+                        listing.problems.push(format!("{twin}: is there as {path} too; remove one"));
                     }
                 }
             }
@@ -201,10 +167,7 @@ fn parse(stem: &str) -> Option<Key> {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A frame, and the names and content digests of the files it came from.
@@ -222,28 +185,16 @@ fn load_pair(&(patient, number): &Key, pair: &Pair) -> Result<Loaded, Vec<String
         }
         (_, mask) => {
             let mask = mask.as_deref().map(name).unwrap_or_default();
-            return Err(vec![format!(
-                "{mask}: has no frame {patient}_{number}; add or remove"
-            )]);
+            return Err(vec![format!("{mask}: has no frame {patient}_{number}; add or remove")]);
         }
     };
     match (load_picture(frame), load_picture(mask)) {
         (Ok((luma, luma_digest)), Ok((nerve, nerve_digest))) => {
             let mut nerve = crop(&nerve);
-            nerve
-                .iter_mut()
-                .for_each(|pixel| *pixel = u8::from(*pixel >= NERVE));
+            nerve.iter_mut().for_each(|pixel| *pixel = u8::from(*pixel >= NERVE));
             let digests = [(name(frame), luma_digest), (name(mask), nerve_digest)];
             let name = format!("{patient}_{number}");
-            Ok((
-                Frame {
-                    name,
-                    patient,
-                    luma: crop(&luma),
-                    nerve,
-                },
-                digests,
-            ))
+            Ok((Frame { name, patient, luma: crop(&luma), nerve }, digests))
         }
         (frame, mask) => Err([frame.err(), mask.err()].into_iter().flatten().collect()),
     }
@@ -252,10 +203,7 @@ fn load_pair(&(patient, number): &Key, pair: &Pair) -> Result<Loaded, Vec<String
 fn load_picture(path: &Path) -> Result<(Picture, String), String> {
     let load = || {
         let contents = std::fs::read(path)?;
-        Ok((
-            read::decode(path, &contents)?,
-            hex(&Sha256::digest(&contents)),
-        ))
+        Ok((read::decode(path, &contents)?, hex(&Sha256::digest(&contents))))
     };
     load().map_err(|error: read::PictureError| format!("{}: {error}", name(path)))
 }
@@ -305,9 +253,7 @@ mod tests {
     fn crops_and_thresholds() {
         let directory = tempfile::tempdir().unwrap();
         good(directory.path());
-        let ramp: Vec<u8> = (0..580 * 420)
-            .map(|i| (i % 580 / 4 + i / 580 % 7) as u8)
-            .collect();
+        let ramp: Vec<u8> = (0..580 * 420).map(|i| (i % 580 / 4 + i / 580 % 7) as u8).collect();
         let png = image::GrayImage::from_raw(580, 420, ramp.clone()).unwrap();
         png.save(directory.path().join("12_3.png")).unwrap();
         gray(&directory.path().join("12_3_mask.tif"), 0);
@@ -316,10 +262,7 @@ mod tests {
         assert_eq!(data.patients(), [1, 12]);
         assert!(data.frames[0].has_nerve() && !data.frames[1].has_nerve());
         let (row, column) = (10, 20);
-        assert_eq!(
-            data.frames[1].luma[row * 576 + column],
-            ramp[(row + 2) * 580 + column + 2]
-        );
+        assert_eq!(data.frames[1].luma[row * 576 + column], ramp[(row + 2) * 580 + column + 2]);
         let digest = data.digest;
         gray(&directory.path().join("12_3_mask.tif"), 255);
         assert_ne!(Dataset::load(directory.path()).unwrap().digest, digest);
@@ -385,11 +328,7 @@ mod tests {
                 },
                 &["1_2_mask.tif: is 580x400"],
             ),
-            (
-                "name",
-                |d| gray(&d.join("frame7.tif"), 1),
-                &["frame7.tif: is not named PATIENT_"],
-            ),
+            ("name", |d| gray(&d.join("frame7.tif"), 1), &["frame7.tif: is not named PATIENT_"]),
         ];
         for (case, spoil, expected) in cases {
             let directory = tempfile::tempdir().unwrap();
@@ -413,19 +352,14 @@ mod tests {
             gray(&directory.path().join(format!("1_{n}_mask.tif")), 0);
         }
         let error = Dataset::load(directory.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("30 of its files") && error.contains("and 10 more"),
-            "{error}"
-        );
+        assert!(error.contains("30 of its files") && error.contains("and 10 more"), "{error}");
         assert_eq!(error.lines().count(), 22);
     }
 
     #[test]
     fn missing_and_empty_directories() {
         let directory = tempfile::tempdir().unwrap();
-        let missing = Dataset::load(&directory.path().join("none"))
-            .unwrap_err()
-            .to_string();
+        let missing = Dataset::load(&directory.path().join("none")).unwrap_err().to_string();
         assert!(missing.contains("no such directory"), "{missing}");
         let empty = Dataset::load(directory.path()).unwrap_err().to_string();
         assert!(empty.contains("no frames here"), "{empty}");

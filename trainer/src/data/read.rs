@@ -36,19 +36,10 @@ pub enum PictureError {
 
 /// Decodes the contents of a file named `path` and checks its size.
 pub fn decode(path: &Path, contents: &[u8]) -> Result<Picture, PictureError> {
-    let is_png = path
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("png"));
-    let picture = if is_png {
-        decode_png(contents)
-    } else {
-        decode_tiff(contents)
-    }?;
+    let is_png = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+    let picture = if is_png { decode_png(contents) } else { decode_tiff(contents) }?;
     if (picture.width, picture.height) != (FRAME_WIDTH, FRAME_HEIGHT) {
-        return Err(PictureError::Size {
-            width: picture.width,
-            height: picture.height,
-        });
+        return Err(PictureError::Size { width: picture.width, height: picture.height });
     }
     Ok(picture)
 }
@@ -66,14 +57,8 @@ fn decode_tiff(contents: &[u8]) -> Result<Picture, PictureError> {
     let (width, height) = decoder.dimensions().map_err(damaged)?;
     let (width, height) = (width as usize, height as usize);
     match decoder.read_image().map_err(damaged)? {
-        DecodingResult::U8(luma) if luma.len() == width * height => Ok(Picture {
-            width,
-            height,
-            luma,
-        }),
-        _ => Err(PictureError::Damaged(
-            "it holds fewer pixels than it says".into(),
-        )),
+        DecodingResult::U8(luma) if luma.len() == width * height => Ok(Picture { width, height, luma }),
+        _ => Err(PictureError::Damaged("it holds fewer pixels than it says".into())),
     }
 }
 

@@ -72,27 +72,16 @@ impl Split {
         if train.is_empty() || validation.is_empty() {
             return Err(SplitError::EmptyPart(part));
         }
-        Ok(Self {
-            by,
-            seed,
-            data: data.digest.clone(),
-            train,
-            validation,
-        })
+        Ok(Self { by, seed, data: data.digest.clone(), train, validation })
     }
 
     /// The frames of both parts, in the order of the names.
-    pub fn frames<'a>(
-        &self,
-        data: &'a Dataset,
-    ) -> Result<(Vec<&'a Frame>, Vec<&'a Frame>), SplitError> {
+    pub fn frames<'a>(&self, data: &'a Dataset) -> Result<(Vec<&'a Frame>, Vec<&'a Frame>), SplitError> {
         let by_name: std::collections::HashMap<&str, &Frame> =
             data.frames.iter().map(|f| (f.name.as_str(), f)).collect();
         let find = |names: &[String]| {
             let frame = |name: &String| by_name.get(name.as_str()).copied();
-            let found = names
-                .iter()
-                .map(|n| frame(n).ok_or(SplitError::OtherData(n.clone())));
+            let found = names.iter().map(|n| frame(n).ok_or(SplitError::OtherData(n.clone())));
             found.collect::<Result<Vec<_>, _>>()
         };
         Ok((find(&self.train)?, find(&self.validation)?))
@@ -114,11 +103,7 @@ fn draw_patients(data: &Dataset, wanted: usize, rng: &mut Rng) -> Result<Vec<boo
             drawn.insert(*patient);
         }
     }
-    Ok(data
-        .frames
-        .iter()
-        .map(|f| drawn.contains(&f.patient))
-        .collect())
+    Ok(data.frames.iter().map(|f| drawn.contains(&f.patient)).collect())
 }
 
 fn draw_frames(data: &Dataset, wanted: usize, rng: &mut Rng) -> Vec<bool> {
@@ -139,9 +124,7 @@ mod tests {
             nerve: Box::from([u8::from(n % 2 == 0)]),
         };
         Dataset {
-            frames: (0..patients)
-                .flat_map(|p| (0..frames).map(move |n| frame(p, n)))
-                .collect(),
+            frames: (0..patients).flat_map(|p| (0..frames).map(move |n| frame(p, n))).collect(),
             height: 0,
             width: 0,
             digest: "d".into(),
@@ -161,10 +144,7 @@ mod tests {
             assert!(both[0].is_disjoint(&both[1]), "{both:?}");
             assert_eq!(split.validation.len(), 60);
             assert_eq!(split.train.len() + split.validation.len(), 300);
-            assert_eq!(
-                split,
-                Split::draw(&data, SplitBy::Patient, 0.2, false, seed).unwrap()
-            );
+            assert_eq!(split, Split::draw(&data, SplitBy::Patient, 0.2, false, seed).unwrap());
         }
     }
 
@@ -175,12 +155,7 @@ mod tests {
         assert_eq!((split.train.len(), split.validation.len()), (72, 18));
         let positives = Split::draw(&data, SplitBy::Frame, 0.2, true, 1).unwrap();
         assert_eq!(positives.train.len() + positives.validation.len(), 45);
-        assert!(
-            positives
-                .validation
-                .iter()
-                .all(|n| split.validation.contains(n))
-        );
+        assert!(positives.validation.iter().all(|n| split.validation.contains(n)));
     }
 
     #[test]
@@ -192,9 +167,6 @@ mod tests {
     #[test]
     fn frames_of_other_data_are_noticed() {
         let split = Split::draw(&data(5, 5), SplitBy::Patient, 0.2, false, 1).unwrap();
-        assert!(matches!(
-            split.frames(&data(5, 4)),
-            Err(SplitError::OtherData(_))
-        ));
+        assert!(matches!(split.frames(&data(5, 4)), Err(SplitError::OtherData(_))));
     }
 }
