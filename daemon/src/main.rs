@@ -1,2 +1,64 @@
-//! The daemon.
-fn main() {}
+//! `nervelightd`: live nerve segmentation on an ultrasound cart.
+
+mod capture;
+mod config;
+mod crop;
+mod figures;
+mod frame;
+mod http;
+mod infer;
+mod mask;
+mod overlay;
+mod phantom;
+mod run;
+mod slot;
+mod stream;
+mod way;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Shows where the nerve is, live, on an ultrasound cart.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Segment the source's frames and show or record them.
+    #[command(after_help = "Example:\n  nervelightd run --config configs/cart.toml")]
+    Run {
+        /// TOML file; configs/cart.toml explains every key.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Check a configuration, its model and its engine, and print the pipelines it would run.
+    #[command(after_help = "Example:\n  nervelightd check --config configs/cart.toml")]
+    Check {
+        /// TOML file; configs/cart.toml explains every key.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let done = match Arguments::parse().command {
+        Command::Run { config } => run::run(&config),
+        Command::Check { config } => run::check(&config),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nervelightd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -24,17 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             let inside = |x: u32, y: u32| mask[at(x.min(width - 1), y.min(height - 1))] > 0;
             let edge = inside(x, y) != inside(x + 1, y) || inside(x, y) != inside(x, y + 1);
             let grey = luma[at(x, y)];
-            if edge {
-                Rgb([255, 60, 60])
-            } else {
-                Rgb([grey; 3])
-            }
+            if edge { Rgb([255, 60, 60]) } else { Rgb([grey; 3]) }
         });
-        sheet.copy_from(
-            &picture,
-            width * (i % ACROSS) as u32,
-            height * (i / ACROSS) as u32,
-        )?;
+        sheet.copy_from(&picture, width * (i % ACROSS) as u32, height * (i / ACROSS) as u32)?;
     }
     sheet.save(path)?;
     Ok(())

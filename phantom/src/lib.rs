@@ -78,8 +78,7 @@ impl Phantom {
         check(luma, mask)?;
         self.put_down(Shot::Clip);
         let view = self.motion.frame(n);
-        self.scanner
-            .render(&self.section, &self.settings, &view, luma, mask);
+        self.scanner.render(&self.section, &self.settings, &view, luma, mask);
         Ok(())
     }
 
@@ -93,8 +92,7 @@ impl Phantom {
         check(luma, mask)?;
         let placement = self.put_down(Shot::Still(n));
         let view = self.motion.still(n, placement.nerve);
-        self.scanner
-            .render(&self.section, &self.settings, &view, luma, mask);
+        self.scanner.render(&self.section, &self.settings, &view, luma, mask);
         Ok(())
     }
 
@@ -112,8 +110,7 @@ impl Phantom {
         let placement = Placement::over(rng, x, y, reach, nerve);
         if self.shot != Some(shot) {
             self.settings = Settings::draw(self.seed, index);
-            self.section
-                .draw(self.seed, index, &anatomy, &placement, clip);
+            self.section.draw(self.seed, index, &anatomy, &placement, clip);
             self.shot = Some(shot);
         }
         placement
@@ -122,9 +119,5 @@ impl Phantom {
 
 fn check(luma: &[u8], mask: &[u8]) -> Result<(), WrongSize> {
     let (luma, mask) = (luma.len(), mask.len());
-    if (luma, mask) == (WIDTH * HEIGHT, WIDTH * HEIGHT) {
-        Ok(())
-    } else {
-        Err(WrongSize { luma, mask })
-    }
+    if (luma, mask) == (WIDTH * HEIGHT, WIDTH * HEIGHT) { Ok(()) } else { Err(WrongSize { luma, mask }) }
 }

@@ -29,12 +29,7 @@ impl Pose {
         let give = if y > 0.0 { y / (y + 60.0) } else { 0.0 };
         let slope = self.tilt * give;
         let depth = y * (1.0 + self.squeeze);
-        [
-            self.shift - self.tilt * y,
-            1.0,
-            depth - slope * centre,
-            slope,
-        ]
+        [self.shift - self.tilt * y, 1.0, depth - slope * centre, slope]
     }
 
     pub fn to_tissue(self, x: f32, y: f32) -> (f32, f32) {
@@ -81,24 +76,13 @@ impl Wander {
     fn new(rng: &mut Rng, reach: f32, slow: f32) -> Self {
         let mut wave = |share: f32, period: f32| {
             let period = f64::from(rng.range(period, 2.0 * period));
-            (
-                f64::from(reach * share),
-                TAU / period,
-                f64::from(rng.range(0.0, 6.28)),
-            )
+            (f64::from(reach * share), TAU / period, f64::from(rng.range(0.0, 6.28)))
         };
-        Self([
-            wave(0.6, slow),
-            wave(0.3, slow / 2.3),
-            wave(0.1, slow / 5.1),
-        ])
+        Self([wave(0.6, slow), wave(0.3, slow / 2.3), wave(0.1, slow / 5.1)])
     }
 
     fn at(&self, t: f64) -> f32 {
-        self.0
-            .iter()
-            .map(|&(reach, rate, phase)| reach * libm::sin(rate * t + phase))
-            .sum::<f64>() as f32
+        self.0.iter().map(|&(reach, rate, phase)| reach * libm::sin(rate * t + phase)).sum::<f64>() as f32
     }
 }
 
@@ -129,10 +113,7 @@ impl Motion {
             squeeze: Wander::new(&mut rng, 0.04, 4.0),
             turn: Wander::new(&mut rng, 2.5, 6.0),
             gain: Wander::new(&mut rng, 1.5, 7.0),
-            tremor: [
-                Wander::new(&mut rng, 0.5, 0.15),
-                Wander::new(&mut rng, 0.002, 0.15),
-            ],
+            tremor: [Wander::new(&mut rng, 0.5, 0.15), Wander::new(&mut rng, 0.002, 0.15)],
             slide: Wander::new(&mut rng, 1.0, 8.0),
             edge: rng.range(0.55, 1.0),
             heart_rate: f64::from(rng.range(0.9, 1.6)),
@@ -194,14 +175,7 @@ impl Placement {
         let tilt = rng.spread(0.12);
         let centre = WIDTH as f32 / 2.0 + rng.spread(reach);
         let shift = x - centre + tilt * y.min(HEIGHT as f32);
-        Self {
-            pose: Pose {
-                shift,
-                tilt,
-                squeeze: rng.spread(0.06),
-            },
-            nerve,
-        }
+        Self { pose: Pose { shift, tilt, squeeze: rng.spread(0.06) }, nerve }
     }
 }
 
@@ -211,11 +185,7 @@ mod tests {
 
     #[test]
     fn picture_and_tissue_coordinates_are_inverse() {
-        let pose = Pose {
-            shift: -150.0,
-            tilt: 0.12,
-            squeeze: 0.05,
-        };
+        let pose = Pose { shift: -150.0, tilt: 0.12, squeeze: 0.05 };
         let (x, y) = pose.to_picture(20.0, 180.0);
         let (x, y) = pose.to_tissue(x, y);
         assert!((x - 20.0).abs() < 0.5 && (y - 180.0).abs() < 0.5, "{x} {y}");

@@ -29,11 +29,7 @@ impl Nerve {
         // The roots lie one above the other in the groove, leaning to either side.
         let lean = rng.range(-0.3, 1.1) * if rng.chance(0.5) { 1.0 } else { -1.0 };
         let along = (libm::sinf(lean), libm::cosf(lean));
-        let mut nerve = Self {
-            chain: Default::default(),
-            count,
-            sheath: rng.range(6.0, 10.0),
-        };
+        let mut nerve = Self { chain: Default::default(), count, sheath: rng.range(6.0, 10.0) };
         let mut reach = 0.0;
         for i in 0..count {
             let radius = rng.range(10.0, 17.0);
@@ -85,12 +81,7 @@ impl Nerve {
             (left, right) = (left.min(f.x - r), right.max(f.x + r));
             (top, bottom) = (top.min(f.y - r), bottom.max(f.y + r));
         }
-        (
-            (left + right) / 2.0,
-            (top + bottom) / 2.0,
-            (right - left) / 2.0,
-            (bottom - top) / 2.0,
-        )
+        ((left + right) / 2.0, (top + bottom) / 2.0, (right - left) / 2.0, (bottom - top) / 2.0)
     }
 
     /// Signed distance to the outline, negative inside: one smooth blob around the chain.
@@ -111,10 +102,7 @@ impl Nerve {
     fn area(&self) -> f32 {
         const STEP: f32 = 2.0;
         let (x, y, rx, ry) = self.bounds();
-        let (columns, rows) = (
-            (2.0 * rx / STEP) as usize + 4,
-            (2.0 * ry / STEP) as usize + 4,
-        );
+        let (columns, rows) = ((2.0 * rx / STEP) as usize + 4, (2.0 * ry / STEP) as usize + 4);
         let inside = (0..rows * columns).filter(|i| {
             let px = x - rx - STEP + STEP * (i % columns) as f32;
             let py = y - ry - STEP + STEP * (i / columns) as f32;

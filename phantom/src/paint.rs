@@ -22,11 +22,7 @@ fn inside(distance: f32) -> f32 {
 /// A thin bright line along distance 0.
 fn line(distance: f32, width: f32) -> f32 {
     let d = distance / width;
-    if d.abs() > 3.0 {
-        0.0
-    } else {
-        libm::expf(-d * d)
-    }
+    if d.abs() > 3.0 { 0.0 } else { libm::expf(-d * d) }
 }
 
 impl Tissue {
@@ -39,18 +35,8 @@ impl Tissue {
     }
 }
 
-const BLOOD: Tissue = Tissue {
-    echo: -34.0,
-    density: 1.0,
-    loss: -0.09,
-    specular: 0.0,
-};
-const BONE: Tissue = Tissue {
-    echo: -12.0,
-    density: 1.0,
-    loss: 0.9,
-    specular: 0.0,
-};
+const BLOOD: Tissue = Tissue { echo: -34.0, density: 1.0, loss: -0.09, specular: 0.0 };
+const BONE: Tissue = Tissue { echo: -12.0, density: 1.0, loss: 0.9, specular: 0.0 };
 
 impl Canvas {
     /// Paints the section of `index` with or without the nerve.
@@ -97,10 +83,7 @@ impl Canvas {
         let [bend_x, bend_y, fibres, patches, septa] = [(); 5].map(|()| Texture::draw(rng));
         // Without roots between them the scalenes lie closer.
         let gap = if nerve { 0.0 } else { 0.5 };
-        let scalenes = a.scalenes.map(|m| Muscle {
-            x: m.x - gap * (m.x - m.rx * m.x.signum()),
-            ..m
-        });
+        let scalenes = a.scalenes.map(|m| Muscle { x: m.x - gap * (m.x - m.rx * m.x.signum()), ..m });
         for row in 0..ROWS {
             for column in 0..COLUMNS {
                 let (px, py) = cell_position(column, row);
@@ -126,8 +109,8 @@ impl Canvas {
                     t = a.loose_tissue;
                     t.cover(&a.muscle_tissue, muscle);
                     t.echo += a.striation * grain + 5.0 * patch;
-                    t.specular = a.fascia
-                        * (fade * surface + (1.0 + 1.5 * patch).max(0.0) * (grain - 0.5).max(0.0));
+                    t.specular =
+                        a.fascia * (fade * surface + (1.0 + 1.5 * patch).max(0.0) * (grain - 0.5).max(0.0));
                 }
                 for (depth, share) in [(1.5, 0.8), (a.skin, 0.6), (a.fat, 1.0)] {
                     t.specular += a.fascia * share * fade * line(v - depth, 1.4);
@@ -141,11 +124,7 @@ impl Canvas {
     fn streaks(&mut self, rng: &mut Rng, a: &Anatomy) {
         for i in 0..150 {
             let long = i < 10;
-            let half = if long {
-                rng.range(40.0, 110.0)
-            } else {
-                rng.range(6.0, 28.0)
-            };
+            let half = if long { rng.range(40.0, 110.0) } else { rng.range(6.0, 28.0) };
             let (x, y) = (rng.spread(380.0), rng.range(a.fat, 440.0));
             let slope = muscles(a, &a.scalenes, x, y).1 + rng.spread(0.3);
             let bow = rng.spread(0.15) / half;
@@ -166,26 +145,19 @@ impl Canvas {
 
     fn bone(&mut self, rng: &mut Rng, bone: &Vessel, fascia: f32) {
         let rough = Texture::draw(rng);
-        self.around(
-            (bone.x, bone.y + 60.0),
-            (bone.rx + 4.0, bone.ry + 70.0),
-            |x, y, t| {
-                let u = (x - bone.x) / bone.rx;
-                let grit = rough.at(x / 9.0, 0.0);
-                let d = y - bone.y - bone.ry * u * u - 4.0 * rough.at(x / 30.0, 9.0) - 1.5 * grit;
-                let edge = smoothstep(1.0, 0.6, u.abs() + 0.1 * grit);
-                t.cover(&BONE, edge * smoothstep(-1.0, 1.0, d));
-                t.specular += fascia * (1.6 + 0.8 * grit) * edge * line(d, 2.4);
-            },
-        );
+        self.around((bone.x, bone.y + 60.0), (bone.rx + 4.0, bone.ry + 70.0), |x, y, t| {
+            let u = (x - bone.x) / bone.rx;
+            let grit = rough.at(x / 9.0, 0.0);
+            let d = y - bone.y - bone.ry * u * u - 4.0 * rough.at(x / 30.0, 9.0) - 1.5 * grit;
+            let edge = smoothstep(1.0, 0.6, u.abs() + 0.1 * grit);
+            t.cover(&BONE, edge * smoothstep(-1.0, 1.0, d));
+            t.specular += fascia * (1.6 + 0.8 * grit) * edge * line(d, 2.4);
+        });
     }
 
     /// Distractors: dark muscle bundles without a rim, and small vessels.
     fn spots(&mut self, rng: &mut Rng, a: &Anatomy) {
-        let bundle = Tissue {
-            echo: a.muscle_tissue.echo - 6.0,
-            ..a.muscle_tissue
-        };
+        let bundle = Tissue { echo: a.muscle_tissue.echo - 6.0, ..a.muscle_tissue };
         for _ in 0..2 + rng.below(5) {
             let (x, y) = (rng.spread(320.0), rng.range(a.fat + 25.0, 340.0));
             let (rx, ry) = (rng.range(9.0, 34.0), rng.range(7.0, 18.0));
@@ -216,8 +188,7 @@ impl Canvas {
             t.cover(&BLOOD, inside(d));
             // A wall shines where the beam meets it squarely.
             let facing = (v / q.max(0.1)) * (v / q.max(0.1));
-            t.specular +=
-                wall * (0.1 + facing) * (1.0 + dent.at(u * 3.0, v * 3.0)) * line(d - 1.5, 1.3);
+            t.specular += wall * (0.1 + facing) * (1.0 + dent.at(u * 3.0, v * 3.0)) * line(d - 1.5, 1.3);
         });
     }
 
@@ -231,27 +202,19 @@ impl Canvas {
                 return;
             }
             let weave = mesh.at(px / 11.0, py / 4.0);
-            let sheath = Tissue {
-                echo: a.sheath_tissue.echo + 4.0 * weave,
-                ..a.sheath_tissue
-            };
+            let sheath = Tissue { echo: a.sheath_tissue.echo + 4.0 * weave, ..a.sheath_tissue };
             t.cover(&sheath, smoothstep(2.0, -2.0, d + 1.0));
             let rise = nerve.outline(px, py + 1.0) - d;
-            t.specular +=
-                a.fascia * 0.55 * (0.15 + rise * rise) * (0.8 + weave) * line(d + 3.0, 1.8);
+            t.specular += a.fascia * 0.55 * (0.15 + rise * rise) * (0.8 + weave) * line(d + 3.0, 1.8);
             for f in nerve.fascicles() {
                 let (u, v) = (px - f.x, py - f.y);
                 let distance = libm::hypotf(u, v);
                 let dent = mesh.at((px + f.x) / f.radius, py / f.radius);
                 let d = distance - f.radius * (0.95 + 0.22 * dent) - weave;
                 let facing = v / distance.max(1.0);
-                let core = Tissue {
-                    echo: a.fascicle_tissue.echo + 3.0 * weave,
-                    ..a.fascicle_tissue
-                };
+                let core = Tissue { echo: a.fascicle_tissue.echo + 3.0 * weave, ..a.fascicle_tissue };
                 t.cover(&core, inside(d));
-                t.specular +=
-                    a.fascia * 0.5 * (0.1 + facing * facing) * (0.8 + weave) * line(d - 1.0, 1.6);
+                t.specular += a.fascia * 0.5 * (0.1 + facing * facing) * (0.8 + weave) * line(d - 1.0, 1.6);
             }
         });
     }
@@ -260,14 +223,10 @@ impl Canvas {
     fn closed_groove(&mut self, rng: &mut Rng, a: &Anatomy) {
         let (x, y) = (a.groove.0 + rng.spread(15.0), a.groove.1 + rng.spread(20.0));
         let (rx, ry) = (rng.range(12.0, 30.0), rng.range(20.0, 50.0));
-        let pad = Tissue {
-            echo: a.loose_tissue.echo + rng.range(0.0, 5.0),
-            ..a.loose_tissue
-        };
+        let pad = Tissue { echo: a.loose_tissue.echo + rng.range(0.0, 5.0), ..a.loose_tissue };
         let weave = Texture::draw(rng);
         self.around((x, y), (1.3 * rx, 1.3 * ry), |px, py, t| {
-            let q =
-                libm::hypotf((px - x) / rx, (py - y) / ry) + 0.3 * weave.at(px / 12.0, py / 12.0);
+            let q = libm::hypotf((px - x) / rx, (py - y) / ry) + 0.3 * weave.at(px / 12.0, py / 12.0);
             let strand = (weave.at(px / 25.0, py / 4.0) - 0.2).max(0.0);
             let cover = smoothstep(1.1, 0.6, q);
             t.cover(&pad, 0.8 * cover);
@@ -281,20 +240,12 @@ impl Canvas {
     pub fn finish(&self, seed: u64, index: u64, cells: &mut [[f32; 8]], plane: usize) {
         let mut rng = Rng::new(seed, 22, index);
         let mut through = [0f32; COLUMNS];
-        for (row, cells) in self
-            .tissue
-            .chunks_exact(COLUMNS)
-            .zip(cells.chunks_exact_mut(COLUMNS))
-        {
+        for (row, cells) in self.tissue.chunks_exact(COLUMNS).zip(cells.chunks_exact_mut(COLUMNS)) {
             for ((t, cell), through) in row.iter().zip(cells).zip(&mut through) {
                 *through -= t.loss + 0.012 * t.specular;
                 let there = decibel(*through);
                 let present = rng.chance(t.density);
-                let count = if present {
-                    1.0 / libm::sqrtf(t.density)
-                } else {
-                    0.0
-                };
+                let count = if present { 1.0 / libm::sqrtf(t.density) } else { 0.0 };
                 cell[plane] = there * decibel(t.echo) * count;
                 cell[plane + 1] = there * t.specular;
             }

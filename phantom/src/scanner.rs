@@ -104,17 +104,11 @@ impl Scanner {
         Self {
             lateral: (0..FED_ROWS).map(lateral).collect(),
             axial: half_gaussian(rng.range(1.1, 1.4)),
-            noise: (0..FED_ROWS)
-                .map(|y| amplitude(floor + 0.09 * y as f32))
-                .collect(),
+            noise: (0..FED_ROWS).map(|y| amplitude(floor + 0.09 * y as f32)).collect(),
             hiss: (0..8192).flat_map(|_| rng.white()).collect(),
             grey: (0..LEVELS).map(level).collect(),
             field: [vec![0.0; FED_ROWS * LINES], vec![0.0; FED_ROWS * LINES]],
-            row: Row {
-                column: [0.0; FED_LINES],
-                depth: [0.0; FED_LINES],
-                echo: [[0.0; FED_LINES]; 2],
-            },
+            row: Row { column: [0.0; FED_LINES], depth: [0.0; FED_LINES], echo: [[0.0; FED_LINES]; 2] },
         }
     }
 
@@ -142,8 +136,7 @@ impl Scanner {
                 }
             }
             if view.away < 0.5 && (TALL..TALL + HEIGHT).contains(&y) {
-                self.row
-                    .outline(section, &mut mask[(y - TALL) * WIDTH..][..WIDTH]);
+                self.row.outline(section, &mut mask[(y - TALL) * WIDTH..][..WIDTH]);
             }
         }
         let gain = amplitude(view.gain);
@@ -266,11 +259,7 @@ impl Row {
 /// A cell's index and the fractions to its right and lower neighbours.
 fn split(x: f32, y: f32) -> (usize, f32, f32) {
     let (column, row) = (x as i32, y as i32);
-    (
-        (row as usize) * COLUMNS + column as usize,
-        x - column as f32,
-        y - row as f32,
-    )
+    ((row as usize) * COLUMNS + column as usize, x - column as f32, y - row as f32)
 }
 
 /// Convolves one row with a symmetric kernel.
@@ -298,8 +287,7 @@ fn stretch(line: &[f32; LINES], out: &mut [u8]) {
 
 /// A Gaussian of `sigma`, its middle and one side, scaled to keep the power of white noise.
 fn half_gaussian<const N: usize>(sigma: f32) -> [f32; N] {
-    let mut side: [f32; N] =
-        std::array::from_fn(|k| libm::expf(-((k * k) as f32) / (2.0 * sigma * sigma)));
+    let mut side: [f32; N] = std::array::from_fn(|k| libm::expf(-((k * k) as f32) / (2.0 * sigma * sigma)));
     let power = side[1..].iter().map(|w| 2.0 * w * w).sum::<f32>() + 1.0;
     side.iter_mut().for_each(|w| *w /= power.sqrt());
     side

@@ -39,28 +39,19 @@ pub struct Section {
 impl Section {
     /// Draws the section at `placement`; `index` tells one putting-down from another.
     /// With `both`, the level without the nerve too, for a hand that slides there.
-    pub fn draw(
-        &mut self,
-        seed: u64,
-        index: u64,
-        anatomy: &Anatomy,
-        placement: &Placement,
-        both: bool,
-    ) {
+    pub fn draw(&mut self, seed: u64, index: u64, anatomy: &Anatomy, placement: &Placement, both: bool) {
         self.cells.resize(COLUMNS * ROWS, [0.0; 8]);
         self.mask.resize(COLUMNS * ROWS, 0.0);
         self.mask.fill(0.0);
         for nerve in [true, false] {
             if both || nerve == placement.nerve {
-                self.canvas
-                    .draw(seed, index, anatomy, &placement.pose, nerve);
+                self.canvas.draw(seed, index, anatomy, &placement.pose, nerve);
                 let plane = if nerve { 0 } else { 2 };
                 self.canvas.finish(seed, index, &mut self.cells, plane);
             }
         }
         if placement.nerve {
-            self.canvas
-                .outline(anatomy, &placement.pose, &mut self.mask);
+            self.canvas.outline(anatomy, &placement.pose, &mut self.mask);
         }
         let mut rng = Rng::new(seed, 20, index);
         for cell in &mut self.cells {
@@ -78,23 +69,12 @@ impl Section {
 
 /// The picture coordinates of a cell.
 pub fn cell_position(column: usize, row: usize) -> (f32, f32) {
-    (
-        (column as f32 - SIDE as f32) * PITCH as f32,
-        row as f32 - ABOVE as f32,
-    )
+    ((column as f32 - SIDE as f32) * PITCH as f32, row as f32 - ABOVE as f32)
 }
 
 /// The cells around picture point `(x, y)` within `(rx, ry)`: columns, then rows.
-pub fn cells_around(
-    x: f32,
-    y: f32,
-    rx: f32,
-    ry: f32,
-) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+pub fn cells_around(x: f32, y: f32, rx: f32, ry: f32) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
     let column = |x: f32| (x / PITCH as f32 + SIDE as f32).clamp(0.0, COLUMNS as f32) as usize;
     let row = |y: f32| (y + ABOVE as f32).clamp(0.0, ROWS as f32) as usize;
-    (
-        column(x - rx)..column(x + rx + 2.0),
-        row(y - ry)..row(y + ry + 1.0),
-    )
+    (column(x - rx)..column(x + rx + 2.0), row(y - ry)..row(y + ry + 1.0))
 }

@@ -73,7 +73,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-fn bytes(tensor: &Tensor) -> Vec<u8> {
+/// Elements as little-endian 32-bit floats, row-major.
+pub fn bytes(tensor: &Tensor) -> Vec<u8> {
     let flat = tensor.detach().to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
     let mut values = vec![0f32; flat.numel()];
     flat.copy_data(&mut values, flat.numel());

@@ -18,38 +18,36 @@ pub struct Cost {
 impl Cost {
     /// Walks `network` for a frame of `height` x `width` pixels.
     pub fn of(network: &Network, height: usize, width: usize) -> Self {
-        let (mut height, mut width) = (height, width);
         let mut cost = Self { gflop: 0.0, parameters: 0, receptive_field: 1, layers: vec![] };
         // Distance in input pixels between neighbours of the layer's output.
         let mut pitch = 1;
-        for layer in &network.layers {
-            let weights = layer.weight_shape().map_or(0, |s| s.iter().product());
+        let mut input = height * width;
+        for (layer, [_, rows, columns]) in network.layers.iter().zip(network.shapes(height, width)) {
+            let output = rows * columns;
             // Each weight of a convolution is used once per output pixel, of a transposed
             // convolution once per input pixel.
-            let mut positions = height * width;
+            let mut uses = output;
             match layer.op {
                 Op::Conv { kernel, .. } => cost.receptive_field += (kernel - 1) * pitch,
-                Op::Deconv { kernel, stride, padding, .. } => {
-                    positions = height * width;
+                Op::Deconv { kernel, stride, .. } => {
+                    uses = input;
                     cost.receptive_field += (kernel.div_ceil(stride) - 1) * pitch;
                     pitch /= stride;
-                    height = (height - 1) * stride + kernel - 2 * padding;
-                    width = (width - 1) * stride + kernel - 2 * padding;
                 }
                 Op::MaxPool => {
                     cost.receptive_field += pitch;
                     pitch *= 2;
-                    height /= 2;
-                    width /= 2;
                 }
                 Op::Relu | Op::Concat { .. } | Op::Sigmoid => {}
             }
-            if weights > 0 {
-                let gflop = 2.0 * (weights * positions) as f64 / 1e9;
+            if let Some(shape) = layer.weight_shape() {
+                let weights: usize = shape.iter().product();
+                let gflop = 2.0 * (weights * uses) as f64 / 1e9;
                 cost.gflop += gflop;
                 cost.parameters += weights + layer.outputs().unwrap_or(0);
                 cost.layers.push((layer.name.clone(), gflop));
             }
+            input = output;
         }
         cost
     }

@@ -3,12 +3,14 @@
 mod adam;
 mod checkpoint;
 mod cost;
+mod curves;
 mod data;
 mod init;
 mod loss;
 mod metrics;
 mod module;
 mod network;
+mod onnx;
 mod phantom;
 mod plateau;
 mod progress;

@@ -91,7 +91,7 @@ impl Network {
         add("up4".into(), deconv(c256 + c512, c128, 4, 0));
         add("skip3".into(), Op::Concat { with: "relu3_3".into() });
         add("up3".into(), deconv(c128 + c256, 1, 4, 0));
-        add("nerve".into(), Op::Sigmoid);
+        add("probability".into(), Op::Sigmoid);
         Self { name: "vgg16-fcn", width, layers }
     }
 
@@ -101,6 +101,31 @@ impl Network {
             "vgg16-fcn" => Ok(Self::vgg16_fcn(width)),
             _ => Err(format!("there is no network `{name}`; there is `vgg16-fcn`")),
         }
+    }
+
+    /// Channels, rows and columns of every layer's output for a crop of `height` x `width`.
+    pub fn shapes(&self, height: usize, width: usize) -> Vec<[usize; 3]> {
+        let mut shapes: Vec<[usize; 3]> = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let [c, h, w] = shapes.last().copied().unwrap_or([1, height, width]);
+            shapes.push(match &layer.op {
+                Op::Conv { outputs, kernel, padding, .. } => {
+                    let size = |n: usize| n + 2 * padding + 1 - kernel;
+                    [*outputs, size(h), size(w)]
+                }
+                Op::Deconv { outputs, kernel, stride, padding, .. } => {
+                    let size = |n: usize| (n - 1) * stride + kernel - 2 * padding;
+                    [*outputs, size(h), size(w)]
+                }
+                Op::MaxPool => [c, h / 2, w / 2],
+                Op::Concat { with } => {
+                    let skip = self.layers.iter().position(|l| l.name == *with);
+                    [c + skip.and_then(|i| shapes.get(i)).map_or(0, |s| s[0]), h, w]
+                }
+                Op::Relu | Op::Sigmoid => [c, h, w],
+            });
+        }
+        shapes
     }
 
     /// Whether a later layer concatenates the output of layer `name`.
@@ -146,5 +171,16 @@ mod tests {
         assert_eq!(shape("conv1_1"), Some([16, 1, 3, 3]));
         assert_eq!(shape("up4"), Some([192, 32, 4, 4]));
         assert_eq!(shape("up3"), Some([96, 1, 4, 4]));
+    }
+
+    #[test]
+    fn maps_are_as_large_as_crops() {
+        let network = Network::vgg16_fcn(1.0);
+        let shapes = network.shapes(416, 576);
+        let shape = |name: &str| shapes[network.layers.iter().position(|l| l.name == name).unwrap()];
+        assert_eq!(shape("pool5"), [512, 13, 18]);
+        assert_eq!(shape("skip4"), [768, 26, 36]);
+        assert_eq!(shape("skip3"), [384, 104, 144]);
+        assert_eq!(shape("probability"), [1, 416, 576]);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use nervelight_engines::settings::{self, Problem};
 use serde::{Deserialize, Serialize};
 
 use crate::data::SplitBy;
@@ -12,65 +13,90 @@ use crate::network::Network;
 
 /// A training run as written by the user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Directory of frames and masks.
     pub data: PathBuf,
     /// Directory that the run writes.
     pub run: PathBuf,
-    #[serde(default = "one")]
+    /// Draws split, first weights, order and augmentation.
     pub seed: u64,
-    #[serde(default)]
+    /// Where tensors live.
     pub device: DeviceChoice,
     /// CPU threads; 0 = one per core.
-    #[serde(default)]
     pub threads: usize,
 
-    #[serde(default = "vgg16_fcn")]
+    /// The network by name.
     pub network: String,
-    #[serde(default = "full_width")]
+    /// Factor on its channel counts.
     pub width: f64,
     /// Weights to start from; none = random.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
-    #[serde(default = "fp32")]
+    /// Number format of forward and backward pass.
     pub precision: Precision,
 
-    #[serde(default = "by_patient")]
+    /// What is drawn for validation.
     pub split: SplitBy,
     /// Part of the frames for validation, 0..1.
-    #[serde(default = "a_fifth")]
     pub validation_part: f64,
-    #[serde(default)]
+    /// Leave out frames without nerve.
     pub positives_only: bool,
-    #[serde(default)]
+    /// Vary training frames.
     pub augment: bool,
 
-    #[serde(default = "fifteen")]
+    /// Passes over the training frames.
     pub epochs: usize,
-    #[serde(default = "ten")]
+    /// Frames in a batch.
     pub batch_size: usize,
-    #[serde(default = "original_rate")]
+    /// First learning rate.
     pub learning_rate: f64,
-    #[serde(default = "weighted_f")]
+    /// The loss by name.
     pub loss: LossKind,
-    #[serde(default = "recall_first")]
+    /// Weight of recall in the F-score loss.
     pub weight: f64,
-    #[serde(default)]
+    /// Swap truth and prediction in it, as the published program does.
     pub as_run: bool,
     /// Factor on the learning rate at a plateau.
-    #[serde(default = "a_tenth")]
     pub plateau_factor: f64,
     /// Validations without improvement before that.
-    #[serde(default = "ten_validations")]
     pub plateau_patience: u32,
 
     /// Batches between validations.
-    #[serde(default = "thirty")]
     pub validate_every: usize,
     /// Frames in a validation within an epoch; 0 = all.
-    #[serde(default)]
     pub validation_limit: usize,
+}
+
+/// The published protocol, but split by patient.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::new(),
+            run: PathBuf::new(),
+            seed: 1,
+            device: DeviceChoice::Auto,
+            threads: 0,
+            network: "vgg16-fcn".into(),
+            width: 1.0,
+            init: None,
+            precision: Precision::Fp32,
+            split: SplitBy::Patient,
+            validation_part: 0.2,
+            positives_only: false,
+            augment: false,
+            epochs: 15,
+            batch_size: 10,
+            learning_rate: 1e-5,
+            loss: LossKind::WeightedF,
+            weight: 1.5,
+            as_run: false,
+            plateau_factor: 0.1,
+            plateau_patience: 10,
+            validate_every: 30,
+            validation_limit: 0,
+        }
+    }
 }
 
 /// Where tensors live.
@@ -87,49 +113,44 @@ pub enum DeviceChoice {
 }
 
 impl Settings {
-    /// Reads and checks `path`. Mistakes name the file and the key.
+    /// Reads and checks `path`. Every mistake is reported, with file, line and key.
     pub fn load(path: &Path) -> Result<Self> {
-        let name = path.display();
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("{name}: cannot be read; see configs/train.toml"))?;
-        let settings: Self = toml::from_str(&text).with_context(|| name.to_string())?;
-        let mistakes = settings.mistakes();
-        if !mistakes.is_empty() {
-            bail!("{name}:\n  {}", mistakes.join("\n  "));
-        }
-        Ok(settings)
+        Ok(settings::read(path, Self::problems)?)
     }
 
     /// Every impossible value.
-    fn mistakes(&self) -> Vec<String> {
+    fn problems(&self) -> Vec<Problem> {
         let scaled = 64.0 * self.width;
-        let checks = [
+        let checks: [(&str, bool, &str); 10] = [
+            ("data", !self.data.as_os_str().is_empty(), "missing; name the folder of frames and masks"),
+            ("run", !self.run.as_os_str().is_empty(), "missing; name the folder to write"),
+            ("network", Network::named(&self.network, 1.0).is_ok(), "unknown; use \"vgg16-fcn\""),
             (
+                "width",
                 (4.0..=64.0).contains(&scaled) && scaled.fract() == 0.0,
-                format!("width = {}: wanted 1.0, 0.5 or 0.25", self.width),
+                "impossible; use 1.0, 0.5 or 0.25",
             ),
             (
+                "validation_part",
                 self.validation_part > 0.0 && self.validation_part < 1.0,
-                format!("validation_part = {}: wanted more than 0, less than 1", self.validation_part),
+                "impossible; use more than 0 and less than 1, such as 0.2",
             ),
-            (self.epochs > 0, "epochs = 0: wanted at least 1".into()),
-            (self.batch_size > 0, "batch_size = 0: wanted at least 1".into()),
-            (self.validate_every > 0, "validate_every = 0: wanted at least 1".into()),
+            ("epochs", self.epochs > 0, "impossible; use at least 1"),
+            ("batch_size", self.batch_size > 0, "impossible; use at least 1"),
             (
+                "learning_rate",
                 self.learning_rate > 0.0 && self.learning_rate < 1.0,
-                format!("learning_rate = {}: wanted e.g. 1e-5", self.learning_rate),
+                "impossible; use more than 0 and less than 1, such as 1e-5",
             ),
-            (
-                self.weight > 0.0 && self.weight.is_finite(),
-                format!("weight = {}: wanted more than 0, e.g. 1.5", self.weight),
-            ),
-            (
-                self.plateau_factor > 0.0 && self.plateau_factor < 1.0,
-                format!("plateau_factor = {}: wanted e.g. 0.1", self.plateau_factor),
-            ),
+            ("weight", self.weight > 0.0 && self.weight.is_finite(), "impossible; use more than 0"),
+            ("validate_every", self.validate_every > 0, "impossible; use at least 1"),
         ];
-        let wrong = checks.into_iter().filter(|(good, _)| !good).map(|(_, message)| message);
-        wrong.chain(Network::named(&self.network, 1.0).err()).collect()
+        let wrong = checks.into_iter().filter(|(_, good, _)| !good);
+        let mut problems: Vec<_> = wrong.map(|(key, _, message)| Problem::at(key, message)).collect();
+        if !(self.plateau_factor > 0.0 && self.plateau_factor < 1.0) {
+            problems.push(Problem::at("plateau_factor", "impossible; use e.g. 0.1"));
+        }
+        problems
     }
 
     /// The network described.
@@ -154,49 +175,6 @@ impl Settings {
             ),
         }
     }
-}
-
-fn one() -> u64 {
-    1
-}
-fn vgg16_fcn() -> String {
-    "vgg16-fcn".into()
-}
-fn full_width() -> f64 {
-    1.0
-}
-fn fp32() -> Precision {
-    Precision::Fp32
-}
-fn by_patient() -> SplitBy {
-    SplitBy::Patient
-}
-fn a_fifth() -> f64 {
-    0.2
-}
-fn fifteen() -> usize {
-    15
-}
-fn ten() -> usize {
-    10
-}
-fn original_rate() -> f64 {
-    1e-5
-}
-fn weighted_f() -> LossKind {
-    LossKind::WeightedF
-}
-fn recall_first() -> f64 {
-    1.5
-}
-fn a_tenth() -> f64 {
-    0.1
-}
-fn ten_validations() -> u32 {
-    10
-}
-fn thirty() -> usize {
-    30
 }
 
 #[cfg(test)]
@@ -234,15 +212,15 @@ mod tests {
         for (text, expected) in [
             ("widht = 0.5", "widht"),
             ("width = \"half\"", "width"),
-            ("width = 0.3", "width = 0.3: wanted 1.0, 0.5 or 0.25"),
-            ("network = \"unet\"", "there is no network `unet`"),
+            ("width = 0.3", "3: width: impossible; use 1.0, 0.5 or 0.25"),
+            ("network = \"unet\"", "3: network: unknown"),
             ("split = \"hospital\"", "split"),
-            ("batch_size = 0", "batch_size = 0"),
+            ("batch_size = 0", "3: batch_size: impossible"),
         ] {
             let error = format!("{:#}", load(&format!("{PATHS}{text}\n")).unwrap_err());
             assert!(error.contains("train.toml") && error.contains(expected), "{error}");
         }
         let two = format!("{:#}", load(&format!("{PATHS}epochs=0\nbatch_size=0")).unwrap_err());
-        assert!(two.contains("epochs") && two.contains("batch_size"), "{two}");
+        assert!(two.contains(":3: epochs") && two.contains(":4: batch_size"), "{two}");
     }
 }

@@ -7,6 +7,7 @@ use tch::Device;
 
 use crate::adam::Adam;
 use crate::checkpoint::Checkpoint;
+use crate::curves;
 use crate::data::{Batch, Dataset, Frame, Split, batch};
 use crate::init;
 use crate::metrics::{Figures, Sums};
@@ -198,6 +199,9 @@ impl<'a> Trainer<'a> {
         self.record(row)?;
         self.state.epoch += 1;
         self.state.batch = 0;
+        if let Err(error) = curves::draw(&self.run, &self.state.history) {
+            eprintln!("warning: no curves: {error:#}");
+        }
         self.save_last()?;
         if better {
             let checkpoint = Checkpoint { tensors: self.parameters(), ..Default::default() };
@@ -231,5 +235,118 @@ impl<'a> Trainer<'a> {
             }
         });
         batch(frames, self.size, vary.as_ref().map(|v| v as _), self.device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::LossKind;
+    use std::path::Path;
+
+    /// Bright squares on dark noise, sometimes none: 32x64 pixels, learnable in seconds.
+    fn squares() -> Dataset {
+        let (height, width) = (32, 64);
+        let frames = (0..40u32).map(|i| {
+            let mut rng = Rng::new(&[u64::from(i)]);
+            let mut luma: Vec<u8> = (0..height * width).map(|_| rng.below(80) as u8).collect();
+            let mut nerve = vec![0; height * width];
+            let (top, left) = (rng.below(16), rng.below(48));
+            for (y, x) in (0..16).flat_map(|y| (0..16).map(move |x| (y, x))) {
+                if i % 4 != 0 {
+                    let at = (top + y) * width + left + x;
+                    luma[at] += 150;
+                    nerve[at] = 1;
+                }
+            }
+            let patient = i / 5;
+            Frame { name: format!("{patient}_{i}"), patient, luma: luma.into(), nerve: nerve.into() }
+        });
+        Dataset { frames: frames.collect(), height, width, digest: "squares".into() }
+    }
+
+    fn settings(run: &Path) -> Settings {
+        Settings {
+            data: "squares".into(),
+            run: run.into(),
+            width: 0.0625,
+            threads: 1,
+            epochs: 2,
+            batch_size: 4,
+            learning_rate: 2e-3,
+            loss: LossKind::BceDice,
+            augment: true,
+            validate_every: 5,
+            validation_limit: 3,
+            ..Default::default()
+        }
+    }
+
+    fn go(settings: &Settings, resume: bool, stop: bool) -> Result<Outcome> {
+        train(settings, &squares(), resume, &AtomicBool::new(stop))
+    }
+
+    #[test]
+    fn resumed_run_equals_an_uninterrupted_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let straight = settings(&directory.path().join("straight"));
+        assert_eq!(go(&straight, false, false).unwrap(), Outcome::Finished);
+        let broken = settings(&directory.path().join("broken"));
+        // Stopped after one batch, then after the next, then left alone.
+        assert_eq!(go(&broken, false, true).unwrap(), Outcome::Interrupted);
+        assert_eq!(go(&broken, true, true).unwrap(), Outcome::Interrupted);
+        assert_eq!(go(&broken, true, false).unwrap(), Outcome::Finished);
+
+        let last = |s: &Settings| RunDir::load(&s.run.join("checkpoints/last.safetensors")).unwrap();
+        let (straight_end, broken_end) = (last(&straight), last(&broken));
+        assert_eq!(straight_end.1, broken_end.1);
+        assert_eq!(straight_end.0.tensors.len(), broken_end.0.tensors.len());
+        for (name, tensor) in &straight_end.0.tensors {
+            assert_eq!(*tensor, broken_end.0.tensors[name], "{name}");
+        }
+        let metrics = |s: &Settings| std::fs::read_to_string(s.run.join("metrics.csv")).unwrap();
+        assert_eq!(metrics(&straight), metrics(&broken));
+        // 32 training frames: batches 0 and 5 of each epoch and its end, under a line of names.
+        assert_eq!(metrics(&straight).lines().count(), 1 + 2 * 3);
+        for file in ["curves/loss.png", "curves/overlap.svg", "checkpoints/best.safetensors", "split.json"] {
+            assert!(straight.run.join(file).is_file(), "{file}");
+        }
+    }
+
+    #[test]
+    fn learns_squares() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings { epochs: 12, augment: false, ..settings(&directory.path().join("run")) };
+        go(&settings, false, false).unwrap();
+        let history = RunDir::load(&settings.run.join("checkpoints/last.safetensors")).unwrap().1.history;
+        let full: Vec<f64> = history.iter().filter(|r| r.full).map(|r| r.loss).collect();
+        assert!(full[full.len() - 1] < 0.6 * full[0], "{full:?}");
+    }
+
+    #[test]
+    fn an_existing_run_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(&directory.path().join("run"));
+        go(&settings, false, true).unwrap();
+        let error = go(&settings, false, true).unwrap_err().to_string();
+        assert!(error.contains("--resume"), "{error}");
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_stops_the_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings =
+            Settings { learning_rate: 0.99, epochs: 30, ..settings(&directory.path().join("run")) };
+        let mut data = squares();
+        data.frames.iter_mut().for_each(|f| f.luma.fill(255));
+        let network = settings.network().unwrap();
+        let mut parameters = init::random(&network).parameters;
+        parameters.insert("conv1_1.bias".into(), tch::Tensor::full([4], f64::NAN, tch::kind::FLOAT_CPU));
+        let weights = directory.path().join("nan.safetensors");
+        crate::checkpoint::write(&weights, &Checkpoint { tensors: parameters, ..Default::default() })
+            .unwrap();
+        let settings = Settings { init: Some(weights), ..settings };
+        let error = train(&settings, &data, false, &AtomicBool::new(false)).unwrap_err().to_string();
+        assert!(error.contains("epoch 1, batch 1") && error.contains("learning_rate"), "{error}");
     }
 }

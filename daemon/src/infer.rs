@@ -1,0 +1,182 @@
+//! Inference: the engine on a thread of its own, so that the video never waits for it longer than
+//! it is told to, whether the engine is slow, fails or hangs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use nervelight_engines::{Engine, EngineError, EngineInfo, Plane, plane};
+
+/// Opens an engine, at the start and again after failures.
+pub type OpenEngine = Box<dyn FnMut() -> Result<Box<dyn Engine>, EngineError> + Send>;
+
+/// Jobs in circulation: one waits, one is computed, one is answered, one is shown, one is filled.
+const JOBS: usize = 5;
+/// Failures in a row after which the engine is opened anew.
+const FAILURES_TO_REOPEN: u32 = 3;
+/// Least time from one opening to the next.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A crop on its way to the engine, or its map on the way back. Circulates, is never reallocated.
+pub struct Job {
+    /// Number of the frame that the crop was taken from.
+    pub number: u64,
+    /// When that frame arrived.
+    pub arrived: Instant,
+    /// Full-range luma.
+    pub crop: Box<Plane>,
+    /// Probability x 255; valid if `outcome` is good.
+    pub map: Box<Plane>,
+    /// Time the engine took.
+    pub outcome: Result<Duration, EngineError>,
+}
+
+/// The engine's thread, seen from the frame's way.
+pub struct Inference {
+    requests: Sender<Job>,
+    untaken: Receiver<Job>,
+    results: Receiver<Job>,
+    spare: Vec<Job>,
+    outstanding: usize,
+    busy: Arc<BusySince>,
+}
+
+/// When the engine took the crop it is working on; microseconds, 0 while it is idle.
+struct BusySince {
+    epoch: Instant,
+    micros: AtomicU64,
+}
+
+impl BusySince {
+    fn now(&self) -> u64 {
+        self.epoch.elapsed().as_micros() as u64
+    }
+}
+
+impl Inference {
+    /// Starts the thread and waits until the engine is open.
+    ///
+    /// # Errors
+    /// What `open` says, or that no thread can be started.
+    pub fn start(mut open: OpenEngine) -> Result<(Self, EngineInfo)> {
+        let (requests, taken) = bounded::<Job>(1);
+        let (answers, results) = bounded(JOBS);
+        let (ready, opened) = bounded(1);
+        let busy = Arc::new(BusySince { epoch: Instant::now(), micros: AtomicU64::new(0) });
+        let untaken = taken.clone();
+        let worker_busy = busy.clone();
+        thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || {
+                yield_to_the_video();
+                match open() {
+                    Ok(engine) => {
+                        let _ = ready.send(Ok(engine.info().clone()));
+                        work(engine, &mut open, &taken, &answers, &worker_busy);
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            })
+            .context("cannot start the engine's thread")?;
+        let info = opened.recv().context("the engine's thread died while opening")??;
+        let now = Instant::now();
+        let job =
+            || Job { number: 0, arrived: now, crop: plane(), map: plane(), outcome: Ok(Duration::ZERO) };
+        let spare = std::iter::repeat_with(job).take(JOBS).collect();
+        Ok((Self { requests, untaken, results, spare, outstanding: 0, busy }, info))
+    }
+
+    /// Hands the engine the crop that `fill` writes. A crop that it has not begun is displaced.
+    /// Returns how many crops were skipped: displaced ones, or this one if no job is free.
+    pub fn submit(&mut self, number: u64, arrived: Instant, fill: impl FnOnce(&mut Plane)) -> u64 {
+        let Some(mut job) = self.spare.pop() else { return 1 };
+        job.number = number;
+        job.arrived = arrived;
+        fill(&mut job.crop);
+        let mut skipped = 0;
+        if let Ok(stale) = self.untaken.try_recv() {
+            self.spare.push(stale);
+            self.outstanding -= 1;
+            skipped = 1;
+        }
+        match self.requests.try_send(job) {
+            Ok(()) => self.outstanding += 1,
+            Err(refused) => self.spare.push(refused.into_inner()),
+        }
+        skipped
+    }
+
+    /// The next answer, if there is one within `timeout`. Give it back through [`Self::recycle`].
+    pub fn answer(&mut self, timeout: Duration) -> Option<Job> {
+        let job = match timeout {
+            Duration::ZERO => self.results.try_recv().ok(),
+            _ => self.results.recv_timeout(timeout).ok(),
+        }?;
+        self.outstanding -= 1;
+        Some(job)
+    }
+
+    /// Puts an answer's memory back into circulation.
+    pub fn recycle(&mut self, job: Job) {
+        self.spare.push(job);
+    }
+
+    /// Whether the engine has answered everything it was given.
+    pub fn is_idle(&self) -> bool {
+        self.outstanding == 0
+    }
+
+    /// How long the engine has been at its present crop.
+    pub fn busy_for(&self) -> Duration {
+        match self.busy.micros.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_micros(self.busy.now().saturating_sub(since)),
+        }
+    }
+}
+
+/// Threads that the engine starts inherit this thread's lower priority: when there are fewer cores
+/// than work, the frame that is due goes first.
+fn yield_to_the_video() {
+    if let Err(e) = rustix::process::nice(5) {
+        tracing::warn!(error = %e, "cannot lower the engine's priority");
+    }
+}
+
+fn work(
+    engine: Box<dyn Engine>,
+    open: &mut OpenEngine,
+    requests: &Receiver<Job>,
+    answers: &Sender<Job>,
+    busy: &BusySince,
+) {
+    let mut engine = Some(engine);
+    let mut failures = 0;
+    let mut last_opening = Instant::now();
+    for mut job in requests {
+        busy.micros.store(busy.now().max(1), Ordering::Relaxed);
+        if failures >= FAILURES_TO_REOPEN && last_opening.elapsed() >= REOPEN_INTERVAL {
+            // The old engine is freed first: a device may have no room for two.
+            engine = None;
+            last_opening = Instant::now();
+            match open() {
+                Ok(opened) => engine = Some(opened),
+                Err(error) => job.outcome = Err(error),
+            }
+        }
+        if let Some(engine) = &mut engine {
+            let begun = Instant::now();
+            job.outcome = engine.infer(&job.crop, &mut job.map).map(|()| begun.elapsed());
+        } else if job.outcome.is_ok() {
+            job.outcome = Err(EngineError::Infer("the engine is closed and opened anew shortly".into()));
+        }
+        failures = if job.outcome.is_ok() { 0 } else { failures + 1 };
+        busy.micros.store(0, Ordering::Relaxed);
+        if answers.send(job).is_err() {
+            break;
+        }
+    }
+}

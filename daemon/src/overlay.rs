@@ -1,0 +1,252 @@
+//! Overlay: what is drawn into a frame.
+//!
+//! The tint changes chroma only, so that the echo texture the clinician reads stays as it was; luma
+//! changes under the one-pixel outline and the badge, nowhere else.
+
+use font8x8::UnicodeFonts;
+use gst_video::VideoColorMatrix;
+use nervelight_engines::{HEIGHT, Plane, WIDTH};
+
+use crate::frame::{Chroma, Picture, Region};
+use crate::mask::Mask;
+
+/// A colour as Y'CbCr bytes in the video's own matrix and range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Colour {
+    y: u8,
+    u: u8,
+    v: u8,
+}
+
+impl Colour {
+    /// Converts 8-bit R'G'B' by `matrix` (ITU-R BT.601 where the video does not say).
+    pub fn new([r, g, b]: [u8; 3], matrix: VideoColorMatrix, limited: bool) -> Self {
+        let (kr, kb) = match matrix {
+            VideoColorMatrix::Bt709 => (0.2126, 0.0722),
+            VideoColorMatrix::Bt2020 => (0.2627, 0.0593),
+            _ => (0.299, 0.114),
+        };
+        let [r, g, b] = [r, g, b].map(|c| f32::from(c) / 255.0);
+        let y = kr * r + (1.0 - kr - kb) * g + kb * b;
+        let (u, v) = ((b - y) / (2.0 - 2.0 * kb), (r - y) / (2.0 - 2.0 * kr));
+        let (black, luma, chroma) = if limited { (16.0, 219.0, 224.0) } else { (0.0, 255.0, 255.0) };
+        let byte = |x: f32| x.round().clamp(0.0, 255.0) as u8;
+        Self { y: byte(black + luma * y), u: byte(128.0 + chroma * u), v: byte(128.0 + chroma * v) }
+    }
+}
+
+/// How the nerve is drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// Colour of tint and outline.
+    pub colour: Colour,
+    /// Weight of the colour in the tint's chroma, 0..1.
+    pub opacity: f32,
+    /// Whether to draw the outline.
+    pub outline: bool,
+}
+
+/// Draws the nerve of the region's crop into the picture.
+pub fn draw(picture: &mut Picture<'_>, region: Region, mask: &Mask, style: &Style) {
+    if mask.area == 0 {
+        return;
+    }
+    tint(&mut picture.chroma, region, &mask.inside, style);
+    if style.outline {
+        for &i in &mask.outline {
+            let (x, y) = (region.x + i as usize % WIDTH, region.y + i as usize / WIDTH);
+            picture.luma[y * picture.luma_stride + x] = style.colour.y;
+        }
+    }
+}
+
+/// Chroma moves towards the colour in proportion to how much of its 2x2 pixels is nerve.
+fn tint(chroma: &mut Chroma<'_>, region: Region, inside: &Plane, style: &Style) {
+    // 8-bit fixed point: weight[n] of 256 for n of 4 pixels inside.
+    let weight: [i32; 5] = std::array::from_fn(|n| (style.opacity * 64.0 * n as f32).round() as i32);
+    for row in 0..HEIGHT / 2 {
+        let rows = &inside[2 * row * WIDTH..2 * (row + 1) * WIDTH];
+        let (upper, lower) = rows.split_at(WIDTH);
+        for col in 0..WIDTH / 2 {
+            let of = |row: &[u8]| row[2 * col] + row[2 * col + 1];
+            let n = of(upper) + of(lower);
+            if n > 0 {
+                let (u, v) = chroma.at(region.x / 2 + col, region.y / 2 + row);
+                let mix = |old: u8, new: u8| {
+                    let (old, new) = (i32::from(old), i32::from(new));
+                    (old + (((new - old) * weight[usize::from(n)] + 128) >> 8)) as u8
+                };
+                *u = mix(*u, style.colour.u);
+                *v = mix(*v, style.colour.v);
+            }
+        }
+    }
+}
+
+/// A short notice in a corner of the region, drawn once into a bitmap.
+pub struct Badge {
+    width: usize,
+    height: usize,
+    /// 1 where the text is, 0 on its ground.
+    text: Vec<u8>,
+    ink: Colour,
+    ground: Colour,
+}
+
+impl Badge {
+    /// Pixels of the picture for one pixel of the 8x8 font.
+    const SCALE: usize = 3;
+    /// Ground around the text, in font pixels.
+    const MARGIN: usize = 3;
+    /// Distance from the region's corner in pixels.
+    const OFFSET: usize = 8;
+
+    /// A badge that says `text` in `ink` on `ground`.
+    pub fn new(text: &str, ink: Colour, ground: Colour) -> Self {
+        let scaled = |font_pixels: usize| (font_pixels + 2 * Self::MARGIN) * Self::SCALE;
+        let (width, height) = (scaled(8 * text.chars().count()), scaled(8));
+        let mut bitmap = vec![0; width * height];
+        let glyphs = text.chars().map(|c| font8x8::BASIC_FONTS.get(c).unwrap_or_default());
+        for (i, glyph) in glyphs.enumerate() {
+            for (y, x) in (0..8).flat_map(|y| (0..8).map(move |x| (y, x))) {
+                if glyph[y] >> x & 1 == 0 {
+                    continue;
+                }
+                let (left, top) =
+                    ((Self::MARGIN + 8 * i + x) * Self::SCALE, (Self::MARGIN + y) * Self::SCALE);
+                for row in top..top + Self::SCALE {
+                    bitmap[row * width + left..][..Self::SCALE].fill(1);
+                }
+            }
+        }
+        Self { width, height, text: bitmap, ink, ground }
+    }
+
+    /// Draws the badge into the region's upper left corner.
+    pub fn draw(&self, picture: &mut Picture<'_>, region: Region) {
+        // Chroma is at half resolution and the corner on even coordinates.
+        let (left, top) = (region.x + Self::OFFSET, region.y + Self::OFFSET);
+        for (row, bits) in self.text.chunks_exact(self.width).enumerate() {
+            let start = (top + row) * picture.luma_stride + left;
+            for (luma, &bit) in picture.luma[start..start + self.width].iter_mut().zip(bits) {
+                *luma = if bit == 1 { self.ink.y } else { self.ground.y };
+            }
+        }
+        for row in 0..self.height / 2 {
+            for col in 0..self.width / 2 {
+                let (u, v) = picture.chroma.at(left / 2 + col, top / 2 + row);
+                (*u, *v) = (self.ground.u, self.ground.v);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nervelight_engines::plane;
+
+    const REGION: Region = Region { x: 2, y: 2 };
+    const FRAME: (usize, usize) = (580, 420);
+
+    fn style(opacity: f32, outline: bool) -> Style {
+        let colour = Colour::new([255, 220, 0], VideoColorMatrix::Bt601, false);
+        Style { colour, opacity, outline }
+    }
+
+    fn disc() -> Mask {
+        let mut map = plane();
+        for (i, p) in map.iter_mut().enumerate() {
+            let (x, y) = ((i % WIDTH) as i64 - 300, (i / WIDTH) as i64 - 200);
+            *p = if x * x + y * y < 50 * 50 { 255 } else { 0 };
+        }
+        let mut mask = Mask::default();
+        mask.update(&map, 128, 1);
+        mask
+    }
+
+    /// Draws into a gray I420 or NV12 picture; returns luma and the U and V of every chroma sample.
+    fn drawn(planar: bool, draw: impl Fn(&mut Picture<'_>)) -> (Vec<u8>, Vec<(u8, u8)>) {
+        let (width, height) = FRAME;
+        let mut luma: Vec<u8> = (0..width * height).map(|i| i as u8).collect();
+        let (mut a, mut b) = (vec![128; width * height / 2], vec![128; width * height / 4]);
+        let chroma = if planar {
+            Chroma::Planar { u: &mut a, v: &mut b, stride: width / 2 }
+        } else {
+            Chroma::Interleaved { uv: &mut a, stride: width }
+        };
+        let mut picture = Picture { luma: &mut luma, luma_stride: width, chroma };
+        draw(&mut picture);
+        let mut samples = vec![];
+        for y in 0..height / 2 {
+            for x in 0..width / 2 {
+                let (u, v) = picture.chroma.at(x, y);
+                samples.push((*u, *v));
+            }
+        }
+        (luma, samples)
+    }
+
+    #[test]
+    fn the_tint_leaves_luma_alone_and_the_outline_is_all_that_does_not() {
+        let (before, _) = drawn(true, |_| {});
+        let mask = disc();
+        let (tinted, _) = drawn(true, |p| draw(p, REGION, &mask, &style(0.4, false)));
+        assert_eq!(tinted, before);
+        let (outlined, _) = drawn(true, |p| draw(p, REGION, &mask, &style(0.4, true)));
+        let changed = outlined.iter().zip(&before).filter(|(a, b)| a != b).count();
+        assert!(changed > 200 && changed <= mask.outline.len(), "{changed} of {}", mask.outline.len());
+    }
+
+    #[test]
+    fn the_tint_covers_the_nerve_and_nothing_else_in_both_formats() {
+        let mask = disc();
+        let (_, samples) = drawn(true, |p| draw(p, REGION, &mask, &style(0.5, true)));
+        let (_, interleaved) = drawn(false, |p| draw(p, REGION, &mask, &style(0.5, true)));
+        assert_eq!(samples, interleaved);
+        let at = |x: usize, y: usize| samples[(y + REGION.y) / 2 * (FRAME.0 / 2) + (x + REGION.x) / 2];
+        let colour = style(0.5, true).colour;
+        let half = |c: u8| (i32::from(c) + 128) / 2;
+        let (u, v) = at(300, 200);
+        assert!((i32::from(u) - half(colour.u)).abs() <= 1 && (i32::from(v) - half(colour.v)).abs() <= 1);
+        assert_eq!(at(300, 300), (128, 128), "outside");
+        let area = 4 * samples.iter().filter(|&&s| s != (128, 128)).count();
+        assert!(area.abs_diff(mask.area) < 4 * mask.outline.len(), "{area} for {}", mask.area);
+    }
+
+    #[test]
+    fn opacity_bounds() {
+        let mask = disc();
+        let (_, none) = drawn(true, |p| draw(p, REGION, &mask, &style(0.0, false)));
+        assert!(none.iter().all(|&s| s == (128, 128)));
+        let (_, full) = drawn(true, |p| draw(p, REGION, &mask, &style(1.0, false)));
+        let colour = style(1.0, false).colour;
+        assert!(full.contains(&(colour.u, colour.v)));
+    }
+
+    #[test]
+    fn colours_follow_matrix_and_range() {
+        let white = Colour::new([255; 3], VideoColorMatrix::Bt601, true);
+        assert_eq!(white, Colour { y: 235, u: 128, v: 128 });
+        let red = Colour::new([255, 0, 0], VideoColorMatrix::Bt709, true);
+        assert_eq!(red, Colour { y: 63, u: 102, v: 240 }, "BT.709 red");
+        assert_eq!(Colour::new([0; 3], VideoColorMatrix::Bt601, false), Colour { y: 0, u: 128, v: 128 });
+    }
+
+    #[test]
+    fn a_badge_stays_in_its_corner_and_is_legible() {
+        let (ink, ground) = (
+            Colour::new([255; 3], VideoColorMatrix::Bt601, false),
+            Colour::new([200, 0, 0], VideoColorMatrix::Bt601, false),
+        );
+        let badge = Badge::new("AI OFF", ink, ground);
+        let (before, _) = drawn(true, |_| {});
+        let (luma, samples) = drawn(true, |p| badge.draw(p, REGION));
+        let inked = luma.iter().filter(|&&l| l == ink.y).count();
+        assert!(inked > 1000, "{inked} pixels of text");
+        for (i, (a, b)) in luma.iter().zip(&before).enumerate() {
+            assert!(a == b || (i % FRAME.0 < 200 && i / FRAME.0 < 60), "changed at {i}");
+        }
+        assert!(samples.contains(&(ground.u, ground.v)));
+    }
+}

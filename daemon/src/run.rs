@@ -1,0 +1,287 @@
+//! Startup, the loop, and ordered shutdown, from top to bottom.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use crossbeam_channel::{Receiver, bounded};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use nervelight_engines::{Bundle, golden};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tokio::sync::watch;
+
+use crate::capture::{self, Capture};
+use crate::config::{Config, Source};
+use crate::figures::{Board, Context, Now, Snapshot};
+use crate::frame::Frame;
+use crate::http::{self, Command, Page};
+use crate::infer::{Inference, OpenEngine};
+use crate::phantom::PhantomSource;
+use crate::slot::{Next, Slot};
+use crate::stream::{self, JpegSender, Output};
+use crate::way::{ModelDefaults, Way};
+
+/// Time between snapshots of the figures.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
+/// Longest wait for a frame before signals and commands are looked at again.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Runs the daemon that `path` configures until its source ends or a signal comes.
+///
+/// # Errors
+/// What kept it from starting, what ended it early, and sinks that failed on the way.
+pub fn run(path: &Path) -> Result<()> {
+    gst::init().context("GStreamer cannot be initialised")?;
+    let config = Config::read(path)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second signal ends the process at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let listener = config.listen.map(http::bind).transpose()?;
+    let metrics = install_metrics()?;
+    let bundle = Bundle::open(&config.bundle)?;
+    tracing::info!(
+        model = %bundle.manifest.name, version = %bundle.manifest.version, digest = %bundle.digest,
+        "bundle verified"
+    );
+    let model = ModelDefaults { threshold: bundle.manifest.threshold, min_area: bundle.manifest.min_area };
+    let (inference, engine) = Inference::start(opener(&config, bundle))?;
+    tracing::info!(runtime = %engine.runtime, provider = %engine.provider, precision = ?engine.precision,
+        threads = engine.threads, "engine ready");
+
+    let (source, slot) = start_source(&config)?;
+    let board = Board::default();
+    let (jpegs, _) = watch::channel(Default::default());
+    let (commands, wishes) = bounded(16);
+    if let Some(listener) = listener {
+        let page = Page { board: board.clone(), jpegs: jpegs.clone(), commands, metrics: metrics.clone() };
+        tracing::info!("page at http://{}", listener.local_addr()?);
+        http::serve(listener, page)?;
+    }
+    let context =
+        Context { source: config.source.to_string(), frames: String::new(), engine, sync: config.sync.mode };
+    let mut daemon = Daemon { config: &config, model, slot, wishes, board, jpegs, metrics, context, stop };
+    let outcome = daemon.follow(inference);
+    drop(daemon);
+    drop(source);
+    outcome
+}
+
+/// Checks what can be checked without running: settings, bundle, engine, elements.
+///
+/// # Errors
+/// Every mistake in the settings at once; else the first thing that is missing.
+pub fn check(path: &Path) -> Result<()> {
+    gst::init().context("GStreamer cannot be initialised")?;
+    let config = Config::read(path)?;
+    let bundle = Bundle::open(&config.bundle)?;
+    let model = format!("{} {} ({})", bundle.manifest.name, bundle.manifest.version, bundle.digest);
+    let engine = opener(&config, bundle)()?;
+    let info = engine.info();
+    println!("source   {}", capture::describe(&config.source));
+    println!("model    {model}");
+    println!("engine   {}, {}, {:?}, {} threads", info.runtime, info.provider, info.precision, info.threads);
+    println!("sync     {:?}", config.sync.mode);
+    for sink in &config.sinks {
+        let text = stream::describe(sink)?;
+        if text != "null" {
+            gst::parse::launch(&text)
+                .with_context(|| format!("sink {sink}: the pipeline `{text}` cannot be built"))?;
+        }
+        println!("sink     {text}");
+    }
+    if let Some(address) = config.listen {
+        println!("page     http://{address}");
+    }
+    println!("{}: good", path.display());
+    Ok(())
+}
+
+/// Opens the engine and proves it on the bundle's golden frames, which also warms it up.
+fn opener(config: &Config, bundle: Bundle) -> OpenEngine {
+    let settings = config.engine.clone();
+    Box::new(move || {
+        let mut engine = nervelight_engines::open(&bundle, &settings)?;
+        let agreement = golden::check(engine.as_mut(), &bundle)?;
+        tracing::info!(dice = agreement.dice, max_diff = agreement.max_diff, "golden frames agree");
+        Ok(engine)
+    })
+}
+
+/// Keeps a source running; dropping it stops the source.
+enum Running {
+    Gstreamer(#[expect(dead_code, reason = "held for its drop")] Capture),
+    Phantom(#[expect(dead_code, reason = "held for its drop")] PhantomSource),
+}
+
+fn start_source(config: &Config) -> Result<(Running, Slot)> {
+    match &config.source {
+        Source::Phantom(settings) => {
+            let (source, slot) = PhantomSource::start(settings, config.x, config.y)?;
+            Ok((Running::Phantom(source), slot))
+        }
+        source => {
+            let (source, slot) = Capture::start(source)?;
+            Ok((Running::Gstreamer(source), slot))
+        }
+    }
+}
+
+fn install_metrics() -> Result<PrometheusHandle> {
+    // Finest where a frame's budget lies, 33 ms at 30 frames/s.
+    const BUCKETS: [f64; 12] =
+        [0.0005, 0.001, 0.002, 0.005, 0.010, 0.020, 0.033, 0.050, 0.100, 0.200, 0.500, 1.0];
+    let builder = PrometheusBuilder::new().set_buckets(&BUCKETS)?;
+    builder.install_recorder().context("metrics cannot be installed")
+}
+
+struct Daemon<'a> {
+    config: &'a Config,
+    model: ModelDefaults,
+    slot: Slot,
+    wishes: Receiver<Command>,
+    board: Board,
+    jpegs: JpegSender,
+    metrics: PrometheusHandle,
+    context: Context,
+    stop: Arc<AtomicBool>,
+}
+
+impl Daemon<'_> {
+    /// Takes frames until there are no more, then finishes every file and writes the report.
+    fn follow(&mut self, inference: Inference) -> Result<()> {
+        let Some(first) = self.first_frame()? else { return Ok(()) };
+        let mut way = self.open_way(&first, inference)?;
+        notify(&[NotifyState::Ready]);
+        let ended = self.loop_until_end(&mut way, first);
+        notify(&[NotifyState::Stopping]);
+        way.discard(self.slot.discard());
+        way.finish();
+
+        let failed = way
+            .outputs
+            .iter()
+            .filter_map(|o| o.status().failed.map(|why| format!("sink {}: {why}", o.status().name)));
+        let errors: Vec<_> = ended.err().map(|e| format!("{e:#}")).into_iter().chain(failed).collect();
+        let error = (!errors.is_empty()).then(|| errors.join("\n"));
+        let snapshot = self.snapshot(&way, error.clone());
+        println!("{}", snapshot.table());
+        if let Some(path) = &self.config.report {
+            let json = serde_json::to_vec_pretty(&snapshot)?;
+            fs::write(path, json)
+                .with_context(|| format!("report.path: {} cannot be written", path.display()))?;
+        }
+        match error {
+            Some(error) => bail!(error),
+            None => Ok(()),
+        }
+    }
+
+    fn first_frame(&mut self) -> Result<Option<Frame>> {
+        while !self.stop.load(Ordering::Relaxed) {
+            match self.slot.next(POLL) {
+                Next::Frame(frame) => return Ok(Some(frame)),
+                Next::Idle => {}
+                Next::End(Ok(())) => bail!(
+                    "source {}: it ended without a single frame. Check that it holds video",
+                    self.config.source
+                ),
+                Next::End(Err(error)) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    fn open_way(&mut self, first: &Frame, inference: Inference) -> Result<Way> {
+        let info = &first.info;
+        let (fps, (width, height)) = (info.fps(), (info.width(), info.height()));
+        self.context.frames = format!("{width}x{height} {} {}/{} fps", info.name(), fps.numer(), fps.denom());
+        // The way first: frames that do not fit must not leave an empty recording behind.
+        let mut way = Way::new(self.config, self.model, info.clone(), inference, vec![])?;
+        let live = self.config.source.is_live();
+        for sink in &self.config.sinks {
+            way.outputs.push(Output::open(sink, info, live, Some(&self.jpegs))?);
+        }
+        tracing::info!(frames = %self.context.frames, source = %self.context.source, "running");
+        Ok(way)
+    }
+
+    fn loop_until_end(&mut self, way: &mut Way, first: Frame) -> Result<()> {
+        let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 2);
+        let (mut snapshot_due, mut log_due, mut watchdog_due) =
+            (Instant::now(), Instant::now(), Instant::now());
+        log_due += self.config.log_interval;
+        let mut next = Next::Frame(first);
+        loop {
+            match next {
+                Next::Frame(frame) => self.pass(way, frame)?,
+                Next::Idle => {}
+                Next::End(how) => return how.map_err(Into::into),
+            }
+            if way.outputs.iter().all(|o| !o.is_alive()) {
+                bail!("every sink has failed");
+            }
+            while let Ok(Command::Overlay(enabled)) = self.wishes.try_recv() {
+                tracing::info!(enabled, "overlay switched");
+                way.enabled = enabled;
+            }
+            let now = Instant::now();
+            if now >= snapshot_due {
+                snapshot_due = now + SNAPSHOT_INTERVAL;
+                let snapshot = self.snapshot(way, None);
+                snapshot.publish();
+                self.metrics.run_upkeep();
+                if now >= log_due {
+                    log_due = now + self.config.log_interval;
+                    log(&snapshot);
+                }
+                self.board.put(snapshot);
+            }
+            if watchdog.is_some() && now >= watchdog_due {
+                watchdog_due = now + watchdog.unwrap_or_default();
+                notify(&[NotifyState::Watchdog]);
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                tracing::info!("stopping");
+                return Ok(());
+            }
+            next = self.slot.next(POLL);
+        }
+    }
+
+    fn pass(&self, way: &mut Way, frame: Frame) -> Result<()> {
+        if !way.fits(&frame) {
+            let (was, is) = (&self.context.frames, format!("{}x{}", frame.info.width(), frame.info.height()));
+            way.discard(1);
+            bail!("the source's frames changed from {was} to {is} {}. Start again", frame.info.name());
+        }
+        way.pass(frame)
+    }
+
+    fn snapshot(&self, way: &Way, error: Option<String>) -> Snapshot {
+        let sinks = way.outputs.iter().map(Output::status).collect();
+        let now =
+            Now { ai: way.ai, arrived: self.slot.arrived(), displaced: self.slot.displaced(), sinks, error };
+        way.figures.snapshot(&self.context, now)
+    }
+}
+
+fn log(s: &Snapshot) {
+    tracing::info!(
+        ai = ?s.ai, frames_in = s.frames_in, frames_out = s.frames_out, dropped = s.dropped, fps = s.fps,
+        engine_p50_ms = s.engine_ms.p50, engine_p99_ms = s.engine_ms.p99,
+        latency_p50_ms = s.latency_ms.p50, latency_p99_ms = s.latency_ms.p99, latency_max_ms = s.latency_ms.max,
+        mask_age_p99_ms = s.mask_age_ms.p99, "figures"
+    );
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(state);
+}
