@@ -70,11 +70,6 @@ impl Adam {
         }
     }
 
-    /// Steps taken.
-    pub fn steps(&self) -> i64 {
-        self.step
-    }
-
     /// Adds the moments to `tensors` as `adam.mean.NAME` and `adam.square.NAME`.
     pub fn save(&self, tensors: &mut Parameters) {
         for Moments { name, mean, square } in &self.moments {
@@ -157,6 +152,6 @@ mod tests {
             adam.backward_step(&mut resumed, &loss, 0.1);
         }
         assert_eq!(resumed["p"], straight["p"]);
-        assert_eq!(adam.steps(), 4);
+        assert_eq!(adam.step, 4);
     }
 }

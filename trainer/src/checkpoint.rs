@@ -62,7 +62,8 @@ pub fn read(path: &Path) -> io::Result<Checkpoint> {
 
 /// Replaces `path` by `bytes`: temporary name, fsync, rename, fsync of the directory.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_added_extension("tmp");
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
     let mut file = std::fs::File::create(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;

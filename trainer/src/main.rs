@@ -2,18 +2,27 @@
 
 mod adam;
 mod checkpoint;
+mod clip;
+mod compare;
 mod cost;
 mod curves;
 mod data;
+mod evaluate;
+mod export;
 mod init;
+mod layers;
 mod loss;
 mod metrics;
 mod module;
 mod network;
 mod onnx;
+mod overlay;
 mod phantom;
 mod plateau;
+mod point;
+mod predict;
 mod progress;
+mod regions;
 mod rng;
 mod run;
 mod settings;
@@ -48,6 +57,12 @@ enum Command {
     Phantom(phantom::Arguments),
     /// Train a network
     Train(TrainArguments),
+    /// Judge a trained network by frame and by patient
+    Evaluate(evaluate::Arguments),
+    /// Write a trained network as a model bundle
+    Export(export::Arguments),
+    /// Compare every layer in ONNX Runtime with the trained network
+    Layers(layers::Arguments),
 }
 
 /// Arguments of `train`.
@@ -69,7 +84,10 @@ struct TrainArguments {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Phantom(arguments) => phantom::run(&arguments).map(|()| Outcome::Finished),
+        Command::Phantom(arguments) => phantom::run(&arguments).map(done),
+        Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
+        Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Layers(arguments) => layers::run(&arguments).map(done),
         Command::Train(arguments) => train(&arguments),
     };
     match result {
@@ -80,6 +98,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn done(_: ()) -> Outcome {
+    Outcome::Finished
 }
 
 fn train(arguments: &TrainArguments) -> Result<Outcome> {

@@ -9,6 +9,7 @@ use nervelight_phantom::{HEIGHT, Phantom, WIDTH};
 use rayon::prelude::*;
 use tiff::encoder::{Compression, TiffEncoder, colortype::Gray8};
 
+use crate::clip;
 use crate::progress::Progress;
 use crate::rng::Rng;
 
@@ -18,11 +19,13 @@ use crate::rng::Rng;
 Examples:
   nervelight-train phantom --out data/phantom --frames 2400 --patients 60
   nervelight-train phantom --out data/unseen --frames 300 --patients 10 --seed 99
-  nervelight-train phantom --out data/clip --frames 300 --patients 1 --clip data/clip/neck.mp4")]
+  nervelight-train phantom --frames 300 --patients 1 --clip neck.mp4
+
+--clip writes a moving picture of the same patients, one after the other, and neck_mask.mp4.")]
 pub struct Arguments {
     /// Directory to write: train/S_N.tif and train/S_N_mask.tif, S = patient
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "clip")]
+    out: Option<PathBuf>,
     /// Frames in all
     #[arg(long, value_name = "N", default_value_t = 2400)]
     frames: usize,
@@ -32,19 +35,36 @@ pub struct Arguments {
     /// Draws the patients; the same seed gives the same bytes
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// Write a video too, .mp4 or .mkv (needs ffmpeg)
+    #[arg(long, value_name = "FILE")]
+    clip: Option<PathBuf>,
 }
 
-/// Writes the data set.
+/// Writes the data set, the clip or both.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { out, frames, patients, seed } = arguments;
+    let Arguments { out, frames, patients, seed, clip } = arguments;
     anyhow::ensure!(*patients > 0 && frames >= patients, "--frames must be at least --patients");
+    let seeds: Vec<u64> = (0..*patients).map(|patient| patient_seed(*seed, patient)).collect();
+    if let Some(out) = out {
+        write_stills(out, *frames, &seeds)?;
+    }
+    if let Some(clip) = clip {
+        clip::write(clip, *frames, &seeds)?;
+        println!("{frames} frames of {patients} patients in {}", clip.display());
+    }
+    Ok(())
+}
+
+/// Writes `frames` stills, spread evenly over the patients.
+fn write_stills(out: &Path, frames: usize, seeds: &[u64]) -> Result<()> {
     let train = out.join("train");
     std::fs::create_dir_all(&train).with_context(|| format!("{}: make", train.display()))?;
-    let progress = std::sync::Mutex::new(Progress::new("phantom", 0, *frames));
-    (0..*patients).into_par_iter().try_for_each(|patient| {
-        let mut phantom = Phantom::new(patient_seed(*seed, patient));
+    let progress = std::sync::Mutex::new(Progress::new("phantom", 0, frames));
+    seeds.par_iter().enumerate().try_for_each(|(patient, seed)| {
+        let mut phantom = Phantom::new(*seed);
         let (mut luma, mut mask) = (vec![0; WIDTH * HEIGHT], vec![0; WIDTH * HEIGHT]);
-        for n in (0..*frames).skip(patient).step_by(*patients).zip(0u64..).map(|(_, n)| n) {
+        let share = (patient..frames).step_by(seeds.len()).count();
+        for n in 0..share as u64 {
             phantom.still(n, &mut luma, &mut mask)?;
             let name = format!("{}_{}", patient + 1, n + 1);
             write_tiff(&train.join(format!("{name}.tif")), &luma)?;
@@ -58,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Ok(progress) = progress.into_inner() {
         progress.finish();
     }
-    println!("{frames} frames of {patients} patients in {}", train.display());
+    println!("{frames} frames of {} patients in {}", seeds.len(), train.display());
     Ok(())
 }
 
