@@ -1,2 +1,130 @@
-//! The trainer.
-fn main() {}
+//! `nervelight-train`: makes data, trains, evaluates and exports the nerve segmentation network.
+
+mod adam;
+mod checkpoint;
+mod clip;
+mod compare;
+mod cost;
+mod curves;
+mod data;
+mod evaluate;
+mod export;
+mod init;
+mod layers;
+mod loss;
+mod metrics;
+mod module;
+mod network;
+mod onnx;
+mod overlay;
+mod phantom;
+mod plateau;
+mod point;
+mod predict;
+mod progress;
+mod regions;
+mod rng;
+mod run;
+mod settings;
+mod train;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use cost::Cost;
+use data::Dataset;
+use settings::Settings;
+use train::Outcome;
+
+/// Exit code of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a data set of synthetic frames
+    Phantom(phantom::Arguments),
+    /// Train a network
+    Train(TrainArguments),
+    /// Judge a trained network by frame and by patient
+    Evaluate(evaluate::Arguments),
+    /// Write a trained network as a model bundle
+    Export(export::Arguments),
+    /// Compare every layer in ONNX Runtime with the trained network
+    Layers(layers::Arguments),
+}
+
+/// Arguments of `train`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  nervelight-train train --config configs/train.toml
+  nervelight-train train --config configs/train.toml --resume
+
+Ctrl-C ends after the batch under way and keeps a checkpoint; --resume goes on from there.")]
+struct TrainArguments {
+    /// Settings of the run; configs/train.toml explains every key
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Go on where the run stopped
+    #[arg(long)]
+    resume: bool,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Phantom(arguments) => phantom::run(&arguments).map(done),
+        Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
+        Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Layers(arguments) => layers::run(&arguments).map(done),
+        Command::Train(arguments) => train(&arguments),
+    };
+    match result {
+        Ok(Outcome::Finished) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn done(_: ()) -> Outcome {
+    Outcome::Finished
+}
+
+fn train(arguments: &TrainArguments) -> Result<Outcome> {
+    let settings = Settings::load(&arguments.config)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        // The second time, there and then.
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+        eprintln!("\nstopping after this batch; Ctrl-C again to stop at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+
+    let data = Dataset::load(&settings.data)?;
+    println!("{} frames of {} patients", data.frames.len(), data.patients().len());
+    let network = settings.network()?;
+    let cost = Cost::of(&network, data.height, data.width);
+    println!("{} at width {}: {cost}", network.name, network.width);
+    let outcome = train::train(&settings, &data, arguments.resume, &stop)?;
+    if outcome == Outcome::Interrupted {
+        println!("interrupted; continue with --resume");
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,367 @@
+//! A directory of frames and masks, `S_N.tif` and `S_N_mask.tif` with S the patient.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::read::{self, Picture};
+
+/// Rows of the frame that the network sees, as the published project crops.
+const ROWS: std::ops::Range<usize> = 2..418;
+/// Columns of the frame that the network sees.
+const COLUMNS: std::ops::Range<usize> = 2..578;
+/// Mask pixels from here on are nerve. Masks are 0 or 255; this forgives resampled ones.
+const NERVE: u8 = 128;
+/// At most this many bad files are listed.
+const LISTED: usize = 20;
+
+/// One crop with its truth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// `S_N`
+    pub name: String,
+    /// S
+    pub patient: u32,
+    /// Row by row, full range 0..255.
+    pub luma: Box<[u8]>,
+    /// 1 where the nerve is, else 0; same shape.
+    pub nerve: Box<[u8]>,
+}
+
+impl Frame {
+    /// Whether any pixel is nerve.
+    pub fn has_nerve(&self) -> bool {
+        self.nerve.contains(&1)
+    }
+}
+
+/// Frames of one size, in memory, sorted by patient and number.
+#[derive(Debug)]
+pub struct Dataset {
+    pub frames: Vec<Frame>,
+    pub height: usize,
+    pub width: usize,
+    /// SHA-256 over the sorted names and content digests, in hex.
+    pub digest: String,
+}
+
+/// Why a directory is no data set.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("{0}: no such directory; set `data` to the folder that holds S_N.tif and S_N_mask.tif")]
+    Missing(PathBuf),
+    #[error(
+        "{0}: no frames here; wanted pairs like 1_1.tif and 1_1_mask.tif (TIFF or PNG), here or in \
+         its folder `train`. To try without data: nervelight-train phantom --out {0}"
+    )]
+    Empty(PathBuf),
+    #[error("{directory}: {}", list(problems))]
+    Bad { directory: PathBuf, problems: Vec<String> },
+    #[error("{0}: {1}")]
+    Io(PathBuf, std::io::Error),
+}
+
+fn list(problems: &[String]) -> String {
+    let mut text = format!("{} of its files cannot be used:", problems.len());
+    for problem in problems.iter().take(LISTED) {
+        text += &format!("\n  {problem}");
+    }
+    if problems.len() > LISTED {
+        text += &format!("\n  and {} more", problems.len() - LISTED);
+    }
+    text
+}
+
+impl Dataset {
+    /// Reads `directory`, or its folder `train` where there is one. Reports every bad file at once.
+    pub fn load(directory: &Path) -> Result<Self, DataError> {
+        if !directory.is_dir() {
+            return Err(DataError::Missing(directory.into()));
+        }
+        let train = directory.join("train");
+        let directory = if train.is_dir() { train.as_path() } else { directory };
+        let Listing { pairs, mut problems } = Listing::of(directory)?;
+        if pairs.is_empty() && problems.is_empty() {
+            return Err(DataError::Empty(directory.into()));
+        }
+        let read: Vec<_> = pairs.par_iter().map(|(key, pair)| load_pair(key, pair)).collect();
+        let mut frames = Vec::with_capacity(read.len());
+        let mut digests = BTreeSet::new();
+        for pair in read {
+            match pair {
+                Ok((frame, contents)) => {
+                    digests.extend(contents);
+                    frames.push(frame);
+                }
+                Err(bad) => problems.extend(bad),
+            }
+        }
+        if !problems.is_empty() {
+            problems.sort();
+            return Err(DataError::Bad { directory: directory.into(), problems });
+        }
+        let mut digest = Sha256::new();
+        for (name, content) in &digests {
+            digest.update(format!("{content}  {name}\n"));
+        }
+        Ok(Self { frames, height: ROWS.len(), width: COLUMNS.len(), digest: hex(&digest.finalize()) })
+    }
+
+    /// Patients, in order.
+    pub fn patients(&self) -> Vec<u32> {
+        let patients: BTreeSet<u32> = self.frames.iter().map(|f| f.patient).collect();
+        patients.into_iter().collect()
+    }
+}
+
+/// Patient and number.
+type Key = (u32, u32);
+
+#[derive(Default)]
+struct Pair {
+    frame: Option<PathBuf>,
+    mask: Option<PathBuf>,
+}
+
+struct Listing {
+    pairs: BTreeMap<Key, Pair>,
+    problems: Vec<String>,
+}
+
+impl Listing {
+    fn of(directory: &Path) -> Result<Self, DataError> {
+        let io = |error| DataError::Io(directory.into(), error);
+        let mut listing = Self { pairs: BTreeMap::new(), problems: vec![] };
+        for entry in std::fs::read_dir(directory).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+            if !["tif", "tiff", "png"].iter().any(|e| extension == *e) {
+                continue;
+            }
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let frame_stem = stem.strip_suffix("_mask");
+            match parse(frame_stem.unwrap_or(&stem)) {
+                None => listing.problems.push(format!(
+                    "{}: is not named PATIENT_NUMBER or PATIENT_NUMBER_mask; rename or remove it",
+                    name(&path)
+                )),
+                Some(key) => {
+                    let pair = listing.pairs.entry(key).or_default();
+                    let slot = if frame_stem.is_some() { &mut pair.mask } else { &mut pair.frame };
+                    if let Some(twin) = slot.replace(path.clone()) {
+                        let (twin, path) = (name(&twin), name(&path));
+                        listing.problems.push(format!("{twin}: is there as {path} too; remove one"));
+                    }
+                }
+            }
+        }
+        Ok(listing)
+    }
+}
+
+fn parse(stem: &str) -> Option<Key> {
+    let (patient, number) = stem.split_once('_')?;
+    Some((patient.parse().ok()?, number.parse().ok()?))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A frame, and the names and content digests of the files it came from.
+type Loaded = (Frame, [(String, String); 2]);
+
+fn load_pair(&(patient, number): &Key, pair: &Pair) -> Result<Loaded, Vec<String>> {
+    let (frame, mask) = match (&pair.frame, &pair.mask) {
+        (Some(frame), Some(mask)) => (frame, mask),
+        (Some(frame), None) => {
+            let mask = name(&frame.with_file_name(format!("{patient}_{number}_mask")));
+            return Err(vec![format!(
+                "{}: has no mask; add {mask}.tif (all black when there is no nerve)",
+                name(frame)
+            )]);
+        }
+        (_, mask) => {
+            let mask = mask.as_deref().map(name).unwrap_or_default();
+            return Err(vec![format!("{mask}: has no frame {patient}_{number}; add or remove")]);
+        }
+    };
+    match (load_picture(frame), load_picture(mask)) {
+        (Ok((luma, luma_digest)), Ok((nerve, nerve_digest))) => {
+            let mut nerve = crop(&nerve);
+            nerve.iter_mut().for_each(|pixel| *pixel = u8::from(*pixel >= NERVE));
+            let digests = [(name(frame), luma_digest), (name(mask), nerve_digest)];
+            let name = format!("{patient}_{number}");
+            Ok((Frame { name, patient, luma: crop(&luma), nerve }, digests))
+        }
+        (frame, mask) => Err([frame.err(), mask.err()].into_iter().flatten().collect()),
+    }
+}
+
+fn load_picture(path: &Path) -> Result<(Picture, String), String> {
+    let load = || {
+        let contents = std::fs::read(path)?;
+        Ok((read::decode(path, &contents)?, hex(&Sha256::digest(&contents))))
+    };
+    load().map_err(|error: read::PictureError| format!("{}: {error}", name(path)))
+}
+
+fn crop(picture: &Picture) -> Box<[u8]> {
+    picture
+        .luma
+        .chunks_exact(picture.width)
+        .skip(ROWS.start)
+        .take(ROWS.len())
+        .flat_map(|row| &row[COLUMNS])
+        .copied()
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tiff::encoder::{TiffEncoder, colortype};
+
+    const SIZE: (u32, u32) = (580, 420);
+
+    fn write<C: colortype::ColorType>(path: &Path, (width, height): (u32, u32), pixel: &[C::Inner])
+    where
+        C::Inner: Copy,
+        [C::Inner]: tiff::encoder::TiffValue,
+    {
+        let pixels = pixel.repeat((width * height) as usize);
+        let mut encoder = TiffEncoder::new(std::fs::File::create(path).unwrap()).unwrap();
+        encoder.write_image::<C>(width, height, &pixels).unwrap();
+    }
+
+    fn gray(path: &Path, value: u8) {
+        write::<colortype::Gray8>(path, SIZE, &[value]);
+    }
+
+    fn good(directory: &Path) {
+        gray(&directory.join("1_1.tif"), 7);
+        gray(&directory.join("1_1_mask.tif"), 255);
+    }
+
+    #[test]
+    fn crops_and_thresholds() {
+        let directory = tempfile::tempdir().unwrap();
+        good(directory.path());
+        let ramp: Vec<u8> = (0..580 * 420).map(|i| (i % 580 / 4 + i / 580 % 7) as u8).collect();
+        let png = image::GrayImage::from_raw(580, 420, ramp.clone()).unwrap();
+        png.save(directory.path().join("12_3.png")).unwrap();
+        gray(&directory.path().join("12_3_mask.tif"), 0);
+        let data = Dataset::load(directory.path()).unwrap();
+        assert_eq!((data.frames.len(), data.height, data.width), (2, 416, 576));
+        assert_eq!(data.patients(), [1, 12]);
+        assert!(data.frames[0].has_nerve() && !data.frames[1].has_nerve());
+        let (row, column) = (10, 20);
+        assert_eq!(data.frames[1].luma[row * 576 + column], ramp[(row + 2) * 580 + column + 2]);
+        let digest = data.digest;
+        gray(&directory.path().join("12_3_mask.tif"), 255);
+        assert_ne!(Dataset::load(directory.path()).unwrap().digest, digest);
+    }
+
+    #[test]
+    fn folder_train_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let train = directory.path().join("train");
+        std::fs::create_dir(&train).unwrap();
+        good(&train);
+        assert_eq!(Dataset::load(directory.path()).unwrap().frames.len(), 1);
+    }
+
+    #[test]
+    fn bad_files_are_named_with_a_remedy() {
+        type Spoil = fn(&Path);
+        let cases: [(&str, Spoil, &[&str]); 9] = [
+            (
+                "16 bits",
+                |d| write::<colortype::Gray16>(&d.join("1_2.tif"), SIZE, &[300]),
+                &["1_2.tif: has 16 bits", "convert it to 8-bit gray"],
+            ),
+            (
+                "RGB",
+                |d| write::<colortype::RGB8>(&d.join("1_2.tif"), SIZE, &[1, 2, 3]),
+                &["1_2.tif: is RGB, not gray"],
+            ),
+            (
+                "small",
+                |d| write::<colortype::Gray8>(&d.join("1_2.tif"), (256, 256), &[1]),
+                &["1_2.tif: is 256x256, wanted 580x420"],
+            ),
+            (
+                "truncated",
+                |d| {
+                    let path = d.join("1_2.tif");
+                    gray(&path, 9);
+                    let contents = std::fs::read(&path).unwrap();
+                    std::fs::write(path, &contents[..contents.len() / 2]).unwrap();
+                },
+                &["1_2.tif: is cut short or damaged", "copy it again"],
+            ),
+            (
+                "not a TIFF",
+                |d| std::fs::write(d.join("1_2.tif"), "hello").unwrap(),
+                &["1_2.tif: is cut short or damaged"],
+            ),
+            (
+                "no mask",
+                |d| std::fs::remove_file(d.join("1_2_mask.tif")).unwrap(),
+                &["1_2.tif: has no mask; add 1_2_mask.tif"],
+            ),
+            (
+                "no frame",
+                |d| std::fs::remove_file(d.join("1_2.tif")).unwrap(),
+                &["1_2_mask.tif: has no frame 1_2"],
+            ),
+            (
+                "small mask",
+                |d| {
+                    write::<colortype::Gray8>(&d.join("1_2_mask.tif"), (580, 400), &[1]);
+                },
+                &["1_2_mask.tif: is 580x400"],
+            ),
+            ("name", |d| gray(&d.join("frame7.tif"), 1), &["frame7.tif: is not named PATIENT_"]),
+        ];
+        for (case, spoil, expected) in cases {
+            let directory = tempfile::tempdir().unwrap();
+            good(directory.path());
+            gray(&directory.path().join("1_2.tif"), 9);
+            gray(&directory.path().join("1_2_mask.tif"), 0);
+            spoil(directory.path());
+            let error = Dataset::load(directory.path()).unwrap_err().to_string();
+            for expected in expected {
+                assert!(error.contains(expected), "{case}: {error}");
+            }
+            assert!(error.contains("1 of its files"), "{case}: {error}");
+        }
+    }
+
+    #[test]
+    fn all_bad_files_are_reported_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        for n in 0..30 {
+            std::fs::write(directory.path().join(format!("1_{n}.tif")), "no").unwrap();
+            gray(&directory.path().join(format!("1_{n}_mask.tif")), 0);
+        }
+        let error = Dataset::load(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("30 of its files") && error.contains("and 10 more"), "{error}");
+        assert_eq!(error.lines().count(), 22);
+    }
+
+    #[test]
+    fn missing_and_empty_directories() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = Dataset::load(&directory.path().join("none")).unwrap_err().to_string();
+        assert!(missing.contains("no such directory"), "{missing}");
+        let empty = Dataset::load(directory.path()).unwrap_err().to_string();
+        assert!(empty.contains("no frames here"), "{empty}");
+    }
+}

@@ -1,0 +1,302 @@
+//! `export`: a trained network as a model bundle, checked against itself in ONNX Runtime.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance, SCHEMA, hex};
+use nervelight_engines::golden::{Golden, check};
+use nervelight_engines::{Bundle, EngineSettings, PIXELS, plane};
+
+use crate::compare::Difference;
+use crate::data::{Dataset, Frame, batch};
+use crate::evaluate::{select, soft};
+use crate::metrics::Figures;
+use crate::module::Module;
+use crate::onnx::{Outputs, model};
+use crate::point::{self, Hard, Outcome};
+use crate::predict::{Prediction, Which, predict, trained};
+use crate::run::RunDir;
+
+/// Frames of each kind kept as golden: with nerve, and without.
+const GOLDEN: [usize; 2] = [2, 1];
+
+/// Arguments of `export`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  nervelight-train export --run runs/first --out first.bundle
+  nervelight-train export --run runs/first --out first.tar --threshold 0.5 --min-area 400
+  nervelight-train export --run runs/first --out first.bundle --layers
+
+The bundle appears only when ONNX Runtime computes the same maps from it as the trained network.
+ONNX Runtime is looked for in --library, ORT_DYLIB_PATH and the usual places.")]
+pub struct Arguments {
+    /// Directory of the training run
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// The bundle to write: a directory, or one file when the name ends in .tar
+    #[arg(long, value_name = "NAME.bundle")]
+    out: PathBuf,
+    /// The run's data, where it lies elsewhere now
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Which checkpoint
+    #[arg(long, value_enum, default_value_t = Which::Best)]
+    checkpoint: Which,
+    /// The model's name [default: that of the bundle]
+    #[arg(long)]
+    name: Option<String>,
+    /// The model's version
+    #[arg(long, default_value = "1.0.0")]
+    model_version: String,
+    /// Least probability that counts as nerve, 0..1 [default: the best on validation frames]
+    #[arg(long, value_name = "P")]
+    threshold: Option<f32>,
+    /// Least area of a nerve in pixels [default: the best on validation frames]
+    #[arg(long, value_name = "PIXELS")]
+    min_area: Option<u32>,
+    /// Frames to compare in ONNX Runtime
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    frames: usize,
+    /// Compare every layer's output too
+    #[arg(long)]
+    layers: bool,
+    /// libonnxruntime.so
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+}
+
+/// Exports and checks.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.out.exists() {
+        bail!("{}: is there already; remove it or choose another name", arguments.out.display());
+    }
+    let (run, settings, split) = RunDir::open(&arguments.run)?;
+    let data = Dataset::load(arguments.data.as_ref().unwrap_or(&settings.data))?;
+    let frames = select(&data, &split, None)?;
+    let size = (data.height, data.width);
+    let module = trained(&run, &settings, arguments.checkpoint, settings.device()?)?;
+    let predictions = predict(&module, &frames, size, settings.batch_size)?;
+    let point = point::choose(&predictions, data.width, arguments.threshold, arguments.min_area);
+    let outcomes = point::outcomes(&predictions, data.width, point);
+
+    let manifest = Manifest {
+        schema: SCHEMA,
+        name: arguments.name.clone().unwrap_or_else(|| stem(&arguments.out)),
+        version: arguments.model_version.clone(),
+        geometry: Geometry { width: data.width, height: data.height },
+        threshold: point.threshold,
+        min_area: point.min_area,
+        class: "nerve".into(),
+        provenance: Provenance {
+            network: format!("{} x{}", module.network.name, module.network.width),
+            data_digest: data.digest.clone(),
+            split_digest: hex(&serde_json::to_vec(&split)?),
+            seed: settings.seed,
+            revision: env!("NERVELIGHT_REVISION").into(),
+            command: command(),
+            metrics: metrics(&Hard::of(&outcomes), &soft(&predictions, settings.batch_size)),
+        },
+        files: BTreeMap::new(),
+    };
+    let mut draft = Draft::new(manifest);
+    let parameters = &module.parameters;
+    let onnx = model(&module.network, parameters, size, Outputs::Map);
+    draft.file("fp32.onnx", onnx.map_err(|name| anyhow!("the checkpoint lacks `{name}`"))?);
+    for golden in golden(&predictions, &outcomes)? {
+        draft.golden(&golden)?;
+    }
+
+    // Beside its place, so that a bundle that fails never stands there.
+    let parent = arguments.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).with_context(|| format!("{}: make", parent.display()))?;
+    let unchecked = tempfile::Builder::new().prefix(".export-").tempdir_in(parent)?;
+    let unchecked = unchecked.path().join(arguments.out.file_name().context("--out has no name")?);
+    let bundle = draft.write(&unchecked)?;
+    verify(&bundle, &module, &sample(&frames, arguments.frames), size, arguments.library.clone())?;
+    if arguments.layers {
+        compare_layers(arguments)?;
+    }
+    std::fs::rename(&unchecked, &arguments.out)
+        .with_context(|| format!("{}: rename", arguments.out.display()))?;
+    let Manifest { name, version, threshold, min_area, .. } = &bundle.manifest;
+    println!("{name} {version} in {}: threshold {threshold}, least area {min_area}", arguments.out.display());
+    for (name, value) in &bundle.manifest.provenance.metrics {
+        println!("  {name} {value:.4}");
+    }
+    Ok(())
+}
+
+/// Runs the bundle on `frames` through ONNX Runtime and compares every pixel.
+fn verify(
+    bundle: &Bundle,
+    module: &Module,
+    frames: &[&Frame],
+    size: (usize, usize),
+    library: Option<PathBuf>,
+) -> Result<()> {
+    let settings = EngineSettings { library, ..Default::default() };
+    let mut engine = nervelight_engines::open(bundle, &settings)?;
+    let (mut crop, mut map) = (plane(), plane());
+    let mut difference = Difference::default();
+    for frame in frames {
+        crop.copy_from_slice(&frame.luma);
+        engine.infer(&crop, &mut map)?;
+        let probability = module.predict(&batch(&[*frame], size, None, module.device()).crops);
+        let probability = Vec::<f32>::try_from(probability.to_device(tch::Device::Cpu).flatten(0, -1))?;
+        difference = difference.and(Difference::of(&map[..], &probability));
+    }
+    let Difference { wrong, ties, worst } = difference;
+    if wrong > 0 {
+        bail!(
+            "{} computes other maps than the trained network: {wrong} of {} pixels differ, by up to \
+             {worst}/255. No bundle was written. Compare the layers with `nervelight-train layers`",
+            engine.info().runtime,
+            frames.len() * PIXELS
+        );
+    }
+    let agreement = check(engine.as_mut(), bundle)?;
+    println!(
+        "{}: {} frames equal to the trained network, {ties} pixels rounded the other way at a tie; \
+         golden frames: Dice {:.4}",
+        engine.info().runtime,
+        frames.len(),
+        agreement.dice
+    );
+    Ok(())
+}
+
+/// In a process of its own: ONNX Runtime allows one environment each.
+fn compare_layers(arguments: &Arguments) -> Result<()> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["layers", "--run"]).arg(&arguments.run);
+    for (name, value) in [("--data", &arguments.data), ("--library", &arguments.library)] {
+        if let Some(value) = value {
+            command.arg(name).arg(value);
+        }
+    }
+    if arguments.checkpoint == Which::Last {
+        command.args(["--checkpoint", "last"]);
+    }
+    if !command.status()?.success() {
+        bail!("the layers differ; no bundle was written");
+    }
+    Ok(())
+}
+
+/// `count` of `frames`, evenly spaced.
+pub fn sample<'a>(frames: &[&'a Frame], count: usize) -> Vec<&'a Frame> {
+    let count = count.clamp(1, frames.len().max(1));
+    (0..count).filter_map(|i| frames.get(i * frames.len() / count).copied()).collect()
+}
+
+/// Typical frames: of those with nerve the ones around the median Dice, and one without nerve.
+fn golden(predictions: &[Prediction], outcomes: &[Outcome]) -> Result<Vec<Golden>> {
+    let mut chosen = Vec::new();
+    for (count, nerve) in GOLDEN.into_iter().zip([true, false]) {
+        let mut order: Vec<usize> =
+            (0..outcomes.len()).filter(|&i| (outcomes[i].truth > 0) == nerve).collect();
+        order.sort_by(|&a, &b| outcomes[a].dice().total_cmp(&outcomes[b].dice()));
+        chosen.extend(order.into_iter().rev().enumerate().filter_map(|(rank, i)| {
+            let middle = outcomes.iter().filter(|o| (o.truth > 0) == nerve).count() / 2;
+            (rank >= middle && rank < middle + count).then_some(i)
+        }));
+    }
+    let goldens = chosen.into_iter().map(|i| {
+        let Prediction { frame, map, .. } = &predictions[i];
+        let (mut crop, mut expected) = (plane(), plane());
+        anyhow::ensure!(frame.luma.len() == PIXELS, "{}: is no crop of the contract's size", frame.name);
+        crop.copy_from_slice(&frame.luma);
+        expected.copy_from_slice(map);
+        Ok(Golden { name: frame.name.clone(), crop, map: expected })
+    });
+    goldens.collect()
+}
+
+fn metrics(hard: &Hard, soft: &Figures) -> BTreeMap<String, f64> {
+    let hard = [
+        ("dice", hard.dice),
+        ("iou", hard.iou),
+        ("presence", hard.presence),
+        ("sensitivity", hard.sensitivity),
+        ("specificity", hard.specificity),
+        ("frames", hard.frames as f64),
+        ("nerve_frames", hard.nerve_frames as f64),
+    ];
+    let soft = Figures::NAMES.into_iter().zip(soft.values());
+    let soft = soft.map(|(name, value)| (format!("soft_{name}"), value));
+    hard.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(soft).collect()
+}
+
+/// The command line, without the folder of the program.
+fn command() -> String {
+    let mut arguments: Vec<String> = std::env::args().collect();
+    if let Some(program) = arguments.first_mut() {
+        *program = stem(Path::new(program));
+    }
+    arguments.join(" ")
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init;
+    use crate::module::Precision;
+    use crate::network::Network;
+    use nervelight_engines::EngineError;
+
+    /// A network with random weights in ONNX Runtime, against the same in libtorch.
+    #[test]
+    fn exported_network_computes_the_same_map() {
+        tch::manual_seed(1);
+        let network = Network::vgg16_fcn(0.25);
+        let start = init::random(&network);
+        let module = Module::new(network, start.parameters, 0, Precision::Fp32, tch::Device::Cpu);
+        let size = (416, 576);
+        let mut rng = crate::rng::Rng::new(&[7]);
+        let luma = (0..PIXELS).map(|i| (rng.below(128) + i % 128) as u8).collect();
+        let frame = Frame { name: "1_1".into(), patient: 1, luma, nerve: vec![0; PIXELS].into() };
+        let manifest = Manifest {
+            schema: SCHEMA,
+            name: "random".into(),
+            version: "1".into(),
+            geometry: Geometry::default(),
+            threshold: 0.5,
+            min_area: 1,
+            class: "nerve".into(),
+            provenance: Provenance::default(),
+            files: BTreeMap::new(),
+        };
+        let mut draft = Draft::new(manifest);
+        let predictions = predict(&module, &[&frame], size, 1).unwrap();
+        let outcomes = [Outcome { truth: 0, shown: 0, both: 0 }];
+        draft.golden(&golden(&predictions, &outcomes).unwrap()[0]).unwrap();
+        draft.file("fp32.onnx", model(&module.network, &module.parameters, size, Outputs::Map).unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let bundle = draft.write(&directory.path().join("random.bundle")).unwrap();
+        let distinct: std::collections::BTreeSet<u8> = predictions[0].map.iter().copied().collect();
+        assert!(distinct.len() > 20, "a flat map proves nothing: {distinct:?}");
+        match verify(&bundle, &module, &[&frame], size, None) {
+            Err(e) if matches!(e.downcast_ref(), Some(EngineError::LibraryNotFound { .. })) => {
+                eprintln!("skipped: {e}");
+            }
+            result => result.unwrap(),
+        }
+    }
+
+    #[test]
+    fn samples_are_spread_and_never_more_than_there_are() {
+        let frames: Vec<Frame> = (0..10)
+            .map(|i| Frame { name: i.to_string(), patient: 1, luma: Box::default(), nerve: Box::default() })
+            .collect();
+        let frames: Vec<&Frame> = frames.iter().collect();
+        let names = |count| sample(&frames, count).iter().map(|f| f.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names(2), ["0", "5"]);
+        assert_eq!(names(99).len(), 10);
+    }
+}

@@ -1,0 +1,135 @@
+//! The network as tensors: parameters and forward pass.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::network::{Network, Op};
+
+/// Number format of weights and activations during the forward pass.
+///
+/// Parameters, gradients and everything from the logits on are 32-bit either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    Fp32,
+    /// 16 bits with the exponent of 32: no loss scaling needed.
+    Bf16,
+}
+
+/// Parameters by name (`conv1_1.weight`), as in checkpoints.
+pub type Parameters = BTreeMap<String, Tensor>;
+
+/// A network with its parameters on a device.
+#[derive(Debug)]
+pub struct Module {
+    /// What it computes.
+    pub network: Network,
+    /// 32-bit leaves; those that train require gradients.
+    pub parameters: Parameters,
+    precision: Precision,
+}
+
+impl Module {
+    /// Puts `parameters` on `device`, the first `frozen` convolutions without gradients.
+    pub fn new(
+        network: Network,
+        parameters: Parameters,
+        frozen: usize,
+        precision: Precision,
+        device: Device,
+    ) -> Self {
+        let fixed = network.leading_parameters(frozen);
+        let parameters = parameters
+            .into_iter()
+            .map(|(name, tensor)| {
+                let trains = !fixed.contains(&name);
+                let leaf = tensor.detach().to_kind(Kind::Float).to_device(device).copy();
+                (name, leaf.set_requires_grad(trains))
+            })
+            .collect();
+        Self { network, parameters, precision }
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> Device {
+        self.parameters.values().next().map_or(Device::Cpu, Tensor::device)
+    }
+
+    /// Crops `[N, 1, H, W]` uint8 to logits `[N, 1, H, W]`, 32-bit. H and W are multiples of 32.
+    pub fn logits(&self, crops: &Tensor) -> Tensor {
+        let mut logits = None;
+        self.visit(crops, |op, output| {
+            if *op != Op::Sigmoid {
+                logits = Some(output.shallow_clone());
+            }
+        });
+        // Every network ends in a sigmoid on logits.
+        logits.unwrap_or_else(|| crops.shallow_clone()).to_kind(Kind::Float)
+    }
+
+    /// Crops `[N, 1, H, W]` uint8 to probabilities `[N, 1, H, W]`, 32-bit, without gradients.
+    pub fn predict(&self, crops: &Tensor) -> Tensor {
+        tch::no_grad(|| self.logits(crops).sigmoid())
+    }
+
+    /// Every layer's output by name, without gradients, in order.
+    pub fn layer_outputs(&self, crops: &Tensor) -> Vec<(String, Tensor)> {
+        let mut outputs = Vec::new();
+        tch::no_grad(|| self.visit(crops, |_, output| outputs.push(output.shallow_clone())));
+        self.network.layers.iter().map(|l| l.name.clone()).zip(outputs).collect()
+    }
+
+    fn visit(&self, crops: &Tensor, mut seen: impl FnMut(&Op, &Tensor)) {
+        let mut skips = HashMap::new();
+        let mut x = normalise(&crops.to_device(self.device())).to_kind(self.kind());
+        for layer in &self.network.layers {
+            x = match &layer.op {
+                Op::Conv { padding, .. } => {
+                    let (weight, bias) = self.pair(&layer.name);
+                    x.conv2d(&weight, Some(&bias), 1, *padding as i64, 1, 1)
+                }
+                Op::Deconv { stride, padding, .. } => {
+                    let (weight, bias) = self.pair(&layer.name);
+                    let (stride, padding) = (*stride as i64, *padding as i64);
+                    x.conv_transpose2d(&weight, Some(&bias), stride, padding, 0, 1, 1)
+                }
+                Op::Relu => x.relu(),
+                Op::MaxPool => x.max_pool2d(2, 2, 0, 1, false),
+                Op::Concat { with } => Tensor::cat(&[&x, &skips[with.as_str()]], 1),
+                Op::Sigmoid => x.to_kind(Kind::Float).sigmoid(),
+            };
+            seen(&layer.op, &x);
+            if self.network.is_skipped_from(&layer.name) {
+                skips.insert(layer.name.as_str(), x.shallow_clone());
+            }
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self.precision {
+            Precision::Fp32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        }
+    }
+
+    /// Weight and bias of a layer as used in the forward pass. Weights lie channels-last, which
+    /// makes oneDNN and cuDNN compute, and hand on, channels-last.
+    fn pair(&self, layer: &str) -> (Tensor, Tensor) {
+        let weight = self.parameters[&format!("{layer}.weight")].to_kind(self.kind());
+        let bias = self.parameters[&format!("{layer}.bias")].to_kind(self.kind());
+        (channels_last(&weight), bias)
+    }
+}
+
+/// Bytes to the network's input range, -1..1.
+pub fn normalise(crops: &Tensor) -> Tensor {
+    crops.to_kind(Kind::Float) / 127.5 - 1.0
+}
+
+/// The same `[N, C, H, W]` values, channels next to each other in memory.
+fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}

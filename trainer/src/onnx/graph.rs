@@ -1,0 +1,139 @@
+//! From the network's description and parameters to an ONNX graph, bytes in and bytes out.
+
+use nervelight_engines::contract::{INPUT, OUTPUT};
+use prost::Message;
+
+use super::proto::{
+    AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
+    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
+use crate::checkpoint::bytes;
+use crate::module::Parameters;
+use crate::network::{Network, Op};
+
+/// ONNX 1.12: what ONNX Runtime 1.17 and TensorRT 10.3 read.
+const IR_VERSION: i64 = 8;
+const OPSET: i64 = 17;
+
+/// What the graph gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    /// The map, as the model contract says.
+    Map,
+    /// The map and every layer's output, 32-bit, under the layer's name.
+    Layers,
+}
+
+/// The model file of `network` for crops of `height` x `width`. Returns the name of a parameter
+/// that is absent.
+pub fn model(
+    network: &Network,
+    parameters: &Parameters,
+    (height, width): (usize, usize),
+    outputs: Outputs,
+) -> Result<Vec<u8>, String> {
+    let mut graph = GraphProto { name: network.name.into(), ..Default::default() };
+    graph.input.push(value(INPUT, DataType::Uint8, [1, height, width]));
+    graph.output.push(value(OUTPUT, DataType::Uint8, [1, height, width]));
+
+    // x / 127.5 - 1
+    scalar(&mut graph, "half_range", 127.5);
+    scalar(&mut graph, "one", 1.0);
+    graph.node.push(node("Cast", &[INPUT], "frame_float", vec![int("to", DataType::Float as i64)]));
+    graph.node.push(node("Div", &["frame_float", "half_range"], "frame_scaled", vec![]));
+    graph.node.push(node("Sub", &["frame_scaled", "one"], "frame_centred", vec![]));
+
+    let mut input = "frame_centred";
+    for (layer, shape) in network.layers.iter().zip(network.shapes(height, width)) {
+        let name = layer.name.as_str();
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        if layer.weight_shape().is_some() {
+            for parameter in [&weight, &bias] {
+                graph.initializer.push(constant(parameter, parameters)?);
+            }
+        }
+        let weighted = [input, weight.as_str(), bias.as_str()];
+        graph.node.push(match &layer.op {
+            Op::Conv { kernel, padding, .. } => node("Conv", &weighted, name, window(*kernel, 1, *padding)),
+            Op::Deconv { kernel, stride, padding, .. } => {
+                node("ConvTranspose", &weighted, name, window(*kernel, *stride, *padding))
+            }
+            Op::Relu => node("Relu", &[input], name, vec![]),
+            Op::MaxPool => node("MaxPool", &[input], name, window(2, 2, 0)),
+            Op::Concat { with } => node("Concat", &[input, with], name, vec![int("axis", 1)]),
+            Op::Sigmoid => node("Sigmoid", &[input], name, vec![]),
+        });
+        if outputs == Outputs::Layers {
+            graph.output.push(value(name, DataType::Float, shape));
+        }
+        input = name;
+    }
+
+    // ONNX rounds halves to even, as libtorch does.
+    scalar(&mut graph, "range", 255.0);
+    graph.node.push(node("Mul", &[input, "range"], "nerve_scaled", vec![]));
+    graph.node.push(node("Round", &["nerve_scaled"], "nerve_rounded", vec![]));
+    graph.node.push(node("Cast", &["nerve_rounded"], OUTPUT, vec![int("to", DataType::Uint8 as i64)]));
+
+    let model = ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: env!("CARGO_PKG_NAME").into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+    };
+    Ok(model.encode_to_vec())
+}
+
+fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        op_type: op.into(),
+        name: output.into(),
+        input: inputs.iter().map(|name| (*name).to_owned()).collect(),
+        output: vec![output.into()],
+        attribute,
+    }
+}
+
+fn window(kernel: usize, stride: usize, padding: usize) -> Vec<AttributeProto> {
+    vec![
+        ints("kernel_shape", vec![kernel as i64; 2]),
+        ints("strides", vec![stride as i64; 2]),
+        ints("pads", vec![padding as i64; 4]),
+    ]
+}
+
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: name.into(), i: Some(value), ints: vec![], r#type: AttributeType::Int.into() }
+}
+
+fn ints(name: &str, ints: Vec<i64>) -> AttributeProto {
+    AttributeProto { name: name.into(), i: None, ints, r#type: AttributeType::Ints.into() }
+}
+
+fn scalar(graph: &mut GraphProto, name: &str, value: f32) {
+    graph.initializer.push(TensorProto {
+        dims: vec![],
+        data_type: DataType::Float.into(),
+        name: name.into(),
+        raw_data: value.to_le_bytes().into(),
+    });
+}
+
+fn constant(name: &str, parameters: &Parameters) -> Result<TensorProto, String> {
+    let tensor = parameters.get(name).ok_or(name)?;
+    Ok(TensorProto {
+        dims: tensor.size(),
+        data_type: DataType::Float.into(),
+        name: name.into(),
+        raw_data: bytes(tensor),
+    })
+}
+
+/// A value of shape `[1, C, H, W]`.
+fn value(name: &str, element: DataType, [c, h, w]: [usize; 3]) -> ValueInfoProto {
+    let size = |n: usize| Dimension { value: Some(DimensionValue::Size(n as i64)) };
+    let shape = TensorShapeProto { dim: [1, c, h, w].map(size).into() };
+    let tensor_type = TensorTypeProto { elem_type: element.into(), shape: Some(shape) };
+    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
+}

@@ -1,0 +1,189 @@
+//! The operating point: where a probability map becomes a yes or no, and how well it then does.
+
+use nervelight_engines::bundle::threshold_byte;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::predict::Prediction;
+use crate::regions::{Region, regions};
+
+/// Threshold and least area, as in a bundle's manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Point {
+    /// Least probability that counts as nerve, 0..1.
+    pub threshold: f32,
+    /// Least area of a region in pixels.
+    pub min_area: u32,
+}
+
+/// Pixels of one frame at an operating point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Nerve in truth.
+    pub truth: u32,
+    /// Shown as nerve.
+    pub shown: u32,
+    /// Both.
+    pub both: u32,
+}
+
+/// Hard figures over frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Hard {
+    /// Frames judged.
+    pub frames: usize,
+    /// Frames with nerve in truth.
+    pub nerve_frames: usize,
+    /// Mean over frames with nerve, 0 where none is shown.
+    pub dice: f64,
+    /// Mean over frames with nerve.
+    pub iou: f64,
+    /// Part of all frames where nerve is shown exactly when there is one.
+    pub presence: f64,
+    /// Part of frames with nerve where one is shown.
+    pub sensitivity: f64,
+    /// Part of frames without nerve where none is shown.
+    pub specificity: f64,
+}
+
+impl Outcome {
+    /// 2I / (T + S); 1 where neither truth nor overlay has any nerve.
+    pub fn dice(self) -> f64 {
+        match self.truth + self.shown {
+            0 => 1.0,
+            sum => 2.0 * f64::from(self.both) / f64::from(sum),
+        }
+    }
+
+    fn iou(self) -> f64 {
+        match self.truth + self.shown - self.both {
+            0 => 1.0,
+            union => f64::from(self.both) / f64::from(union),
+        }
+    }
+
+    fn presence_is_right(self) -> bool {
+        (self.truth > 0) == (self.shown > 0)
+    }
+}
+
+impl Hard {
+    /// Figures over `outcomes`. Those without any frame to judge by are 1.
+    pub fn of(outcomes: &[Outcome]) -> Self {
+        let mean = |values: &[f64]| match values.len() {
+            0 => 1.0,
+            n => values.iter().sum::<f64>() / n as f64,
+        };
+        let right = |o: &Outcome| f64::from(u8::from(o.presence_is_right()));
+        let (nerve, none): (Vec<Outcome>, Vec<_>) = outcomes.iter().partition(|o| o.truth > 0);
+        let over = |outcomes: &[Outcome], value: &dyn Fn(&Outcome) -> f64| {
+            mean(&outcomes.iter().map(value).collect::<Vec<_>>())
+        };
+        Self {
+            frames: outcomes.len(),
+            nerve_frames: nerve.len(),
+            dice: over(&nerve, &|o| o.dice()),
+            iou: over(&nerve, &|o| o.iou()),
+            presence: over(outcomes, &right),
+            sensitivity: over(&nerve, &right),
+            specificity: over(&none, &right),
+        }
+    }
+}
+
+/// Truth and regions of one frame at one threshold.
+struct Scene {
+    truth: u32,
+    regions: Vec<Region>,
+}
+
+impl Scene {
+    fn outcome(&self, min_area: u32) -> Outcome {
+        let kept = self.regions.iter().filter(|r| r.area >= min_area);
+        let (shown, both) = kept.fold((0, 0), |(s, b), r| (s + r.area, b + r.right));
+        Outcome { truth: self.truth, shown, both }
+    }
+}
+
+fn scenes(predictions: &[Prediction], width: usize, threshold: f32) -> Vec<Scene> {
+    predictions
+        .par_iter()
+        .map(|p| Scene {
+            truth: p.frame.nerve.iter().map(|n| u32::from(*n)).sum(),
+            regions: regions(&p.map, &p.frame.nerve, width, threshold_byte(threshold)).1,
+        })
+        .collect()
+}
+
+/// Outcome of every frame at `point`.
+pub fn outcomes(predictions: &[Prediction], width: usize, point: Point) -> Vec<Outcome> {
+    scenes(predictions, width, point.threshold).iter().map(|s| s.outcome(point.min_area)).collect()
+}
+
+/// The point with the best sum of Dice and presence; at a tie the one nearest to 0.5, then the
+/// smallest area. Candidates outside `fixed` parts are not tried.
+pub fn choose(
+    predictions: &[Prediction],
+    width: usize,
+    threshold: Option<f32>,
+    min_area: Option<u32>,
+) -> Point {
+    let thresholds = threshold.map_or(vec![0.5, 0.4, 0.6, 0.3, 0.7], |t| vec![t]);
+    let areas = min_area.map_or(vec![1, 100, 200, 300, 400, 600, 800, 1000, 1200, 1600, 2000], |a| vec![a]);
+    let mut best = (f64::NEG_INFINITY, Point { threshold: 0.5, min_area: 1 });
+    for threshold in thresholds {
+        let scenes = scenes(predictions, width, threshold);
+        for &min_area in &areas {
+            let outcomes: Vec<_> = scenes.iter().map(|s| s.outcome(min_area)).collect();
+            let hard = Hard::of(&outcomes);
+            let score = hard.dice + hard.presence;
+            if score > best.0 + 1e-9 {
+                best = (score, Point { threshold, min_area });
+            }
+        }
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Frame;
+    use crate::metrics::Sums;
+
+    fn frame(nerve: [u8; 8]) -> Frame {
+        Frame { name: "1_1".into(), patient: 1, luma: Box::new([0; 8]), nerve: Box::new(nerve) }
+    }
+
+    fn prediction(frame: &Frame, map: [u8; 8]) -> Prediction<'_> {
+        let sums = Sums { both: 0.0, truth: 0.0, predicted: 0.0 };
+        Prediction { frame, map: map.into(), sums }
+    }
+
+    #[test]
+    fn hard_figures_equal_hand_computed_values() {
+        let outcome = |truth, shown, both| Outcome { truth, shown, both };
+        let hard = Hard::of(&[outcome(4, 4, 2), outcome(4, 0, 0), outcome(0, 3, 0), outcome(0, 0, 0)]);
+        assert_eq!((hard.frames, hard.nerve_frames), (4, 2));
+        assert_eq!((hard.dice, hard.iou), (0.25, 1.0 / 6.0));
+        assert_eq!((hard.presence, hard.sensitivity, hard.specificity), (0.5, 0.5, 0.5));
+    }
+
+    #[test]
+    fn small_regions_are_not_shown() {
+        let nerve = frame([1, 1, 1, 0, 0, 0, 0, 0]);
+        let predictions = [prediction(&nerve, [255, 255, 255, 0, 0, 0, 0, 255])];
+        let at = |min_area| outcomes(&predictions, 8, Point { threshold: 0.5, min_area })[0];
+        assert_eq!(at(1), Outcome { truth: 3, shown: 4, both: 3 });
+        assert_eq!(at(2), Outcome { truth: 3, shown: 3, both: 3 });
+        assert_eq!(at(4), Outcome { truth: 3, shown: 0, both: 0 });
+    }
+
+    #[test]
+    fn chosen_point_is_the_best_of_those_allowed() {
+        let nerve = frame([1, 1, 1, 1, 0, 0, 0, 0]);
+        let predictions = [prediction(&nerve, [140, 140, 140, 110, 0, 0, 0, 0])];
+        assert_eq!(choose(&predictions, 8, None, None), Point { threshold: 0.4, min_area: 1 });
+        assert_eq!(choose(&predictions, 8, Some(0.5), None), Point { threshold: 0.5, min_area: 1 });
+    }
+}

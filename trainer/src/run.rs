@@ -1,0 +1,140 @@
+//! The directory of a training run and what it remembers.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{self, Checkpoint, write_atomically};
+use crate::data::Split;
+use crate::metrics::Figures;
+use crate::plateau::Plateau;
+use crate::settings::Settings;
+
+/// Everything that a resumed run needs besides tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The epoch under way, from 0.
+    pub epoch: usize,
+    /// Batches done in it.
+    pub batch: usize,
+    /// Batches done in all.
+    pub step: i64,
+    /// Learning rate and its history.
+    pub plateau: Plateau,
+    /// Training losses since the last validation.
+    pub losses: Vec<f64>,
+    /// Lowest loss of a validation over all frames.
+    pub best: Option<f64>,
+    /// Every validation so far.
+    pub history: Vec<Row>,
+}
+
+impl State {
+    /// Before the first batch.
+    pub fn new(plateau: Plateau) -> Self {
+        let (losses, history) = (vec![], vec![]);
+        Self { epoch: 0, batch: 0, step: 0, plateau, losses, best: None, history }
+    }
+}
+
+/// One validation: a line of `metrics.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// From 0.
+    pub epoch: usize,
+    /// Batches done in all.
+    pub step: i64,
+    /// Over all validation frames, at the end of an epoch.
+    pub full: bool,
+    /// Learning rate of the batches before.
+    pub rate: f64,
+    /// Mean loss of the batches since the last validation; none when there were none.
+    pub train_loss: Option<f64>,
+    /// Mean over validation batches.
+    pub loss: f64,
+    /// Means over validation batches, in the order of [`Figures::NAMES`].
+    pub figures: [f64; 7],
+}
+
+/// A run's directory.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    root: PathBuf,
+}
+
+impl RunDir {
+    /// Makes the directory of a new run. Refuses one that holds a run already.
+    pub fn create(root: &Path, settings: &Settings, split: &Split) -> Result<Self> {
+        let run = Self { root: root.into() };
+        if run.last().exists() {
+            bail!("{}: holds a run already; continue it with --resume, or set another `run`", root.display());
+        }
+        let checkpoints = root.join("checkpoints");
+        std::fs::create_dir_all(&checkpoints)
+            .with_context(|| format!("{}: cannot be made", checkpoints.display()))?;
+        run.write("config.toml", toml::to_string(settings)?.as_bytes())?;
+        run.write("split.json", &serde_json::to_vec_pretty(split)?)?;
+        Ok(run)
+    }
+
+    /// An existing run with its settings and split.
+    pub fn open(root: &Path) -> Result<(Self, Settings, Split)> {
+        let run = Self { root: root.into() };
+        let settings = Settings::load(&root.join("config.toml"))
+            .with_context(|| format!("{}: is no directory of a training run", root.display()))?;
+        let path = root.join("split.json");
+        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let split = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+        Ok((run, settings, split))
+    }
+
+    /// Its path.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Checkpoint of the newest epoch or interruption, with the optimizer's moments.
+    pub fn last(&self) -> PathBuf {
+        self.root.join("checkpoints/last.safetensors")
+    }
+
+    /// Checkpoint of the lowest validation loss, parameters only.
+    pub fn best(&self) -> PathBuf {
+        self.root.join("checkpoints/best.safetensors")
+    }
+
+    /// Writes a file of the run whole or not at all.
+    pub fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
+        let path = self.root.join(name);
+        write_atomically(&path, contents).with_context(|| format!("{}: write", path.display()))
+    }
+
+    /// Writes a checkpoint with `state` in its header.
+    pub fn save(&self, path: &Path, mut checkpoint: Checkpoint, state: &State) -> Result<()> {
+        checkpoint.notes.insert("state".into(), serde_json::to_string(state)?);
+        checkpoint::write(path, &checkpoint).with_context(|| format!("{}: write", path.display()))
+    }
+
+    /// Reads a checkpoint of [`Self::save`].
+    pub fn load(path: &Path) -> Result<(Checkpoint, State)> {
+        let name = || format!("{}: is no checkpoint of a run", path.display());
+        let checkpoint = checkpoint::read(path).with_context(name)?;
+        let state = checkpoint.notes.get("state").with_context(name)?;
+        let state = serde_json::from_str(state).with_context(name)?;
+        Ok((checkpoint, state))
+    }
+
+    /// Writes `metrics.csv` from the history.
+    pub fn write_metrics(&self, history: &[Row]) -> Result<()> {
+        let names = Figures::NAMES.join(",");
+        let mut text = format!("epoch,step,full,learning_rate,train_loss,validation_loss,{names}\n");
+        for row in history {
+            let train = row.train_loss.map(|l| l.to_string()).unwrap_or_default();
+            let figures = row.figures.map(|value| value.to_string()).join(",");
+            let Row { epoch, step, full, rate, loss, .. } = row;
+            text += &format!("{epoch},{step},{full},{rate},{train},{loss},{figures}\n");
+        }
+        self.write("metrics.csv", text.as_bytes())
+    }
+}
