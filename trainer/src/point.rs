@@ -7,6 +7,9 @@ use serde::Serialize;
 use crate::predict::Prediction;
 use crate::regions::{Region, regions};
 
+/// A gain in Dice plus presence below this is chance.
+const CLEARLY: f64 = 2e-3;
+
 /// Threshold and least area, as in a bundle's manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
@@ -105,11 +108,15 @@ impl Scene {
     }
 }
 
+fn truth(prediction: &Prediction) -> u32 {
+    prediction.frame.nerve.iter().map(|n| u32::from(*n)).sum()
+}
+
 fn scenes(predictions: &[Prediction], width: usize, threshold: f32) -> Vec<Scene> {
     predictions
         .par_iter()
         .map(|p| Scene {
-            truth: p.frame.nerve.iter().map(|n| u32::from(*n)).sum(),
+            truth: truth(p),
             regions: regions(&p.map, &p.frame.nerve, width, threshold_byte(threshold)).1,
         })
         .collect()
@@ -120,8 +127,10 @@ pub fn outcomes(predictions: &[Prediction], width: usize, point: Point) -> Vec<O
     scenes(predictions, width, point.threshold).iter().map(|s| s.outcome(point.min_area)).collect()
 }
 
-/// The point with the best sum of Dice and presence; at a tie the one nearest to 0.5, then the
-/// smallest area. Candidates outside `fixed` parts are not tried.
+/// The point with the best sum of Dice and presence. The one nearest to 0.5 with the smallest area
+/// stands unless another is clearly better, and no area above half that of a typical small nerve
+/// (5th percentile) is tried: frames of a day not seen yet will hold smaller ones. A given
+/// `threshold` or `min_area` is kept.
 pub fn choose(
     predictions: &[Prediction],
     width: usize,
@@ -129,7 +138,13 @@ pub fn choose(
     min_area: Option<u32>,
 ) -> Point {
     let thresholds = threshold.map_or(vec![0.5, 0.4, 0.6, 0.3, 0.7], |t| vec![t]);
-    let areas = min_area.map_or(vec![1, 100, 200, 300, 400, 600, 800, 1000, 1200, 1600, 2000], |a| vec![a]);
+    let mut nerves: Vec<u32> = predictions.iter().map(truth).filter(|area| *area > 0).collect();
+    nerves.sort();
+    let small = nerves.get(nerves.len() / 20).map_or(u32::MAX, |area| area / 2);
+    let mut areas = min_area.map_or(vec![1, 100, 200, 400, 600, 800, 1000, 1500, 2000], |a| vec![a]);
+    if min_area.is_none() {
+        areas.retain(|area| *area <= small.max(1));
+    }
     let mut best = (f64::NEG_INFINITY, Point { threshold: 0.5, min_area: 1 });
     for threshold in thresholds {
         let scenes = scenes(predictions, width, threshold);
@@ -137,7 +152,7 @@ pub fn choose(
             let outcomes: Vec<_> = scenes.iter().map(|s| s.outcome(min_area)).collect();
             let hard = Hard::of(&outcomes);
             let score = hard.dice + hard.presence;
-            if score > best.0 + 1e-9 {
+            if score > best.0 + CLEARLY {
                 best = (score, Point { threshold, min_area });
             }
         }
