@@ -10,6 +10,7 @@ pub mod contract;
 pub mod engine;
 pub mod golden;
 pub mod onnx;
+pub mod regions;
 pub mod settings;
 
 pub use bundle::{Bundle, BundleError, Manifest};

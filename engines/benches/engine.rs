@@ -1,0 +1,38 @@
+//! Time of each engine for one frame of the demo model: `cargo bench -p nervelight-engines`.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use nervelight_engines::{Bundle, EngineSettings, Precision, open, plane};
+
+fn engines(criterion: &mut Criterion) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo.bundle");
+    let bundle = match Bundle::open(path) {
+        Ok(bundle) => bundle,
+        Err(error) => return eprintln!("no engine is measured: {error}"),
+    };
+    let crop = match bundle.golden().map(|mut golden| golden.pop()) {
+        Ok(Some(golden)) => golden.crop,
+        _ => plane(),
+    };
+    let mut map = plane();
+    let mut group = criterion.benchmark_group("onnx");
+    group.sample_size(50);
+    for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8] {
+        for threads in [1, 2] {
+            let settings = EngineSettings { precision, threads, ..Default::default() };
+            let id = BenchmarkId::new(format!("{precision:?}").to_lowercase(), format!("{threads} threads"));
+            match open(&bundle, &settings) {
+                Ok(mut engine) => {
+                    group.bench_function(id, |b| b.iter(|| engine.infer(black_box(&crop), &mut map)));
+                }
+                Err(error) => eprintln!("onnx/{precision:?} is not measured: {error}"),
+            }
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, engines);
+criterion_main!(benches);
