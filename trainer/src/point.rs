@@ -1,11 +1,13 @@
 //! The operating point: where a probability map becomes a yes or no, and how well it then does.
 
+use std::collections::BTreeMap;
+
 use nervelight_engines::bundle::threshold_byte;
+use nervelight_engines::regions::Regions;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::predict::Prediction;
-use crate::regions::{Region, regions};
 
 /// A gain in Dice plus presence below this is chance.
 const CLEARLY: f64 = 2e-3;
@@ -94,6 +96,15 @@ impl Hard {
     }
 }
 
+/// One connected region of a map.
+#[derive(Debug, Clone, Copy, Default)]
+struct Region {
+    /// Pixels in it.
+    area: u32,
+    /// Pixels of these that are nerve in truth.
+    right: u32,
+}
+
 /// Truth and regions of one frame at one threshold.
 struct Scene {
     truth: u32,
@@ -113,13 +124,31 @@ fn truth(prediction: &Prediction) -> u32 {
 }
 
 fn scenes(predictions: &[Prediction], width: usize, threshold: f32) -> Vec<Scene> {
-    predictions
-        .par_iter()
-        .map(|p| Scene {
-            truth: truth(p),
-            regions: regions(&p.map, &p.frame.nerve, width, threshold_byte(threshold)).1,
-        })
-        .collect()
+    let scene = |found: &mut Regions, p: &Prediction| {
+        found.find(&p.map, width, threshold_byte(threshold));
+        let mut regions = BTreeMap::<usize, Region>::new();
+        for (run, root, area) in found.runs() {
+            let nerve = &p.frame.nerve[run.row * width..][run.start..run.end];
+            let region = regions.entry(root).or_default();
+            region.area = area as u32;
+            region.right += nerve.iter().map(|n| u32::from(*n)).sum::<u32>();
+        }
+        Scene { truth: truth(p), regions: regions.into_values().collect() }
+    };
+    predictions.par_iter().map_init(Regions::default, scene).collect()
+}
+
+/// 1 where `point` shows nerve in a map with rows of `width` bytes.
+pub fn shown(map: &[u8], width: usize, point: Point) -> Vec<u8> {
+    let mut regions = Regions::default();
+    regions.find(map, width, threshold_byte(point.threshold));
+    let mut shown = vec![0; map.len()];
+    for (run, _, area) in regions.runs() {
+        if area >= point.min_area as usize {
+            shown[run.row * width..][run.start..run.end].fill(1);
+        }
+    }
+    shown
 }
 
 /// Outcome of every frame at `point`.
@@ -192,6 +221,8 @@ mod tests {
         assert_eq!(at(1), Outcome { truth: 3, shown: 4, both: 3 });
         assert_eq!(at(2), Outcome { truth: 3, shown: 3, both: 3 });
         assert_eq!(at(4), Outcome { truth: 3, shown: 0, both: 0 });
+        let point = Point { threshold: 0.5, min_area: 2 };
+        assert_eq!(shown(&predictions[0].map, 8, point), [1, 1, 1, 0, 0, 0, 0, 0]);
     }
 
     #[test]
