@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use nervelight_engines::bundle::threshold_byte;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Frame, Split};
@@ -13,7 +12,6 @@ use crate::metrics::{Figures, Sums};
 use crate::overlay::overlay;
 use crate::point::{self, Hard, Outcome, Point};
 use crate::predict::{Prediction, Which, predict, trained};
-use crate::regions::regions;
 use crate::run::RunDir;
 
 /// Arguments of `evaluate`.
@@ -168,21 +166,13 @@ impl Judged<'_> {
             a.dice().total_cmp(&b.dice()).then(wrong(b).cmp(&wrong(a)))
         });
         order.into_par_iter().take(count).enumerate().try_for_each(|(rank, i)| {
-            let frame = self.predictions[i].frame;
+            let Prediction { frame, map, .. } = &self.predictions[i];
+            let shown = point::shown(map, self.width, self.point);
             let name = format!("{:04}_{}_dice{:.2}.png", rank + 1, frame.name, self.outcomes[i].dice());
             let path = folder.join(name);
-            let picture = overlay(&frame.luma, &frame.nerve, &self.shown(i), self.width);
+            let picture = overlay(&frame.luma, &frame.nerve, &shown, self.width);
             picture.save(&path).with_context(|| format!("{}: write", path.display()))
         })
-    }
-
-    /// 1 where frame `i` shows nerve.
-    fn shown(&self, i: usize) -> Vec<u8> {
-        let Prediction { frame, map, .. } = &self.predictions[i];
-        let threshold = threshold_byte(self.point.threshold);
-        let (labels, found) = regions(map, &frame.nerve, self.width, threshold);
-        let large = |label: u32| found[label as usize - 1].area >= self.point.min_area;
-        labels.into_iter().map(|label| u8::from(label > 0 && large(label))).collect()
     }
 }
 

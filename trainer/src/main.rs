@@ -22,7 +22,6 @@ mod plateau;
 mod point;
 mod predict;
 mod progress;
-mod regions;
 mod rng;
 mod run;
 mod settings;

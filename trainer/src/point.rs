@@ -1,11 +1,16 @@
 //! The operating point: where a probability map becomes a yes or no, and how well it then does.
 
+use std::collections::BTreeMap;
+
 use nervelight_engines::bundle::threshold_byte;
+use nervelight_engines::regions::Regions;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::predict::Prediction;
-use crate::regions::{Region, regions};
+
+/// A gain in Dice plus presence below this is chance.
+const CLEARLY: f64 = 2e-3;
 
 /// Threshold and least area, as in a bundle's manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -91,6 +96,15 @@ impl Hard {
     }
 }
 
+/// One connected region of a map.
+#[derive(Debug, Clone, Copy, Default)]
+struct Region {
+    /// Pixels in it.
+    area: u32,
+    /// Pixels of these that are nerve in truth.
+    right: u32,
+}
+
 /// Truth and regions of one frame at one threshold.
 struct Scene {
     truth: u32,
@@ -105,14 +119,36 @@ impl Scene {
     }
 }
 
+fn truth(prediction: &Prediction) -> u32 {
+    prediction.frame.nerve.iter().map(|n| u32::from(*n)).sum()
+}
+
 fn scenes(predictions: &[Prediction], width: usize, threshold: f32) -> Vec<Scene> {
-    predictions
-        .par_iter()
-        .map(|p| Scene {
-            truth: p.frame.nerve.iter().map(|n| u32::from(*n)).sum(),
-            regions: regions(&p.map, &p.frame.nerve, width, threshold_byte(threshold)).1,
-        })
-        .collect()
+    let scene = |found: &mut Regions, p: &Prediction| {
+        found.find(&p.map, width, threshold_byte(threshold));
+        let mut regions = BTreeMap::<usize, Region>::new();
+        for (run, root, area) in found.runs() {
+            let nerve = &p.frame.nerve[run.row * width..][run.start..run.end];
+            let region = regions.entry(root).or_default();
+            region.area = area as u32;
+            region.right += nerve.iter().map(|n| u32::from(*n)).sum::<u32>();
+        }
+        Scene { truth: truth(p), regions: regions.into_values().collect() }
+    };
+    predictions.par_iter().map_init(Regions::default, scene).collect()
+}
+
+/// 1 where `point` shows nerve in a map with rows of `width` bytes.
+pub fn shown(map: &[u8], width: usize, point: Point) -> Vec<u8> {
+    let mut regions = Regions::default();
+    regions.find(map, width, threshold_byte(point.threshold));
+    let mut shown = vec![0; map.len()];
+    for (run, _, area) in regions.runs() {
+        if area >= point.min_area as usize {
+            shown[run.row * width..][run.start..run.end].fill(1);
+        }
+    }
+    shown
 }
 
 /// Outcome of every frame at `point`.
@@ -120,8 +156,10 @@ pub fn outcomes(predictions: &[Prediction], width: usize, point: Point) -> Vec<O
     scenes(predictions, width, point.threshold).iter().map(|s| s.outcome(point.min_area)).collect()
 }
 
-/// The point with the best sum of Dice and presence; at a tie the one nearest to 0.5, then the
-/// smallest area. Candidates outside `fixed` parts are not tried.
+/// The point with the best sum of Dice and presence. The one nearest to 0.5 with the smallest area
+/// stands unless another is clearly better, and no area above half that of a typical small nerve
+/// (5th percentile) is tried: frames of a day not seen yet will hold smaller ones. A given
+/// `threshold` or `min_area` is kept.
 pub fn choose(
     predictions: &[Prediction],
     width: usize,
@@ -129,7 +167,13 @@ pub fn choose(
     min_area: Option<u32>,
 ) -> Point {
     let thresholds = threshold.map_or(vec![0.5, 0.4, 0.6, 0.3, 0.7], |t| vec![t]);
-    let areas = min_area.map_or(vec![1, 100, 200, 300, 400, 600, 800, 1000, 1200, 1600, 2000], |a| vec![a]);
+    let mut nerves: Vec<u32> = predictions.iter().map(truth).filter(|area| *area > 0).collect();
+    nerves.sort();
+    let small = nerves.get(nerves.len() / 20).map_or(u32::MAX, |area| area / 2);
+    let mut areas = min_area.map_or(vec![1, 100, 200, 400, 600, 800, 1000, 1500, 2000], |a| vec![a]);
+    if min_area.is_none() {
+        areas.retain(|area| *area <= small.max(1));
+    }
     let mut best = (f64::NEG_INFINITY, Point { threshold: 0.5, min_area: 1 });
     for threshold in thresholds {
         let scenes = scenes(predictions, width, threshold);
@@ -137,7 +181,7 @@ pub fn choose(
             let outcomes: Vec<_> = scenes.iter().map(|s| s.outcome(min_area)).collect();
             let hard = Hard::of(&outcomes);
             let score = hard.dice + hard.presence;
-            if score > best.0 + 1e-9 {
+            if score > best.0 + CLEARLY {
                 best = (score, Point { threshold, min_area });
             }
         }
@@ -177,6 +221,8 @@ mod tests {
         assert_eq!(at(1), Outcome { truth: 3, shown: 4, both: 3 });
         assert_eq!(at(2), Outcome { truth: 3, shown: 3, both: 3 });
         assert_eq!(at(4), Outcome { truth: 3, shown: 0, both: 0 });
+        let point = Point { threshold: 0.5, min_area: 2 };
+        assert_eq!(shown(&predictions[0].map, 8, point), [1, 1, 1, 0, 0, 0, 0, 0]);
     }
 
     #[test]

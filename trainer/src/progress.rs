@@ -17,6 +17,8 @@ pub struct Progress {
     begun: Instant,
     first: u64,
     said: Instant,
+    /// Frames done when the last line was printed.
+    told: u64,
     message: String,
 }
 
@@ -34,7 +36,7 @@ impl Progress {
         bar.set_prefix(what.clone());
         bar.set_position(first);
         let now = Instant::now();
-        Self { what, bar, terminal, begun: now, first, said: now, message: String::new() }
+        Self { what, bar, terminal, begun: now, first, said: now, told: first, message: String::new() }
     }
 
     /// Shows `message` behind the figures.
@@ -48,6 +50,7 @@ impl Progress {
         self.bar.inc(frames as u64);
         if !self.terminal && self.said.elapsed() >= BETWEEN_LINES {
             self.said = Instant::now();
+            self.told = self.bar.position();
             self.line();
         }
     }
@@ -56,7 +59,7 @@ impl Progress {
     pub fn finish(self) {
         if self.terminal {
             self.bar.finish_and_clear();
-        } else {
+        } else if self.told < self.bar.position() {
             self.line();
         }
     }
