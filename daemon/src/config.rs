@@ -564,3 +564,71 @@ fn parse_colour(text: &str) -> Option<[u8; 3]> {
     let byte = |i: usize| u8::from_str_radix(&digits[i..i + 2], 16).ok();
     Some([byte(0)?, byte(2)?, byte(4)?])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configuration(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(name)
+    }
+
+    #[test]
+    fn the_commented_configuration_names_every_key_and_only_these() {
+        let text = std::fs::read_to_string(configuration("cart.toml")).unwrap();
+        // Commented-out keys switched on: all must be known, and none contradict its neighbours.
+        let is_setting = |line: &str| {
+            line.split_once(" = ")
+                .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        };
+        let switched_on: Vec<&str> = text
+            .lines()
+            .filter_map(|line| match line.strip_prefix("# ") {
+                Some(rest) if is_setting(rest) || rest == "[[sinks]]" => Some(rest),
+                Some(_) => None,
+                None => Some(line),
+            })
+            .collect();
+        let raw: Raw = toml::from_str(&switched_on.join("\n")).unwrap();
+        let source = &raw.source;
+        assert!(source.caps.is_some() && source.path.is_some() && source.paced.is_some());
+        assert!(source.seed.is_some() && source.frames.is_some() && source.fps.is_some());
+        assert!(source.pipeline.is_some() && source.live.is_some());
+        assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
+        assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
+        assert!(raw.report.path.is_some());
+        assert_eq!(raw.sinks.len(), 4, "one of each kind");
+
+        // What the comments call the default is the default.
+        let default = Raw::default();
+        assert_eq!(raw.sync.max_mask_age_ms, default.sync.max_mask_age_ms);
+        assert_eq!(raw.sync.engine_timeout_ms, default.sync.engine_timeout_ms);
+        assert_eq!(
+            (raw.overlay.opacity, raw.overlay.outline),
+            (default.overlay.opacity, default.overlay.outline)
+        );
+        assert_eq!(
+            (raw.overlay.color, raw.overlay.enabled),
+            (default.overlay.color, default.overlay.enabled)
+        );
+        assert_eq!((raw.http.listen, raw.log.interval_s), (default.http.listen, default.log.interval_s));
+    }
+
+    #[test]
+    fn the_shipped_configurations_are_good() {
+        // Their outputs' folder is made by the Makefile.
+        let folder = configuration("../target/demo");
+        std::fs::create_dir_all(folder).unwrap();
+        for name in ["demo.toml", "live.toml"] {
+            Config::read(&configuration(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn colours_are_parsed() {
+        assert_eq!(parse_colour("#ffd000"), Some([255, 208, 0]));
+        for bad in ["ffd000", "#ffd00", "#ffd0000", "#ggd000", "yellow", "#ééé"] {
+            assert_eq!(parse_colour(bad), None, "{bad}");
+        }
+    }
+}

@@ -37,10 +37,10 @@ pub struct Arguments {
     /// Which checkpoint
     #[arg(long, value_enum, default_value_t = Which::Best)]
     checkpoint: Which,
-    /// Least probability that counts as nerve, 0..1 [default: the best on these frames]
+    /// Least probability that counts as nerve, 0..1 [default: the best on the run's validation frames]
     #[arg(long, value_name = "P")]
     threshold: Option<f32>,
-    /// Least area of a nerve in pixels [default: the best on these frames]
+    /// Least area of a nerve in pixels [default: the best on the run's validation frames]
     #[arg(long, value_name = "PIXELS")]
     min_area: Option<u32>,
     /// Overlay pictures to write, worst first
@@ -79,7 +79,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let frames = select(&data, &split, arguments.part)?;
     let module = trained(&run, &settings, arguments.checkpoint, settings.device()?)?;
     let predictions = predict(&module, &frames, (data.height, data.width), settings.batch_size)?;
-    let point = point::choose(&predictions, data.width, arguments.threshold, arguments.min_area);
+    let choose = |judged: &[Prediction<'_>]| {
+        point::choose(judged, data.width, arguments.threshold, arguments.min_area)
+    };
+    let is_given = arguments.threshold.is_some() && arguments.min_area.is_some();
+    let point = if is_given || split.data == data.digest {
+        choose(&predictions)
+    } else {
+        // Chosen on the frames it is judged by, a point would flatter.
+        let own = Dataset::load(&settings.data)
+            .context("threshold and least area are chosen on the run's own data; or give both")?;
+        let validation = split.frames(&own)?.1;
+        choose(&predict(&module, &validation, (own.height, own.width), settings.batch_size)?)
+    };
     let outcomes = point::outcomes(&predictions, data.width, point);
     let hard = Hard::of(&outcomes);
     let soft = soft(&predictions, settings.batch_size);
