@@ -52,7 +52,7 @@ impl Region {
         width: usize,
         height: usize,
     ) -> Result<Self, DoesNotFit> {
-        let centred = |frame: usize, crop: usize| frame.saturating_sub(crop) / 2 & !1;
+        let centred = |frame: usize, crop: usize| (frame.saturating_sub(crop) / 2) & !1;
         let region = Self {
             x: x.unwrap_or_else(|| centred(width, WIDTH)),
             y: y.unwrap_or_else(|| centred(height, HEIGHT)),

@@ -109,7 +109,7 @@ impl Badge {
         let glyphs = text.chars().map(|c| font8x8::BASIC_FONTS.get(c).unwrap_or_default());
         for (i, glyph) in glyphs.enumerate() {
             for (y, x) in (0..8).flat_map(|y| (0..8).map(move |x| (y, x))) {
-                if glyph[y] >> x & 1 == 0 {
+                if (glyph[y] >> x) & 1 == 0 {
                     continue;
                 }
                 let (left, top) =

@@ -244,16 +244,10 @@ impl Way {
 
     /// Compares what is shown with the source's truth, where there is one.
     fn score(&mut self, frame: &Frame) {
-        if let (Some(truth), Ai::On) = (&frame.truth, self.ai) {
-            if truth.iter().any(|&t| t != 0) {
-                let (mut both, mut either) = (0u32, 0u32);
-                for (&inside, &t) in self.mask.inside.iter().zip(truth.iter()) {
-                    let t = t >> 7;
-                    both += u32::from(inside & t);
-                    either += u32::from(inside) + u32::from(t);
-                }
-                self.figures.dice(2.0 * f64::from(both) / f64::from(either));
-            }
+        if let (Some(truth), Ai::On) = (&frame.truth, self.ai)
+            && truth.iter().any(|&t| t != 0)
+        {
+            self.figures.dice(contract::dice(&self.mask.inside, truth, 1));
         }
     }
 

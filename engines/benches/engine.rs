@@ -1,5 +1,7 @@
 //! Time of each engine for one frame of the demo model: `cargo bench -p nervelight-engines`.
 
+#![allow(missing_docs)]
+
 use std::hint::black_box;
 use std::path::Path;
 
