@@ -71,7 +71,7 @@ fn a_model_goes_from_data_to_the_cart() {
     let report = cart.report().unwrap();
     assert_eq!(
         (&report["frames_masked"], &report["engine"]["model"]),
-        (&5.into(), &"new 1".into()),
+        (&5.into(), &"new 1.0.0".into()),
         "{report:#}"
     );
 }
