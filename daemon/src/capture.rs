@@ -21,7 +21,7 @@ pub struct Capture {
 /// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over.
 pub fn describe(source: &Source) -> String {
     let head = match source {
-        Source::Phantom { .. } => return "phantom".into(),
+        Source::Phantom(_) => return "phantom".into(),
         Source::File { uri, .. } => format!("uridecodebin uri={}", quoted(uri)),
         Source::V4l2 { device, caps } => {
             let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));

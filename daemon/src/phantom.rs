@@ -1,7 +1,7 @@
 //! The phantom as a live source: a cart can be installed, tested and burnt in without a probe.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -14,40 +14,30 @@ use crate::config::PhantomSettings;
 use crate::frame::{Frame, Region};
 use crate::slot::{Slot, SlotSender, SourceError, slot};
 
-/// A thread that renders frames until it is dropped or has rendered all.
-pub struct PhantomSource {
-    /// Ends with the slot: its receiver is gone by the time of the join.
-    _thread: JoinHandle<()>,
-}
-
-impl PhantomSource {
-    /// Starts rendering `settings.frames` frames, or without end for 0.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn start(settings: &PhantomSettings, x: Option<usize>, y: Option<usize>) -> Result<(Self, Slot)> {
-        let region = Region::place(x, y, WIDTH, HEIGHT)?;
-        let colorimetry: VideoColorimetry = "1:4:0:0".parse().context("full-range BT.601")?;
-        let info = VideoInfo::builder(VideoFormat::I420, WIDTH as u32, HEIGHT as u32)
-            .fps(gst::Fraction::new(settings.fps as i32, 1))
-            .colorimetry(&colorimetry)
-            .build()
-            .context("phantom's video format")?;
-        let (sender, slot) = slot(settings.paced);
-        let settings = settings.clone();
-        let thread = thread::Builder::new()
-            .name("phantom".into())
-            .spawn(move || {
-                let end = render(&settings, region, &Arc::new(info), &sender);
-                sender.end(end.map_err(|e| SourceError::Failed {
-                    name: "phantom".into(),
-                    message: format!("{e:#}"),
-                    remedy: "Free some memory and start again".into(),
-                }));
-            })
-            .context("cannot start the phantom's thread")?;
-        Ok((Self { _thread: thread }, slot))
-    }
+/// Renders `settings.frames` frames, or without end for 0, on a thread that ends with the slot.
+///
+/// # Errors
+/// When the region does not fit or the thread cannot be started.
+pub fn start(settings: &PhantomSettings, x: Option<usize>, y: Option<usize>) -> Result<Slot> {
+    let region = Region::place(x, y, WIDTH, HEIGHT)?;
+    let colorimetry: VideoColorimetry = "1:4:0:0".parse().context("full-range BT.601")?;
+    let info = VideoInfo::builder(VideoFormat::I420, WIDTH as u32, HEIGHT as u32)
+        .fps(gst::Fraction::new(settings.fps as i32, 1))
+        .colorimetry(&colorimetry)
+        .build()
+        .context("phantom's video format")?;
+    let (sender, slot) = slot(settings.paced);
+    let settings = settings.clone();
+    let run = move || {
+        let end = render(&settings, region, &Arc::new(info), &sender);
+        sender.end(end.map_err(|e| SourceError::Failed {
+            name: "phantom".into(),
+            message: format!("{e:#}"),
+            remedy: "Free some memory and start again".into(),
+        }));
+    };
+    thread::Builder::new().name("phantom".into()).spawn(run).context("cannot start the phantom's thread")?;
+    Ok(slot)
 }
 
 fn render(

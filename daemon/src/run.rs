@@ -20,7 +20,7 @@ use crate::figures::{Board, Context, Now, Snapshot};
 use crate::frame::Frame;
 use crate::http::{self, Command, Page};
 use crate::infer::{Inference, OpenEngine};
-use crate::phantom::PhantomSource;
+use crate::phantom;
 use crate::slot::{Next, Slot};
 use crate::stream::{self, JpegSender, Output};
 use crate::way::{ModelDefaults, Way};
@@ -55,7 +55,7 @@ pub fn run(path: &Path) -> Result<()> {
     tracing::info!(runtime = %engine.runtime, provider = %engine.provider, precision = ?engine.precision,
         threads = engine.threads, "engine ready");
 
-    let (source, slot) = start_source(&config)?;
+    let (capture, slot) = start_source(&config)?;
     let board = Board::default();
     let (jpegs, _) = watch::channel(Default::default());
     let (commands, wishes) = bounded(16);
@@ -68,8 +68,9 @@ pub fn run(path: &Path) -> Result<()> {
         Context { source: config.source.to_string(), frames: String::new(), engine, sync: config.sync.mode };
     let mut daemon = Daemon { config: &config, model, slot, wishes, board, jpegs, metrics, context, stop };
     let outcome = daemon.follow(inference);
+    // The slot first: a source that waits for room in it could not be stopped.
     drop(daemon);
-    drop(source);
+    drop(capture);
     outcome
 }
 
@@ -114,22 +115,11 @@ fn opener(config: &Config, bundle: Bundle) -> OpenEngine {
     })
 }
 
-/// Keeps a source running; dropping it stops the source.
-enum Running {
-    Gstreamer(#[expect(dead_code, reason = "held for its drop")] Capture),
-    Phantom(#[expect(dead_code, reason = "held for its drop")] PhantomSource),
-}
-
-fn start_source(config: &Config) -> Result<(Running, Slot)> {
+/// Starts the source; a GStreamer one runs until its [`Capture`] is dropped.
+fn start_source(config: &Config) -> Result<(Option<Capture>, Slot)> {
     match &config.source {
-        Source::Phantom(settings) => {
-            let (source, slot) = PhantomSource::start(settings, config.x, config.y)?;
-            Ok((Running::Phantom(source), slot))
-        }
-        source => {
-            let (source, slot) = Capture::start(source)?;
-            Ok((Running::Gstreamer(source), slot))
-        }
+        Source::Phantom(settings) => Ok((None, phantom::start(settings, config.x, config.y)?)),
+        source => Capture::start(source).map(|(capture, slot)| (Some(capture), slot)),
     }
 }
 
