@@ -35,6 +35,8 @@ pub struct Figures {
     pub badged: u64,
     /// Frames taken and not shown.
     pub discarded: u64,
+    /// Black frames shown while the source was silent.
+    pub inserted: u64,
     /// Crops that the engine had no time for.
     pub crops_skipped: u64,
     /// Answers of the engine that were errors.
@@ -93,6 +95,7 @@ impl Figures {
             masked: 0,
             badged: 0,
             discarded: 0,
+            inserted: 0,
             crops_skipped: 0,
             engine_errors: 0,
             engine: Distribution::new(metrics::histogram!("nervelight_engine_seconds")),
@@ -141,6 +144,7 @@ impl Figures {
             dropped_by: DroppedBy { capture: now.displaced, stop: self.discarded },
             frames_masked: self.masked,
             frames_badged: self.badged,
+            frames_inserted: self.inserted,
             crops_skipped: self.crops_skipped,
             engine_errors: self.engine_errors,
             engine_ms: self.engine.quantiles(),
@@ -208,6 +212,8 @@ pub struct Snapshot {
     pub frames_masked: u64,
     /// Frames shown under a badge.
     pub frames_badged: u64,
+    /// Black frames that say NO SIGNAL, shown while the source was silent; in no other count.
+    pub frames_inserted: u64,
     /// Crops that the engine had no time for.
     pub crops_skipped: u64,
     /// Answers of the engine that were errors.
@@ -279,6 +285,7 @@ impl Snapshot {
         metrics::counter!("nervelight_frames_dropped_total").absolute(self.dropped);
         metrics::counter!("nervelight_frames_masked_total").absolute(self.frames_masked);
         metrics::counter!("nervelight_frames_badged_total").absolute(self.frames_badged);
+        metrics::counter!("nervelight_frames_inserted_total").absolute(self.frames_inserted);
         metrics::counter!("nervelight_crops_skipped_total").absolute(self.crops_skipped);
         metrics::counter!("nervelight_engine_errors_total").absolute(self.engine_errors);
         metrics::gauge!("nervelight_ai_on").set(f64::from(u8::from(self.ai == Ai::On)));

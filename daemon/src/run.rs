@@ -27,6 +27,8 @@ use crate::way::{ModelDefaults, Way};
 
 /// Time between snapshots of the figures.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
+/// A live source that is silent for longer has no signal.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Longest wait for a frame before signals and commands are looked at again.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -207,10 +209,24 @@ impl Daemon<'_> {
         let (mut snapshot_due, mut log_due, mut watchdog_due) =
             (Instant::now(), Instant::now(), Instant::now());
         log_due += self.config.log_interval;
+        let mut heard = Instant::now();
+        let mut silent = false;
         let mut next = Next::Frame(first);
         loop {
             match next {
-                Next::Frame(frame) => self.pass(way, frame)?,
+                Next::Frame(frame) => {
+                    if std::mem::take(&mut silent) {
+                        tracing::info!("the source's frames are back");
+                    }
+                    heard = Instant::now();
+                    self.pass(way, frame)?;
+                }
+                Next::Idle if self.config.source.is_live() && heard.elapsed() > SILENCE => {
+                    if !std::mem::replace(&mut silent, true) {
+                        tracing::error!("no signal: the source sends no frames. Check its cable and power");
+                    }
+                    way.show_no_signal(Instant::now())?;
+                }
                 Next::Idle => {}
                 Next::End(how) => return how.map_err(Into::into),
             }

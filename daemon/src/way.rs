@@ -32,6 +32,9 @@ pub struct Way {
     style: Style,
     off: Badge,
     stale: Badge,
+    no_signal: Badge,
+    /// Luma of black.
+    black: u8,
     mode: SyncMode,
     max_mask_age: Duration,
     engine_timeout: Duration,
@@ -50,6 +53,8 @@ pub struct Way {
     /// What happened up to now.
     pub figures: Figures,
     number: u64,
+    /// End of the last frame on the time line, and when it arrived.
+    last: Option<(gst::ClockTime, Instant)>,
 }
 
 /// Where a nerve begins, unless the configuration says otherwise.
@@ -89,6 +94,8 @@ impl Way {
             },
             off: Badge::new("AI OFF", white, red),
             stale: Badge::new("AI STALE", white, amber),
+            no_signal: Badge::new("NO SIGNAL", white, red),
+            black: if limited { 16 } else { 0 },
             info,
             mode: config.sync.mode,
             max_mask_age: config.sync.max_mask_age,
@@ -102,6 +109,7 @@ impl Way {
             outputs,
             figures: Figures::new(),
             number: 0,
+            last: None,
         })
     }
 
@@ -126,6 +134,8 @@ impl Way {
             SyncMode::Exact => self.submit_and_wait(&frame)?,
         };
         let arrived = frame.arrived;
+        let end = frame.buffer.pts().map(|pts| pts + frame.buffer.duration().unwrap_or_default());
+        self.last = end.map(|end| (end, arrived));
         self.ai = self.judge(arrived);
         self.score(&frame);
         self.annotate(&mut frame)?;
@@ -134,6 +144,35 @@ impl Way {
         }
         self.figures.shown(arrived.elapsed(), begun.elapsed().saturating_sub(waited));
         Ok(frame.buffer)
+    }
+
+    /// The source is silent: shows a black frame that says so, in the place of the one that stands
+    /// still on the monitor. It counts as inserted, not as shown.
+    ///
+    /// # Errors
+    /// When there is no memory for a frame.
+    pub fn show_no_signal(&mut self, now: Instant) -> Result<()> {
+        // Behind the time line by as much as a returning frame's time may jitter.
+        const MARGIN: Duration = Duration::from_millis(200);
+        let Some((end, arrived)) = self.last else { return Ok(()) };
+        let mut buffer = gst::Buffer::with_size(self.info.size()).context("no memory for a frame")?;
+        let writable = buffer.make_mut();
+        let silence = now.saturating_duration_since(arrived).saturating_sub(MARGIN);
+        writable.set_pts(end + gst::ClockTime::try_from(silence)?);
+        let mut mapped = VideoFrameRef::from_buffer_ref_writable(writable, &self.info)
+            .context("a frame's memory cannot be written")?;
+        let [luma, chroma @ ..] = mapped.planes_data_mut();
+        luma.fill(self.black);
+        chroma.into_iter().for_each(|plane| plane.fill(128));
+        self.no_signal.draw(&mut Picture::of(&mut mapped), self.region);
+        drop(mapped);
+        self.ai = Ai::Off;
+        self.mask_of = None;
+        self.figures.inserted += 1;
+        for output in &mut self.outputs {
+            output.push(&buffer);
+        }
+        Ok(())
     }
 
     /// Takes in what the engine answered in the meantime.

@@ -138,3 +138,34 @@ fn systemd_is_told() {
     assert_eq!(last, "STOPPING=1");
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn a_source_that_falls_silent_is_said_to() {
+    // Two frames, each three seconds late.
+    let cart = Cart::new(
+        r#"
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        report = { path = "report.json" }
+        [source]
+        kind = "pipeline"
+        live = true
+        pipeline = "videotestsrc num-buffers=2 pattern=white ! video/x-raw,width=640,height=480 ! identity sleep-time=3000000"
+        [[sinks]]
+        kind = "file"
+        path = "out.mkv"
+        "#,
+    )
+    .unwrap();
+    let ended = cart.run("run").unwrap();
+    assert!(ended.success && ended.stderr.contains("no signal"), "{}", ended.stderr);
+    let report = cart.report().unwrap();
+    let inserted = report["frames_inserted"].as_u64().unwrap();
+    assert!((5..40).contains(&inserted), "{report:#}");
+    assert_eq!(report["frames_out"], 2, "{report:#}");
+    let pictures = decode(&cart.path("out.mkv")).unwrap();
+    assert_eq!(pictures.len() as u64, 2 + inserted);
+    let black = |p: &nervelight_tests::video::Picture| p.luma[p.luma.len() - 1] < 40;
+    assert!(!black(&pictures[0]) && pictures[1..pictures.len() - 1].iter().all(black));
+    assert!(pictures[1].is_tinted(32 + 20, 32 + 20), "the badge");
+}
