@@ -1,6 +1,7 @@
 //! Capture: frames from whatever GStreamer can open: a file or URI, a V4L2 device, a fragment.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,14 +23,53 @@ pub struct Capture {
 pub fn describe(source: &Source) -> String {
     let head = match source {
         Source::Phantom(_) => return "phantom".into(),
-        Source::File { uri, .. } => format!("uridecodebin uri={}", quoted(uri)),
+        Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
         Source::V4l2 { device, caps } => {
             let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
             format!("v4l2src device={}{caps} ! decodebin", quoted(&device.display().to_string()))
         }
         Source::Pipeline { pipeline, .. } => pipeline.clone(),
     };
-    format!("{head} ! videoconvert ! video/x-raw,format=(string){{I420,NV12}} ! appsink name=frames")
+    format!(
+        "{head} ! videoconvert name=convert ! capsfilter name=format caps={FORMATS} ! appsink name=frames"
+    )
+}
+
+/// What the frame's way processes, in the notation of caps.
+const FORMATS: &str = "video/x-raw,format=(string){I420,NV12}";
+
+/// Builds the source's pipeline without starting it; returns its description.
+///
+/// # Errors
+/// When an element or a property is not known.
+pub fn check(source: &Source) -> Result<String> {
+    let text = describe(source);
+    if !matches!(source, Source::Phantom(_)) {
+        parse(&text, &format!("source {source}"))?;
+    }
+    Ok(text)
+}
+
+/// Parses `gst-launch-1.0` notation for `what`.
+///
+/// # Errors
+/// When an element or a property is not known.
+pub fn parse(text: &str, what: &str) -> Result<gst::Pipeline> {
+    gst::parse::launch(text)
+        .with_context(|| format!("{what}: the pipeline `{text}` cannot be built"))?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| anyhow::anyhow!("{what}: `{text}` is not a pipeline"))
+}
+
+/// Stops a pipeline, or leaves it behind when it does not within `patience`: an element that hangs
+/// must not keep the daemon from ending.
+pub fn stop(pipeline: &gst::Pipeline, patience: Duration) {
+    let (done, stopped) = crossbeam_channel::bounded(1);
+    let pipeline = pipeline.clone();
+    std::thread::spawn(move || done.send(pipeline.set_state(gst::State::Null).is_ok()));
+    if stopped.recv_timeout(patience) != Ok(true) {
+        tracing::warn!("a pipeline did not stop in {patience:?}; the process ends without it");
+    }
 }
 
 /// Quotes a value for `gst-launch-1.0` notation.
@@ -45,10 +85,8 @@ impl Capture {
     pub fn start(source: &Source) -> Result<(Self, Slot)> {
         let (name, live) = (source.to_string(), source.is_live());
         let text = describe(source);
-        let pipeline = gst::parse::launch(&text)
-            .with_context(|| format!("source {name}: the pipeline `{text}` cannot be built"))?
-            .downcast::<gst::Pipeline>()
-            .map_err(|_| anyhow::anyhow!("source {name}: `{text}` is not a pipeline"))?;
+        let pipeline = parse(&text, &format!("source {name}"))?;
+        settle_colorimetry(&pipeline);
         let Some(sink) = pipeline.by_name("frames").and_then(|e| e.downcast::<AppSink>().ok()) else {
             bail!("source {name}: the pipeline has no sink");
         };
@@ -56,8 +94,11 @@ impl Capture {
         sink.set_sync(source.is_paced_by_clock());
         sink.set_max_buffers(1);
         let (sender, mut slot) = slot(live);
-        watch(&pipeline, &name, &sender);
-        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender)).build());
+        let lost = Arc::new(AtomicU64::new(0));
+        watch(&pipeline, &name, &sender, lost.clone());
+        let is_file = matches!(source, Source::File { .. });
+        let gaps = is_file.then_some(Gaps { end: None, lost });
+        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, gaps)).build());
         let capture = Self { pipeline };
         if capture.pipeline.set_state(gst::State::Playing).is_err() {
             // The bus has the reason that `set_state` keeps to itself.
@@ -72,12 +113,86 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        // Nothing can be done about a source that does not stop; the process is ending.
-        let _ = self.pipeline.set_state(gst::State::Null);
+        stop(&self.pipeline, Duration::from_secs(3));
     }
 }
 
-fn on_sample(sender: SlotSender) -> impl FnMut(&AppSink) -> Result<gst::FlowSuccess, gst::FlowError> {
+/// Makes range and matrix explicit where the source leaves them open.
+///
+/// GStreamer drops the range of video whose matrix is unknown (`1:0:0:0`), as encoders without
+/// colour settings write it, and forgets that gray is full range when it converts it; luma would
+/// then be expanded twice. BT.601 is what this class of video means.
+fn settle_colorimetry(pipeline: &gst::Pipeline) {
+    let (Some(convert), Some(format)) = (pipeline.by_name("convert"), pipeline.by_name("format")) else {
+        return;
+    };
+    let Some(pad) = convert.static_pad("sink") else { return };
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
+        let Some(gst::PadProbeData::Event(event)) = &probe.data else { return gst::PadProbeReturn::Ok };
+        let gst::EventView::Caps(caps) = event.view() else { return gst::PadProbeReturn::Ok };
+        let mut caps = caps.caps_owned();
+        let Some(input) = caps.structure(0) else { return gst::PadProbeReturn::Ok };
+        let is_yuv = !["GRAY", "RGB", "BGR", "GBR"]
+            .iter()
+            .any(|kind| input.get("format").is_ok_and(|f: &str| f.contains(kind)));
+        let stated = input.get::<&str>("colorimetry").unwrap_or("");
+        let explicit = match stated.split(':').collect::<Vec<_>>()[..] {
+            [range, "0", transfer, primaries] if range != "0" => {
+                Some(format!("{range}:4:{transfer}:{primaries}"))
+            }
+            _ => None,
+        };
+        let output = match (&explicit, is_yuv) {
+            (_, false) => "1:4:0:0",
+            (Some(explicit), true) => explicit,
+            (None, true) => stated,
+        };
+        if let Ok(mut formats) = FORMATS.parse::<gst::Caps>() {
+            if !output.is_empty() {
+                formats.make_mut().set("colorimetry", output);
+            }
+            format.set_property("caps", formats);
+        }
+        let input_colorimetry = if is_yuv { explicit.as_deref() } else { gray(stated, &caps) };
+        if let Some(colorimetry) = input_colorimetry {
+            caps.make_mut().set("colorimetry", colorimetry);
+            probe.data = Some(gst::PadProbeData::Event(gst::event::Caps::new(&caps)));
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// The colorimetry of gray video: full range with BT.601, so that its luma passes unchanged.
+fn gray(stated: &str, caps: &gst::Caps) -> Option<&'static str> {
+    let is_gray = caps.structure(0).is_some_and(|s| s.get("format").is_ok_and(|f: &str| f.contains("GRAY")));
+    (is_gray && !stated.starts_with('2')).then_some("1:4:0:0")
+}
+
+/// Finds frames that a damaged file has lost.
+struct Gaps {
+    /// Where the next frame is due.
+    end: Option<gst::ClockTime>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Gaps {
+    fn look_at(&mut self, buffer: &gst::BufferRef) {
+        let (Some(pts), Some(duration)) = (buffer.pts(), buffer.duration().filter(|d| !d.is_zero())) else {
+            return;
+        };
+        // Rounded time stamps are off by less than half a frame.
+        let late = pts.saturating_sub(self.end.unwrap_or(pts));
+        let lost = (late + duration / 2).nseconds() / duration.nseconds();
+        let damaged = u64::from(buffer.flags().contains(gst::BufferFlags::CORRUPTED));
+        self.lost.fetch_add(lost + damaged, Ordering::Relaxed);
+        self.end = Some(pts + duration);
+    }
+}
+
+fn on_sample(
+    sender: SlotSender,
+    mut gaps: Option<Gaps>,
+) -> impl FnMut(&AppSink) -> Result<gst::FlowSuccess, gst::FlowError> {
     let mut known: Option<(gst::Caps, Arc<VideoInfo>)> = None;
     move |sink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
@@ -85,6 +200,9 @@ fn on_sample(sender: SlotSender) -> impl FnMut(&AppSink) -> Result<gst::FlowSucc
         let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
             return Err(gst::FlowError::Error);
         };
+        if let Some(gaps) = &mut gaps {
+            gaps.look_at(&buffer);
+        }
         // Without the sample's own reference the buffer can be written to in place.
         drop(sample);
         let info = match &known {
@@ -104,7 +222,7 @@ fn on_sample(sender: SlotSender) -> impl FnMut(&AppSink) -> Result<gst::FlowSucc
 }
 
 /// Turns the bus's messages into the slot's end.
-fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender) {
+fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, lost: Arc<AtomicU64>) {
     let Some(bus) = pipeline.bus() else { return };
     let (name, sender, weak) = (name.to_owned(), sender.clone(), pipeline.downgrade());
     let stated = Mutex::new(None);
@@ -112,14 +230,19 @@ fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender) {
         use gst::MessageView;
         let mut stated = stated.lock().unwrap_or_else(PoisonError::into_inner);
         match message.view() {
-            MessageView::Eos(_) => sender.end(ended(&name, *stated, sender.position())),
+            MessageView::Eos(_) => {
+                let end = ended(&name, *stated, sender.position());
+                sender.end(end.and_then(|()| match lost.load(Ordering::Relaxed) {
+                    0 => Ok(()),
+                    frames => Err(SourceError::Damaged { name: name.clone(), frames }),
+                }));
+            }
             MessageView::Error(e) => sender.end(Err(failure(&name, e))),
             MessageView::Warning(w) => {
                 tracing::warn!(source = name, element = ?w.src().map(|s| s.name()), "{}", w.error());
             }
             MessageView::AsyncDone(_) => {
-                *stated =
-                    weak.upgrade().and_then(|p| p.query_duration::<gst::ClockTime>()).map(Duration::from);
+                *stated = weak.upgrade().as_ref().and_then(video_duration);
             }
             _ => {}
         }
@@ -127,9 +250,16 @@ fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender) {
     });
 }
 
+/// The length that the container states; none where there is sound as well, which may be longer.
+fn video_duration(pipeline: &gst::Pipeline) -> Option<Duration> {
+    let streams = pipeline.by_name("decode").map_or(0, |decode| decode.src_pads().len());
+    let stated = pipeline.query_duration::<gst::ClockTime>()?;
+    (streams == 1).then(|| stated.into())
+}
+
 /// A container that states its length and ends well before it was cut.
 fn ended(name: &str, stated: Option<Duration>, ended: Duration) -> Result<(), SourceError> {
-    // Containers round durations, and audio may outlast the video a little.
+    // Containers round durations.
     const SLACK: Duration = Duration::from_millis(500);
     match stated {
         Some(stated) if ended + SLACK < stated => {

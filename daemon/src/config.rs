@@ -363,7 +363,7 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
     let ms = 1..=60_000;
     check(ms.contains(&raw.sync.max_mask_age_ms), "sync.max_mask_age_ms", "must be from 1 to 60000");
     check(ms.contains(&raw.sync.engine_timeout_ms), "sync.engine_timeout_ms", "must be from 1 to 60000");
-    check(raw.log.interval_s > 0, "log.interval_s", "must be at least 1");
+    check((1..=86_400).contains(&raw.log.interval_s), "log.interval_s", "must be from 1 to 86400");
     let bundle = raw.model.bundle.as_ref().map(|b| base.join(b));
     check(bundle.is_some(), "model.bundle", "is missing: set it to the model's bundle, directory or tar");
     check(bundle.as_ref().is_none_or(|b| b.exists()), "model.bundle", "does not exist. Check the path");
@@ -384,6 +384,7 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
     let report = raw.report.path.as_ref().map(|p| base.join(p));
     check(report.as_ref().is_none_or(|p| has_folder(p)), "report.path", "is in a folder that does not exist");
     let sinks = resolve_sinks(raw, base, &mut problems);
+    refuse_shared_files(source.as_ref(), report.as_deref(), &sinks, &mut problems);
     match (source, bundle, colour) {
         (Some(source), Some(bundle), Some(colour)) if problems.is_empty() => Ok(Config {
             source,
@@ -553,6 +554,38 @@ fn resolve_sinks(raw: &Raw, base: &Path, problems: &mut Vec<Problem>) -> Vec<Sin
         });
     }
     sinks
+}
+
+/// A file that is read and written, or written twice, would be lost.
+fn refuse_shared_files(
+    source: Option<&Source>,
+    report: Option<&Path>,
+    sinks: &[Sink],
+    problems: &mut Vec<Problem>,
+) {
+    let whole = |path: &Path| {
+        let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+        path.canonicalize().ok().or(Some(folder?.join(path.file_name()?)))
+    };
+    let mut taken = vec![];
+    if let Some(Source::File { uri, .. }) = source
+        && let Ok((path, _)) = gst::glib::filename_from_uri(uri)
+    {
+        taken.extend(whole(&path));
+    }
+    taken.extend(report.and_then(whole));
+    for (i, sink) in sinks.iter().enumerate() {
+        if let Sink::File { path, overwrite, .. } = sink
+            && let Some(path) = whole(path)
+        {
+            // Without `overwrite` a file that exists is left alone; a device is no file to lose.
+            if taken.contains(&path) && (*overwrite || !path.exists()) && !path.starts_with("/dev") {
+                let message = "is also the source, the report or another sink. Choose another file";
+                problems.push(Problem::at(format!("sinks[{i}].path"), message));
+            }
+            taken.push(path);
+        }
+    }
 }
 
 fn has_folder(path: &Path) -> bool {

@@ -33,8 +33,6 @@ pub struct Figures {
     pub masked: u64,
     /// Frames shown under a badge.
     pub badged: u64,
-    /// Frames taken and not shown.
-    pub discarded: u64,
     /// Black frames shown while the source was silent.
     pub inserted: u64,
     /// Crops that the engine had no time for.
@@ -94,7 +92,6 @@ impl Figures {
             frames_out: 0,
             masked: 0,
             badged: 0,
-            discarded: 0,
             inserted: 0,
             crops_skipped: 0,
             engine_errors: 0,
@@ -140,8 +137,8 @@ impl Figures {
             fps: (self.frames_out as f64 / elapsed.max(1e-3) * 10.0).round() / 10.0,
             frames_in: now.arrived,
             frames_out: self.frames_out,
-            dropped: now.displaced + self.discarded,
-            dropped_by: DroppedBy { capture: now.displaced, stop: self.discarded },
+            dropped: now.displaced + now.discarded,
+            dropped_by: DroppedBy { capture: now.displaced, stop: now.discarded },
             frames_masked: self.masked,
             frames_badged: self.badged,
             frames_inserted: self.inserted,
@@ -180,6 +177,8 @@ pub struct Now {
     pub arrived: u64,
     /// Frames displaced by fresher ones.
     pub displaced: u64,
+    /// Frames that the end left without being shown.
+    pub discarded: u64,
     /// What became of the sinks.
     pub sinks: Vec<OutputStatus>,
     /// Why the run ended early.

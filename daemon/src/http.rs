@@ -83,7 +83,7 @@ pub fn serve(listener: TcpListener, page: Page) -> Result<()> {
 async fn status(State(page): State<Page>) -> Response {
     match page.board.get() {
         Some(snapshot) => Json(snapshot).into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "no frame has come yet").into_response(),
+        None => Json(serde_json::json!({ "ai": "waiting" })).into_response(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use nervelight_engines::{Engine, EngineError, EngineInfo, Plane, plane};
 
 /// Opens an engine, at the start and again after failures.
@@ -17,6 +17,8 @@ pub type OpenEngine = Box<dyn FnMut() -> Result<Box<dyn Engine>, EngineError> + 
 const JOBS: usize = 5;
 /// Failures in a row after which the engine is opened anew.
 const FAILURES_TO_REOPEN: u32 = 3;
+/// How long the end waits for an engine that is at work.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Least time from one opening to the next.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -36,12 +38,15 @@ pub struct Job {
 
 /// The engine's thread, seen from the frame's way.
 pub struct Inference {
-    requests: Sender<Job>,
+    /// None once the engine is told to stop.
+    requests: Option<Sender<Job>>,
     untaken: Receiver<Job>,
     results: Receiver<Job>,
     spare: Vec<Job>,
     outstanding: usize,
     busy: Arc<BusySince>,
+    /// Disconnected when the thread has ended and freed its engine.
+    running: Receiver<()>,
 }
 
 /// When the engine took the crop it is working on; microseconds, 0 while it is idle.
@@ -65,6 +70,7 @@ impl Inference {
         let (requests, taken) = bounded::<Job>(1);
         let (answers, results) = bounded(JOBS);
         let (ready, opened) = bounded(1);
+        let (alive, running) = bounded(0);
         let busy = Arc::new(BusySince { epoch: Instant::now(), micros: AtomicU64::new(0) });
         let untaken = taken.clone();
         let worker_busy = busy.clone();
@@ -79,6 +85,7 @@ impl Inference {
                     }
                     Err(error) => drop(ready.send(Err(error))),
                 }
+                drop(alive);
             })
             .context("cannot start the engine's thread")?;
         let info = opened.recv().context("the engine's thread died while opening")??;
@@ -86,7 +93,8 @@ impl Inference {
         let job =
             || Job { number: 0, arrived: now, crop: plane(), map: plane(), outcome: Ok(Duration::ZERO) };
         let spare = std::iter::repeat_with(job).take(JOBS).collect();
-        Ok((Self { requests, untaken, results, spare, outstanding: 0, busy }, info))
+        let requests = Some(requests);
+        Ok((Self { requests, untaken, results, spare, outstanding: 0, busy, running }, info))
     }
 
     /// Hands the engine the crop that `fill` writes. A crop that it has not begun is displaced.
@@ -102,7 +110,8 @@ impl Inference {
             self.outstanding -= 1;
             skipped = 1;
         }
-        match self.requests.try_send(job) {
+        let Some(requests) = &self.requests else { return 1 };
+        match requests.try_send(job) {
             Ok(()) => self.outstanding += 1,
             Err(refused) => self.spare.push(refused.into_inner()),
         }
@@ -134,6 +143,18 @@ impl Inference {
         match self.busy.micros.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
             since => Duration::from_micros(self.busy.now().saturating_sub(since)),
+        }
+    }
+}
+
+impl Drop for Inference {
+    /// Waits for the engine to finish its crop: a runtime must not be torn down under it.
+    fn drop(&mut self) {
+        self.requests = None;
+        while self.untaken.try_recv().is_ok() {}
+        let ended = self.running.recv_timeout(PATIENCE);
+        if ended == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the engine hangs; the process ends without it");
         }
     }
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use crossbeam_channel::{Receiver, bounded};
+use gst_video::VideoInfo;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use nervelight_engines::{Bundle, golden};
+use nervelight_engines::{Bundle, EngineInfo, Manifest, golden};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 use crate::capture::{self, Capture};
 use crate::config::{Config, Source};
 use crate::figures::{Board, Context, Now, Snapshot};
-use crate::frame::Frame;
+use crate::frame::{Frame, Region};
 use crate::http::{self, Command, Page};
 use crate::infer::{Inference, OpenEngine};
 use crate::phantom;
@@ -76,33 +77,50 @@ pub fn run(path: &Path) -> Result<()> {
     outcome
 }
 
-/// Checks what can be checked without running: settings, bundle, engine, elements.
+/// Checks what can be checked without running: settings, bundle, engine, pipelines.
 ///
 /// # Errors
-/// Every mistake in the settings at once; else the first thing that is missing.
+/// Every mistake found.
 pub fn check(path: &Path) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
     let config = Config::read(path)?;
-    let bundle = Bundle::open(&config.bundle)?;
-    let model = format!("{} {} ({})", bundle.manifest.name, bundle.manifest.version, bundle.digest);
-    let engine = opener(&config, bundle)()?;
-    let info = engine.info();
-    println!("source   {}", capture::describe(&config.source));
-    println!("model    {model}");
-    println!("engine   {}, {}, {:?}, {} threads", info.runtime, info.provider, info.precision, info.threads);
-    println!("sync     {:?}", config.sync.mode);
-    for sink in &config.sinks {
-        let text = stream::describe(sink)?;
-        if text != "null" {
-            gst::parse::launch(&text)
-                .with_context(|| format!("sink {sink}: the pipeline `{text}` cannot be built"))?;
+    let mut mistakes = vec![];
+    let mut row = |name: &str, found: Result<String>| match found {
+        Ok(text) => println!("{name:<9}{text}"),
+        Err(error) => mistakes.push(format!("{error:#}")),
+    };
+    row("source", capture::check(&config.source).and_then(|text| place_phantom(&config).map(|()| text)));
+    match Bundle::open(&config.bundle) {
+        Err(error) => row("model", Err(error.into())),
+        Ok(bundle) => {
+            let Manifest { name, version, .. } = &bundle.manifest;
+            row("model", Ok(format!("{name} {version} ({})", bundle.digest)));
+            let engine = opener(&config, bundle)().map(|engine| {
+                let EngineInfo { runtime, provider, precision, threads, .. } = engine.info();
+                format!("{runtime}, {provider}, {precision:?}, {threads} threads")
+            });
+            row("engine", engine.map_err(Into::into));
         }
-        println!("sink     {text}");
+    }
+    row("sync", Ok(format!("{:?}", config.sync.mode)));
+    for sink in &config.sinks {
+        row("sink", stream::check(sink));
     }
     if let Some(address) = config.listen {
-        println!("page     http://{address}");
+        row("page", Ok(format!("http://{address}")));
+    }
+    if !mistakes.is_empty() {
+        bail!(mistakes.join("\n"));
     }
     println!("{}: good", path.display());
+    Ok(())
+}
+
+/// The phantom's frames have one size, known before the first comes.
+fn place_phantom(config: &Config) -> Result<()> {
+    if let Source::Phantom(_) = config.source {
+        Region::place(config.x, config.y, nervelight_phantom::WIDTH, nervelight_phantom::HEIGHT)?;
+    }
     Ok(())
 }
 
@@ -153,7 +171,7 @@ impl Daemon<'_> {
         notify(&[NotifyState::Ready]);
         let ended = self.loop_until_end(&mut way, first);
         notify(&[NotifyState::Stopping]);
-        way.discard(self.slot.discard());
+        self.slot.close();
         way.finish();
 
         let failed = way
@@ -176,7 +194,12 @@ impl Daemon<'_> {
     }
 
     fn first_frame(&mut self) -> Result<Option<Frame>> {
+        let begun = Instant::now();
+        let mut is_told = false;
         while !self.stop.load(Ordering::Relaxed) {
+            if begun.elapsed() > SILENCE && !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(source = %self.config.source, "waiting for the first frame");
+            }
             match self.slot.next(POLL) {
                 Next::Frame(frame) => return Ok(Some(frame)),
                 Next::Idle => {}
@@ -187,6 +210,7 @@ impl Daemon<'_> {
                 Next::End(Err(error)) => return Err(error.into()),
             }
         }
+        tracing::info!("stopped before the first frame");
         Ok(None)
     }
 
@@ -198,7 +222,7 @@ impl Daemon<'_> {
         let mut way = Way::new(self.config, self.model, info.clone(), inference, vec![])?;
         let live = self.config.source.is_live();
         for sink in &self.config.sinks {
-            way.outputs.push(Output::open(sink, info, live, Some(&self.jpegs))?);
+            way.outputs.push(Output::open(sink, info, live, &self.jpegs, &self.stop)?);
         }
         tracing::info!(frames = %self.context.frames, source = %self.context.source, "running");
         Ok(way)
@@ -225,7 +249,7 @@ impl Daemon<'_> {
                     if !std::mem::replace(&mut silent, true) {
                         tracing::error!("no signal: the source sends no frames. Check its cable and power");
                     }
-                    way.show_no_signal(Instant::now())?;
+                    way.show_no_signal(Instant::now()).map(drop)?;
                 }
                 Next::Idle => {}
                 Next::End(how) => return how.map_err(Into::into),
@@ -263,19 +287,29 @@ impl Daemon<'_> {
 
     fn pass(&self, way: &mut Way, frame: Frame) -> Result<()> {
         if !way.fits(&frame) {
-            let (was, is) = (&self.context.frames, format!("{}x{}", frame.info.width(), frame.info.height()));
-            way.discard(1);
-            bail!("the source's frames changed from {was} to {is} {}. Start again", frame.info.name());
+            let (was, is) = (&self.context.frames, describe_frames(&frame.info));
+            bail!("the source's frames changed from {was} to {is}. Start again");
         }
         way.pass(frame).map(drop)
     }
 
     fn snapshot(&self, way: &Way, error: Option<String>) -> Snapshot {
         let sinks = way.outputs.iter().map(Output::status).collect();
-        let now =
-            Now { ai: way.ai, arrived: self.slot.arrived(), displaced: self.slot.displaced(), sinks, error };
+        let (arrived, displaced) = (self.slot.arrived(), self.slot.displaced());
+        // While it runs one frame may be on its way; at the end what was not shown is lost.
+        let discarded = match self.slot.is_closed() {
+            true => arrived.saturating_sub(displaced + way.figures.frames_out),
+            false => 0,
+        };
+        let now = Now { ai: way.ai, arrived, displaced, discarded, sinks, error };
         way.figures.snapshot(&self.context, now)
     }
+}
+
+fn describe_frames(info: &VideoInfo) -> String {
+    let (fps, colorimetry) = (info.fps(), info.colorimetry());
+    let (width, height, format) = (info.width(), info.height(), info.name());
+    format!("{width}x{height} {format} {colorimetry} {}/{} fps", fps.numer(), fps.denom())
 }
 
 fn log(s: &Snapshot) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use crate::frame::Frame;
 
@@ -36,6 +36,17 @@ pub enum SourceError {
         ended: Duration,
         /// The duration it had stated.
         stated: Duration,
+    },
+    /// Frames in the middle are missing or damaged.
+    #[error(
+        "source {name} is damaged: about {frames} frames are missing or broken. Every frame that could be \
+         decoded was processed; copy or record the file again for the rest"
+    )]
+    Damaged {
+        /// The source as configured.
+        name: String,
+        /// How many.
+        frames: u64,
     },
 }
 
@@ -90,20 +101,24 @@ pub fn slot(live: bool) -> (SlotSender, Slot) {
 impl SlotSender {
     /// Hands a frame over; false when nobody will take it any more.
     pub fn send(&self, frame: Frame) -> bool {
-        self.counts.arrived.fetch_add(1, Ordering::Relaxed);
         if let Some(pts) = frame.buffer.pts() {
             let end = pts + frame.buffer.duration().unwrap_or_default();
             self.counts.position.fetch_max(end.nseconds(), Ordering::Relaxed);
         }
         let Some(displace) = &self.displace else {
-            return self.frames.send(frame).is_ok();
+            let is_sent = self.frames.send(frame).is_ok();
+            self.counts.arrived.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+            return is_sent;
         };
         let mut frame = frame;
         while !self.counts.closed.load(Ordering::Relaxed) {
             match self.frames.try_send(frame) {
-                Ok(()) => return true,
-                Err(crossbeam_channel::TrySendError::Disconnected(_)) => return false,
-                Err(crossbeam_channel::TrySendError::Full(back)) => frame = back,
+                Ok(()) => {
+                    self.counts.arrived.fetch_add(1, Ordering::Relaxed);
+                    return true;
+                }
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(back)) => frame = back,
             }
             if displace.try_recv().is_ok() {
                 self.counts.displaced.fetch_add(1, Ordering::Relaxed);
@@ -140,11 +155,9 @@ impl Slot {
             self.ended = Some(self.end.try_recv().unwrap_or(Ok(())));
         }
         // A producer that was inside `send` when it ended gets its frame through.
-        match self.frames.recv_timeout(Duration::ZERO) {
+        match self.frames.try_recv() {
             Ok(frame) => Next::Frame(frame),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                Next::End(self.ended.clone().unwrap_or(Ok(())))
-            }
+            Err(_) => Next::End(self.ended.clone().unwrap_or(Ok(()))),
         }
     }
 
@@ -166,19 +179,22 @@ impl Slot {
         self.counts.displaced.load(Ordering::Relaxed)
     }
 
-    /// Takes the frame that was left when the daemon stopped, so that it is counted.
-    pub fn discard(&mut self) -> u64 {
-        let mut left = 0;
-        while !matches!(self.frames.try_recv(), Err(TryRecvError::Empty | TryRecvError::Disconnected)) {
-            left += 1;
-        }
-        left
+    /// Whether [`Self::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.counts.closed.load(Ordering::Relaxed)
+    }
+
+    /// Refuses every further frame: from here on `arrived` stands still.
+    pub fn close(&mut self) {
+        self.counts.closed.store(true, Ordering::Relaxed);
+        // The other end of this channel is gone already, so is the one that a sender waits at.
+        self.frames = bounded(0).1;
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.counts.closed.store(true, Ordering::Relaxed);
+        self.close();
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use gst_video::VideoInfo;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::capture::quoted;
+use crate::capture::{self, parse, quoted};
 use crate::config::Sink;
 
 /// The latest picture of the preview as JPEG; empty before the first.
@@ -22,8 +23,8 @@ pub type JpegSender = watch::Sender<Bytes>;
 
 /// Frames that may wait for a sink.
 const QUEUE: u64 = 4;
-/// How long a sink may take to finish its file.
-const FINISH: Duration = Duration::from_secs(30);
+/// A sink of a video that is not live has failed when it takes no frame for so long.
+const STALL: Duration = Duration::from_secs(20);
 
 /// H.264 encoders in order of preference: the cart's hardware, then x264.
 const ENCODERS: [(&str, &str); 5] = [
@@ -53,6 +54,10 @@ enum Kind {
         /// A live video drops what a sink cannot take; any other waits for it.
         live: bool,
         preview: Option<JpegSender>,
+        /// The recording.
+        file: Option<PathBuf>,
+        /// The daemon is stopping: nothing is waited for any more.
+        stop: Arc<AtomicBool>,
     },
 }
 
@@ -75,11 +80,29 @@ pub struct OutputStatus {
     pub failed: Option<String>,
 }
 
-/// The sink's pipeline in `gst-launch-1.0` notation, after the source of frames.
+/// Builds the sink's pipeline without starting it; returns its description.
 ///
 /// # Errors
-/// When an element it needs is not installed.
-pub fn describe(sink: &Sink) -> Result<String> {
+/// When an element or a property is not known.
+pub fn check(sink: &Sink) -> Result<String> {
+    let text = describe(sink, "")?;
+    if !matches!(sink, Sink::Null) {
+        parse(&text, &format!("sink {sink}"))?;
+    }
+    Ok(text)
+}
+
+/// H.264 4:2:0 has even sizes; what is odd gets a black row or column.
+fn padding(info: &VideoInfo) -> String {
+    match (info.width() % 2, info.height() % 2) {
+        (0, 0) => String::new(),
+        (right, bottom) => format!("videoconvert ! videobox right=-{right} bottom=-{bottom} ! "),
+    }
+}
+
+/// The sink's pipeline in `gst-launch-1.0` notation, after the source of frames, with `padding`
+/// before an encoder.
+fn describe(sink: &Sink, padding: &str) -> Result<String> {
     Ok(match sink {
         Sink::Null => "null".into(),
         Sink::Display { element } => {
@@ -103,7 +126,7 @@ pub fn describe(sink: &Sink) -> Result<String> {
             };
             let location = quoted(&path.display().to_string());
             format!(
-                "appsrc name=frames ! videoconvert ! {encoder} ! h264parse ! {muxer} ! \
+                "appsrc name=frames ! {padding}videoconvert ! {encoder} ! h264parse ! {muxer} ! \
                  filesink name=file location={location}"
             )
         }
@@ -139,9 +162,10 @@ impl Output {
     /// When the pipeline cannot be built or started.
     pub fn open(
         sink: &Sink,
-        info: &Arc<VideoInfo>,
+        info: &VideoInfo,
         live: bool,
-        preview: Option<&JpegSender>,
+        jpegs: &JpegSender,
+        stop: &Arc<AtomicBool>,
     ) -> Result<Self> {
         let mut sink = sink.clone();
         if let Sink::File { path, overwrite: false, .. } = &mut sink {
@@ -152,18 +176,14 @@ impl Output {
         if matches!(sink, Sink::Null) {
             return Ok(output(Kind::Null));
         }
-        let text = describe(&sink)?;
-        let pipeline = gst::parse::launch(&text)
-            .with_context(|| format!("sink {name}: the pipeline `{text}` cannot be built"))?
-            .downcast::<gst::Pipeline>()
-            .map_err(|_| anyhow::anyhow!("sink {name}: `{text}` is not a pipeline"))?;
+        let text = describe(&sink, &padding(info))?;
+        let pipeline = parse(&text, &format!("sink {name}"))?;
         let Some(source) = pipeline.by_name("frames").and_then(|e| e.downcast::<AppSrc>().ok()) else {
             bail!("sink {name}: `{text}` has no source of frames");
         };
         source.set_caps(Some(&info.to_caps().context("caps of the frames")?));
         source.set_format(gst::Format::Time);
         source.set_property("is-live", live);
-        source.set_block(!live);
         source.set_max_buffers(QUEUE);
         source.set_max_bytes(0);
         source.set_max_time(gst::ClockTime::ZERO);
@@ -178,7 +198,7 @@ impl Output {
                 gst::BusSyncReply::Drop
             });
         }
-        let preview = preview.filter(|_| matches!(sink, Sink::Preview)).cloned();
+        let preview = matches!(sink, Sink::Preview).then(|| jpegs.clone());
         if let (Some(jpegs), Some(jpeg_sink)) = (&preview, pipeline.by_name("jpeg")) {
             publish(&jpeg_sink, jpegs.clone());
         }
@@ -187,11 +207,16 @@ impl Output {
                 Ok(Event::Failed(reason)) => reason,
                 _ => format!("`{text}` cannot be started"),
             };
-            let _ = pipeline.set_state(gst::State::Null);
+            capture::stop(&pipeline, Duration::from_secs(3));
             bail!("sink {name}: {reason}");
         }
         tracing::info!(sink = %name, "open");
-        Ok(output(Kind::Pipeline { pipeline, source, events, live, preview }))
+        let file = match sink {
+            Sink::File { path, .. } => Some(path),
+            _ => None,
+        };
+        let stop = stop.clone();
+        Ok(output(Kind::Pipeline { pipeline, source, events, live, preview, file, stop }))
     }
 
     /// Hands over a frame. A sink that has failed takes none.
@@ -199,16 +224,25 @@ impl Output {
         if self.failed.is_some() {
             return;
         }
-        if let Kind::Pipeline { source, events, live, preview, .. } = &self.kind {
+        if let Kind::Pipeline { source, events, live, preview, stop, .. } = &self.kind {
             if let Ok(Event::Failed(reason)) = events.try_recv() {
                 return self.fail(reason);
             }
             if preview.as_ref().is_some_and(|p| p.receiver_count() == 0) {
                 return;
             }
-            if *live && source.current_level_buffers() >= QUEUE {
-                self.dropped += 1;
-                return;
+            let waiting = Instant::now();
+            while source.current_level_buffers() >= QUEUE {
+                if *live || stop.load(Ordering::Relaxed) {
+                    self.dropped += 1;
+                    return;
+                }
+                if let Ok(Event::Failed(reason)) = events.recv_timeout(Duration::from_millis(1)) {
+                    return self.fail(reason);
+                }
+                if waiting.elapsed() > STALL {
+                    return self.fail(format!("it has taken no frame for {STALL:?}"));
+                }
             }
             if source.push_buffer(buffer.clone()).is_err() {
                 let reason = match events.recv_timeout(Duration::from_secs(1)) {
@@ -241,22 +275,33 @@ impl Output {
         }
     }
 
-    /// Ends the stream and waits until the file is whole.
-    pub fn finish(&mut self) {
-        let Kind::Pipeline { pipeline, source, events, .. } = &self.kind else { return };
+    /// Whether frames are kept in a file.
+    pub fn is_recording(&self) -> bool {
+        matches!(self.kind, Kind::Pipeline { file: Some(_), .. })
+    }
+
+    /// Says that no frame follows; [`Self::finish`] waits for what that takes.
+    pub fn end(&mut self) {
+        if let (Kind::Pipeline { source, .. }, None) = (&self.kind, &self.failed) {
+            // A stream already in error takes no end; `finish` hears why.
+            let _ = source.end_of_stream();
+        }
+    }
+
+    /// Waits until the file is whole, until `deadline` at most.
+    pub fn finish(&mut self, deadline: Instant) {
+        let Kind::Pipeline { pipeline, events, file, .. } = &self.kind else { return };
         let mut failure = None;
         if self.failed.is_none() {
-            // A stream already in error takes no end; the event below says why.
-            let _ = source.end_of_stream();
-            failure = match events.recv_timeout(FINISH) {
+            let removed = || file.as_ref().is_some_and(|path| !path.exists());
+            failure = match events.recv_deadline(deadline) {
+                Ok(Event::Finished) if removed() => Some("its file was removed while it was written".into()),
                 Ok(Event::Finished) => None,
                 Ok(Event::Failed(reason)) => Some(reason),
-                Err(_) => Some(format!("not finished within {FINISH:?}; the end may be missing")),
+                Err(_) => Some("it did not finish in time; the end may be missing".into()),
             };
         }
-        if pipeline.set_state(gst::State::Null).is_err() {
-            tracing::warn!(sink = %self.name, "did not stop cleanly");
-        }
+        capture::stop(pipeline, Duration::from_secs(3));
         if let Some(reason) = failure {
             self.fail(reason);
         }

@@ -22,6 +22,9 @@ use crate::mask::Mask;
 use crate::overlay::{Badge, Colour, Style, draw};
 use crate::stream::Output;
 
+/// How long all sinks together may take to finish their files.
+const FINISH: Duration = Duration::from_secs(20);
+
 /// Everything a frame passes, made for one size and format of frames.
 pub struct Way {
     info: Arc<VideoInfo>,
@@ -113,9 +116,11 @@ impl Way {
         })
     }
 
-    /// Whether `frame` fits the way; another size or format needs a new one.
+    /// Whether `frame` fits the way; another size, format or colorimetry needs a new one. The rate
+    /// may change: every frame has its own time.
     pub fn fits(&self, frame: &Frame) -> bool {
-        Arc::ptr_eq(&frame.info, &self.info) || *frame.info == *self.info
+        let what = |info: &VideoInfo| (info.width(), info.height(), info.format(), info.colorimetry());
+        Arc::ptr_eq(&frame.info, &self.info) || what(&frame.info) == what(&self.info)
     }
 
     /// Takes a frame all the way; returns it as it was shown.
@@ -147,18 +152,17 @@ impl Way {
     }
 
     /// The source is silent: shows a black frame that says so, in the place of the one that stands
-    /// still on the monitor. It counts as inserted, not as shown.
+    /// still on the monitor. Recordings do not get it. Returns it as it was shown.
     ///
     /// # Errors
     /// When there is no memory for a frame.
-    pub fn show_no_signal(&mut self, now: Instant) -> Result<()> {
-        // Behind the time line by as much as a returning frame's time may jitter.
-        const MARGIN: Duration = Duration::from_millis(200);
-        let Some((end, arrived)) = self.last else { return Ok(()) };
+    pub fn show_no_signal(&mut self, now: Instant) -> Result<gst::Buffer> {
         let mut buffer = gst::Buffer::with_size(self.info.size()).context("no memory for a frame")?;
         let writable = buffer.make_mut();
-        let silence = now.saturating_duration_since(arrived).saturating_sub(MARGIN);
-        writable.set_pts(end + gst::ClockTime::try_from(silence)?);
+        if let Some((end, arrived)) = self.last {
+            let silence = now.saturating_duration_since(arrived);
+            writable.set_pts(end + gst::ClockTime::try_from(silence)?);
+        }
         let mut mapped = VideoFrameRef::from_buffer_ref_writable(writable, &self.info)
             .context("a frame's memory cannot be written")?;
         let [luma, chroma @ ..] = mapped.planes_data_mut();
@@ -169,10 +173,10 @@ impl Way {
         self.ai = Ai::Off;
         self.mask_of = None;
         self.figures.inserted += 1;
-        for output in &mut self.outputs {
+        for output in self.outputs.iter_mut().filter(|output| !output.is_recording()) {
             output.push(&buffer);
         }
-        Ok(())
+        Ok(buffer)
     }
 
     /// Takes in what the engine answered in the meantime.
@@ -290,14 +294,11 @@ impl Way {
         }
     }
 
-    /// Counts a frame that was taken and will not be shown.
-    pub fn discard(&mut self, frames: u64) {
-        self.figures.discarded += frames;
-    }
-
-    /// Ends every sink, each file whole.
+    /// Ends every sink, each file whole. Sinks finish side by side.
     pub fn finish(&mut self) {
-        self.outputs.iter_mut().for_each(Output::finish);
+        let deadline = Instant::now() + FINISH;
+        self.outputs.iter_mut().for_each(Output::end);
+        self.outputs.iter_mut().for_each(|output| output.finish(deadline));
     }
 }
 
@@ -314,7 +315,8 @@ mod tests {
     use crate::config::{Overlay, Source, Sync};
     use crate::infer::OpenEngine;
 
-    const TIMEOUT: Duration = Duration::from_millis(50);
+    /// Longer than a busy machine keeps a thread waiting.
+    const TIMEOUT: Duration = Duration::from_millis(1000);
     const MAX_AGE: Duration = Duration::from_millis(100);
 
     /// Marks as nerve what is bright; does what the test says before each answer.
@@ -416,7 +418,12 @@ mod tests {
             }
             let frame = Frame { buffer, info: info.clone(), arrived: self.start + at, truth: None };
             let buffer = self.way.pass(frame).unwrap();
-            let mapped = VideoFrameRef::from_buffer_ref_readable(&buffer, &info).unwrap();
+            self.look_at(&buffer, x)
+        }
+
+        fn look_at(&self, buffer: &gst::Buffer, x: usize) -> Shown {
+            let info = &self.way.info;
+            let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, info).unwrap();
             let stride = mapped.plane_stride()[1] as usize;
             let u = mapped.plane_data(1).unwrap();
             let tinted = |col: usize, row: usize| u[row / 2 * stride + col / 2] != 128;
@@ -507,6 +514,22 @@ mod tests {
         }
         bench.show(40, ms(133));
         assert_eq!(bench.way.ai, Ai::Off);
+    }
+
+    #[test]
+    fn silence_is_shown_without_the_old_mask() {
+        let mut bench = Bench::new(SyncMode::Latest);
+        bench.show(40, ms(0));
+        bench.orders.send(Order::Answer).unwrap();
+        while bench.way.mask_of.is_none() {
+            bench.way.read_answers();
+            std::thread::yield_now();
+        }
+        assert_eq!(bench.show(40, ms(33)), NERVE);
+        let shown = bench.way.show_no_signal(bench.start + ms(2000)).unwrap();
+        assert_eq!(bench.look_at(&shown, 40), BADGE);
+        assert_eq!((bench.way.figures.inserted, bench.way.figures.frames_out), (1, 2));
+        assert_eq!(bench.show(40, ms(2033)), BADGE, "the old mask does not come back with the signal");
     }
 
     #[test]

@@ -177,6 +177,9 @@ pub enum EngineError {
         /// Agreement needed.
         limit: f64,
     },
+    /// Nothing proves what the engine computes.
+    #[error("{0} has no golden frames to prove the engine with. Export the bundle again")]
+    NoGolden(PathBuf),
     /// The runtime failed on a frame.
     #[error("inference failed: {0}")]
     Infer(String),

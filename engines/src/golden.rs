@@ -30,12 +30,16 @@ pub struct Agreement {
 /// Runs the bundle's golden frames through `engine`.
 ///
 /// # Errors
-/// When a frame fails or its Dice is under [`MIN_DICE`].
+/// When there is no golden frame, one fails, or its Dice is under [`MIN_DICE`].
 pub fn check(engine: &mut dyn Engine, bundle: &Bundle) -> Result<Agreement, EngineError> {
     let threshold = bundle.manifest.threshold_byte();
     let mut found = plane();
     let mut worst = Agreement { dice: 1.0, max_diff: 0 };
-    for golden in bundle.golden()? {
+    let frames = bundle.golden()?;
+    if frames.is_empty() {
+        return Err(EngineError::NoGolden(bundle.path.clone()));
+    }
+    for golden in frames {
         engine.infer(&golden.crop, &mut found)?;
         let dice = contract::dice(&found, &golden.map, threshold);
         if dice < MIN_DICE {

@@ -177,7 +177,7 @@ impl Runtime {
 }
 
 /// Finds `libonnxruntime.so`: the configured path, `ORT_DYLIB_PATH`, `/usr/lib/nervelight`, the
-/// user's cache (`$XDG_CACHE_HOME/nervelight`, where `make setup` puts it), the system's library
+/// user's cache (`$XDG_CACHE_HOME/nervelight`, where `setup.sh` puts it), the system's library
 /// folders.
 ///
 /// # Errors

@@ -63,25 +63,33 @@ pub fn read<T: DeserializeOwned>(path: &Path, check: impl FnOnce(&T) -> Vec<Prob
         let message = format!("cannot be read: {e}. Check the path and its permissions");
         fail(vec![Problem { line: None, key: None, message }])
     })?;
-    let value: T = parse(&text).map_err(fail)?;
-    let mut problems = check(&value);
-    let settings = settings(&text);
-    for problem in &mut problems {
-        let place = settings.iter().find(|s| problem.key.as_ref() == Some(&s.key));
-        problem.line = place.map(|s| line(&text, s.range.start));
+    let (value, mut problems) = parse::<T>(&text);
+    if let Some(value) = &value {
+        let settings = settings(&text);
+        for mut problem in check(value) {
+            // A key that was blanked out has its own message already.
+            if problems.iter().any(|known| known.key.is_some() && known.key == problem.key) {
+                continue;
+            }
+            let place = settings.iter().find(|s| problem.key.as_ref() == Some(&s.key));
+            problem.line = place.map(|s| line(&text, s.range.start));
+            problems.push(problem);
+        }
     }
-    if problems.is_empty() { Ok(value) } else { Err(fail(problems)) }
+    match value {
+        Some(value) if problems.is_empty() => Ok(value),
+        _ => Err(fail(problems)),
+    }
 }
 
 /// The deserializer stops at its first mistake; each one found is blanked out and the text read
-/// again, until it holds no more.
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Problem>> {
+/// again, until it holds no more. What is left is returned with the mistakes.
+fn parse<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Problem>) {
     let mut text = text.to_owned();
     let mut problems = Vec::new();
-    loop {
+    let value = loop {
         let error = match toml::from_str(&text) {
-            Ok(value) if problems.is_empty() => return Ok(value),
-            Ok(_) => break,
+            Ok(value) => break Some(value),
             Err(error) => error,
         };
         let at = error.span().unwrap_or(0..0).start;
@@ -93,12 +101,12 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Problem>> {
             message: remedy(error.message()),
         });
         // A syntax error belongs to no setting, and would only breed others.
-        let Some(Setting { range, .. }) = setting else { break };
+        let Some(Setting { range, .. }) = setting else { break None };
         let blank = text[range.clone()].replace(|c| c != '\n', " ");
         text.replace_range(range, &blank);
-    }
+    };
     problems.sort_by_key(|p| p.line);
-    Err(problems)
+    (value, problems)
 }
 
 fn remedy(message: &str) -> String {
@@ -224,6 +232,8 @@ mod tests {
     fn a_value_that_cannot_be_is_named_with_its_line() {
         let error = read_text("[engine]\n# threads = 1\nthreads = 99\n").unwrap_err();
         assert_eq!(error, "3: engine.threads: 99 is too many; use 1 to 64");
+        let error = read_text("name = 1\n[engine]\nthreads = 99\n").unwrap_err();
+        assert_eq!(error.lines().count(), 2, "a wrong type hides no wrong value: {error}");
     }
 
     #[test]

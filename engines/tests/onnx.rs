@@ -89,3 +89,16 @@ fn a_library_that_is_missing_or_broken_is_named() {
     let broken = open(&bundle, &settings(text)).err().unwrap();
     assert!(matches!(broken, EngineError::Library { .. }), "{broken}");
 }
+
+#[test]
+fn a_bundle_without_golden_frames_proves_nothing() {
+    let (_dir, bundle) = bundle("identity.onnx");
+    let path = bundle.path.join("manifest.json");
+    let mut manifest = bundle.manifest.clone();
+    manifest.files.retain(|name, _| !name.starts_with("golden/"));
+    std::fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+    let bundle = nervelight_engines::Bundle::open(&bundle.path).unwrap();
+    let mut engine = open(&bundle, &EngineSettings::default()).unwrap();
+    let error = golden::check(engine.as_mut(), &bundle).unwrap_err();
+    assert!(matches!(error, EngineError::NoGolden(_)), "{error}");
+}

@@ -177,16 +177,16 @@ impl Drop for Running {
     }
 }
 
-/// Waits up to 20 s until `ready` gives something.
+/// Waits up to 60 s until `ready` gives something.
 ///
 /// # Errors
 /// When it does not.
 pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> Result<T> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match ready() {
             Some(value) => return Ok(value),
-            None if Instant::now() > deadline => bail!("waited 20 s for {what}"),
+            None if Instant::now() > deadline => bail!("waited 60 s for {what}"),
             None => std::thread::sleep(Duration::from_millis(50)),
         }
     }

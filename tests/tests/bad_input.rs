@@ -41,7 +41,7 @@ fn clip(dir: &Path, name: &str) -> Vec<u8> {
 fn over_file(path: &Path, sinks: &str) -> (Cart, Ended) {
     let cart = Cart::new(&format!(
         "source = {{ kind = \"file\", path = \"{}\" }}\nmodel = {{ bundle = \"BUNDLE\" }}\n\
-         sync = {{ mode = \"exact\" }}\nhttp = {{ enabled = false }}\nreport = {{ path = \"report.json\" }}\n\
+         sync = {{ mode = \"exact\", engine_timeout_ms = 60000 }}\nhttp = {{ enabled = false }}\nreport = {{ path = \"report.json\" }}\n\
          sinks = [{sinks}]",
         path.display()
     ))
@@ -80,8 +80,10 @@ fn a_clip_damaged_in_the_middle() {
     bytes[from..to].fill(0xa5);
     let path = dir.path().join("damaged.mkv");
     fs::write(&path, bytes).unwrap();
-    let (cart, _) = over_file(&path, "{ kind = \"file\", path = \"out.mkv\" }");
-    // Decoders conceal what they can; what came out of them is all there.
+    let (cart, ended) = over_file(&path, "{ kind = \"file\", path = \"out.mkv\" }");
+    assert!(!ended.success, "frames were lost: {}", ended.stderr);
+    assert_says(&ended.stderr, &["damaged.mkv is", "copy or record the file again"]);
+    // What came out of the decoder is all there.
     let report = cart.report().unwrap();
     let frames = report["frames_out"].as_u64().unwrap();
     assert!(frames >= 5, "{report:#}");
@@ -203,18 +205,10 @@ color = "red"
     )
     .unwrap();
     let said = cart.refused().unwrap();
-    // Types and names first, then what the values mean.
     assert_says(
         &said,
         &["cart.toml:7: model.bundel", "cart.toml:9: engine.threads", "cart.toml:10: engine.provider"],
     );
-    let text = fs::read_to_string(cart.path("cart.toml")).unwrap();
-    let typed: Vec<&str> = text
-        .lines()
-        .filter(|l| !["bundel", "threads", "provider"].iter().any(|k| l.starts_with(k)))
-        .collect();
-    fs::write(cart.path("cart.toml"), typed.join("\n")).unwrap();
-    let said = cart.refused().unwrap();
     assert_says(&said, &["source.device: has no meaning", "source.fps: must be from 1 to 240"]);
     assert_says(
         &said,
@@ -261,4 +255,63 @@ fn a_port_in_use() {
 fn a_missing_runtime_library() {
     let said = refused("source = { kind = \"phantom\" }\nengine = { library = \"absent.so\" }");
     assert_says(&said, &["absent.so", "pip install onnxruntime"]);
+}
+
+#[test]
+fn a_file_is_never_read_and_written_at_once() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "file", path = "clip.mp4" }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        [[sinks]]
+        kind = "file"
+        path = "clip.mp4"
+        overwrite = true
+        [[sinks]]
+        kind = "file"
+        path = "other.mp4"
+        [[sinks]]
+        kind = "file"
+        path = "./other.mp4"
+        "#,
+    )
+    .unwrap();
+    fs::write(cart.path("clip.mp4"), "precious").unwrap();
+    let said = cart.refused().unwrap();
+    assert_says(&said, &["sinks[0].path: is also the source", "sinks[2].path: is also"]);
+    assert!(!said.contains("sinks[1]"), "{said}");
+    assert_eq!(fs::read_to_string(cart.path("clip.mp4")).unwrap(), "precious");
+}
+
+#[test]
+fn check_builds_every_pipeline() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "pipeline", pipeline = "videotestsrc ! nosuchelement" }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        sinks = [{ kind = "display", element = "nosuchsink" }, { kind = "file", path = "a.mp4", encoder = "nosuchencoder" }]
+        "#,
+    )
+    .unwrap();
+    let ended = cart.run("check").unwrap();
+    assert!(!ended.success);
+    assert_says(&ended.stderr, &["nosuchelement", "nosuchsink", "nosuchencoder"]);
+}
+
+#[test]
+fn sound_that_is_longer_than_the_video_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sound.mkv");
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc=d=1:s=640x480:r=25"])
+        .args(["-f", "lavfi", "-i", "sine=d=3", "-pix_fmt", "yuv420p"])
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let (cart, ended) = over_file(&path, "{ kind = \"null\" }");
+    assert!(ended.success, "{}", ended.stderr);
+    assert_eq!(cart.report().unwrap()["frames_out"], 25);
 }

@@ -2,9 +2,11 @@
 //! as it was.
 #![allow(clippy::unwrap_used)]
 
+use std::path::Path;
+
 use nervelight_phantom::{HEIGHT, Phantom, WIDTH};
 use nervelight_tests::Cart;
-use nervelight_tests::video::decode;
+use nervelight_tests::video::{Picture, decode};
 
 const SEED: u64 = 7;
 /// Luma of #ffd000 by BT.601, full range.
@@ -37,7 +39,7 @@ fn cart(frames: u64, more: &str) -> Cart {
 
 #[test]
 fn every_frame_carries_its_own_mask_and_keeps_its_luma() {
-    let cart = cart(60, "[sync]\nmode = \"exact\"");
+    let cart = cart(60, "[sync]\nmode = \"exact\"\nengine_timeout_ms = 60000");
     let ended = cart.run("run").unwrap();
     assert!(ended.success, "{}", ended.stderr);
 
@@ -95,33 +97,96 @@ fn without_overlay_the_video_passes_bit_for_bit() {
     }
 }
 
-#[test]
-fn a_file_is_segmented_like_the_frames_it_was_made_of() {
-    // Limited range by convention: what a capture card records. The daemon expands it.
-    let clip = cart(20, "[overlay]\nenabled = false");
-    assert!(clip.run("run").unwrap().success);
-    let source = clip.path("out.mkv");
+/// Mean difference of the tinted pixels of two pictures, as part of those tinted in either.
+fn tint_differs(a: &Picture, b: &Picture) -> f64 {
+    let tints = |p: &Picture| -> Vec<bool> {
+        (0..WIDTH * HEIGHT).map(|i| p.is_tinted(i % WIDTH, i / WIDTH)).collect()
+    };
+    let (a, b) = (tints(a), tints(b));
+    let either = a.iter().zip(&b).filter(|(a, b)| **a || **b).count();
+    a.iter().zip(&b).filter(|(a, b)| a != b).count() as f64 / either.max(1) as f64
+}
+
+/// The daemon over a file, to a lossless one.
+fn annotate(source: &Path, more: &str) -> (Cart, Vec<Picture>) {
     let cart = Cart::new(&format!(
         r#"
         source = {{ kind = "file", path = "{}" }}
         model = {{ bundle = "BUNDLE" }}
-        sync = {{ mode = "exact" }}
+        sync = {{ mode = "exact", engine_timeout_ms = 60000 }}
         http = {{ enabled = false }}
         report = {{ path = "report.json" }}
-        sinks = [{{ kind = "file", path = "out.mp4" }}, {{ kind = "null" }}]
+        [[sinks]]
+        kind = "file"
+        path = "out.mkv"
+        encoder = "x264enc pass=quant quantizer=0 speed-preset=ultrafast"
+        {more}
         "#,
         source.display()
     ))
     .unwrap();
     let ended = cart.run("run").unwrap();
     assert!(ended.success, "{}", ended.stderr);
-    let (before, after) = (decode(&source).unwrap(), decode(&cart.path("out.mp4")).unwrap());
-    let times = |pictures: &[nervelight_tests::video::Picture]| {
-        pictures.iter().map(|p| p.pts / 1_000_000).collect::<Vec<_>>()
-    };
-    assert_eq!(times(&before), times(&after), "PTS are kept");
-    assert!(after.iter().all(|p| (0..HEIGHT).any(|y| (0..WIDTH).any(|x| p.is_tinted(x, y)))));
-    assert_eq!(cart.report().unwrap()["sinks"][1]["frames"], 20);
+    let pictures = decode(&cart.path("out.mkv")).unwrap();
+    (cart, pictures)
+}
+
+#[test]
+fn the_same_frames_give_the_same_masks_however_a_file_stores_luma() {
+    let clip = cart(8, "[overlay]\nenabled = false");
+    assert!(clip.run("run").unwrap().success);
+    let full = clip.path("out.mkv");
+    let (reference_cart, reference) = annotate(&full, "");
+    assert_eq!(reference_cart.report().unwrap()["frames_out"], 8);
+    let times = |pictures: &[Picture]| pictures.iter().map(|p| p.pts / 1_000_000).collect::<Vec<_>>();
+    assert_eq!(times(&decode(&full).unwrap()), times(&reference), "PTS are kept");
+
+    let dir = tempfile::tempdir().unwrap();
+    let before = decode(&full).unwrap();
+    // Name, what ffmpeg is told, whether luma passes unchanged at full range.
+    let stored: [(&str, &[&str], bool); 4] = [
+        (
+            "limited.mkv",
+            &["-vf", "scale=out_range=limited", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-qp", "0"],
+            false,
+        ),
+        ("unknown.mkv", &["-c", "copy", "-bsf:v", "h264_metadata=matrix_coefficients=2"], true),
+        ("gray.mkv", &["-pix_fmt", "gray", "-c:v", "ffv1"], true),
+        ("gray.mp4", &["-pix_fmt", "gray", "-c:v", "libx264", "-qp", "0"], true),
+    ];
+    for (name, options, is_full) in stored {
+        let path = dir.path().join(name);
+        let mut ffmpeg = std::process::Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-i"]).arg(&full).args(options).arg(&path);
+        assert!(ffmpeg.status().unwrap().success(), "{name}");
+        let (_cart, pictures) = annotate(&path, "");
+        assert_eq!(pictures.len(), 8, "{name}");
+        for (n, (picture, reference)) in pictures.iter().zip(&reference).enumerate() {
+            let differs = tint_differs(picture, reference);
+            assert!(differs < 0.1, "{name}: {differs:.3} of the mask of frame {n} is another");
+            assert_eq!(picture.full_range, is_full, "{name}");
+            let same = |i: usize| picture.luma[i] == before[n].luma[i] || picture.luma[i] == OUTLINE;
+            let changed = (0..WIDTH * HEIGHT).filter(|&i| !same(i)).count();
+            assert!(!is_full || changed == 0, "{name}: luma of {changed} pixels of frame {n} changed");
+        }
+    }
+}
+
+#[test]
+fn odd_sizes_are_recorded() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "pipeline", live = false, pipeline = "videotestsrc num-buffers=3 ! video/x-raw,format=I420,width=581,height=421" }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        sinks = [{ kind = "file", path = "out.mp4" }]
+        "#,
+    )
+    .unwrap();
+    let ended = cart.run("run").unwrap();
+    assert!(ended.success, "{}", ended.stderr);
+    let pictures = decode(&cart.path("out.mp4")).unwrap();
+    assert_eq!((pictures.len(), pictures[0].width, pictures[0].height), (3, 582, 422));
 }
 
 #[test]
@@ -130,7 +195,7 @@ fn only_the_region_of_a_large_frame_is_touched() {
         r#"
         source = { kind = "pipeline", live = false, pipeline = "videotestsrc num-buffers=3 pattern=black ! video/x-raw,format=NV12,width=1280,height=720,framerate=30/1" }
         model = { bundle = "BUNDLE" }
-        sync = { mode = "exact" }
+        sync = { mode = "exact", engine_timeout_ms = 60000 }
         region = { x = 600, y = 300 }
         overlay = { threshold = 0.004 }
         http = { enabled = false }
