@@ -1,6 +1,7 @@
 //! `nervelight-train`: makes data, trains, evaluates and exports the nerve segmentation network.
 
 mod adam;
+mod analyze;
 mod checkpoint;
 mod clip;
 mod compare;
