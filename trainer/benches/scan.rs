@@ -22,7 +22,7 @@ mod rng;
 #[path = "../src/analyze/sad.rs"]
 mod sad;
 #[allow(dead_code, unused_imports)]
-#[path = "../src/analyze/stack.rs"]
+#[path = "../src/data/stack.rs"]
 mod stack;
 
 use sad::Sad;
