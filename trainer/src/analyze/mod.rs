@@ -1,11 +1,18 @@
 //! `analyze`: what is wrong with a data set, before anything is trained on it.
 
 mod bounds;
+mod chart;
 mod file;
+mod findings;
+mod grey;
 mod groups;
+mod page;
 mod pairs;
+mod picture;
+mod report;
 mod sad;
 mod scan;
+mod strip;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -15,11 +22,14 @@ use clap::Subcommand;
 pub enum Command {
     /// Compare every pair of frames
     Scan(scan::Arguments),
+    /// Write the state of a data set as one HTML file
+    Report(report::Arguments),
 }
 
 /// Does it.
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Scan(arguments) => scan::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
     }
 }

@@ -10,7 +10,7 @@ mod split;
 mod stack;
 
 pub use batch::{Batch, batch};
-pub use dataset::{Dataset, Frame};
+pub use dataset::{Dataset, Frame, NERVE};
 pub use read::{FRAME_HEIGHT, FRAME_WIDTH};
 pub use recorded::{Recorded, RecordedFrame};
 pub use runs::Runs;
