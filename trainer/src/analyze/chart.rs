@@ -5,7 +5,7 @@ use std::fmt::Write;
 const WIDTH: f64 = 1040.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 44.0;
 /// Marks on the vertical axis, about.

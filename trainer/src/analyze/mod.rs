@@ -13,6 +13,8 @@ mod report;
 mod sad;
 mod scan;
 mod strip;
+#[cfg(test)]
+mod tests;
 
 use anyhow::Result;
 use clap::Subcommand;

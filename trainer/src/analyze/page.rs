@@ -23,6 +23,10 @@ const BARS: usize = 150;
 /// Bars for each power of ten.
 const PER_DECADE: usize = 4;
 
+const NAVIGATION: &str = "<nav><a href='#files'>Files</a><a href='#patients'>Patients</a>\
+    <a href='#masks'>Masks</a><a href='#grey'>Grey levels</a><a href='#differences'>Differences</a>\
+    <a href='#duplicates'>Duplicates</a><a href='#crossing'>Across patients</a></nav>";
+
 /// What the person asked for.
 #[derive(Debug)]
 pub struct Shown<'a> {
@@ -44,15 +48,16 @@ pub fn html(data: &Recorded, scan: &Scan, findings: &Findings, shown: &Shown) ->
         env!("NERVELIGHT_REVISION")
     );
     page += &tiles(data, scan, findings, shown);
-    let mut strips = Strips::new(data, scan);
-    page += &differences(scan, findings);
-    page += &duplicates(&mut strips, findings, shown)?;
-    page += &crossing(&mut strips, data, findings)?;
-    page += &near(&mut strips, findings, shown)?;
+    page += NAVIGATION;
+    page += &files(data, findings);
     page += &patients(findings);
     page += &masks(findings)?;
     page += &greys(findings);
-    page += &files(data, findings);
+    page += &differences(scan, findings);
+    let strips = Strips::new(data, scan);
+    page += &duplicates(&strips, findings, shown)?;
+    page += &crossing(&strips, data, findings)?;
+    page += &near(&strips, findings, shown)?;
     Ok(page + "</main></html>\n")
 }
 
@@ -85,7 +90,7 @@ fn tiles(data: &Recorded, scan: &Scan, findings: &Findings, shown: &Shown) -> St
 fn differences(scan: &Scan, findings: &Findings) -> String {
     let frames = scan.frames.len();
     let mut html = format!(
-        "<h2>Differences</h2><p>The difference of two frames is the sum of absolute differences of their \
+        "<h2 id=differences>Differences</h2><p>The difference of two frames is the sum of absolute differences of their \
          {FRAME_WIDTH}×{FRAME_HEIGHT} pixels. All {} pairs were compared. Pairs under a limit link frames \
          into groups.</p><table><tr><th>difference under<th>pairs<th>masks differ<th>nerve in only one\
          <th>two patients<th>groups<th>frames in groups</tr>",
@@ -121,8 +126,8 @@ fn differences(scan: &Scan, findings: &Findings) -> String {
     let bars =
         Bars { bars, marks, x: "difference from the most similar frame", y: "frames", ..Bars::default() };
     html += &format!(
-        "<h3>Each frame and the one most like it</h3>{}<p>The least difference of all is {}. Frames of a \
-         clip that follow each other form the hill; what lies left of it was stored twice.</p>",
+        "<h3>Each frame and the one most like it</h3>{}<p>The least difference of all is {}. Frames far \
+         left of the hill are stored twice, or nearly.</p>",
         bars.svg(),
         grouped(*least as usize)
     );
@@ -152,10 +157,11 @@ fn linear_marks(most: f64) -> Vec<f64> {
     (0..=(most / step) as usize).map(|i| i as f64 * step).collect()
 }
 
-fn duplicates(strips: &mut Strips, findings: &Findings, shown: &Shown) -> Result<String> {
+fn duplicates(strips: &Strips, findings: &Findings, shown: &Shown) -> Result<String> {
     let total = findings.groups.len();
     let limit = grouped(shown.duplicates as usize);
-    let mut html = format!("<h2>Duplicates</h2><p>Groups of frames less than {limit} apart: {total}");
+    let mut html =
+        format!("<h2 id=duplicates>Duplicates</h2><p>Groups of frames less than {limit} apart: {total}");
     if total == 0 {
         return Ok(html + ".</p>");
     }
@@ -171,9 +177,9 @@ fn duplicates(strips: &mut Strips, findings: &Findings, shown: &Shown) -> Result
     Ok(html)
 }
 
-fn crossing(strips: &mut Strips, data: &Recorded, findings: &Findings) -> Result<String> {
+fn crossing(strips: &Strips, data: &Recorded, findings: &Findings) -> Result<String> {
     let pairs = &findings.crossing;
-    let mut html = "<h2>Near-duplicates across patients</h2>".to_owned();
+    let mut html = "<h2 id=crossing>Near-duplicates across patients</h2>".to_owned();
     if pairs.is_empty() {
         return Ok(html + "<p>None: a split by patient keeps them apart.</p>");
     }
@@ -198,13 +204,13 @@ fn crossing(strips: &mut Strips, data: &Recorded, findings: &Findings) -> Result
     Ok(html + "</details>")
 }
 
-fn near(strips: &mut Strips, findings: &Findings, shown: &Shown) -> Result<String> {
+fn near(strips: &Strips, findings: &Findings, shown: &Shown) -> Result<String> {
     let pairs = &findings.near;
     if pairs.is_empty() {
         return Ok(String::new());
     }
     let mut html = format!(
-        "<h2>Near-duplicates with differing masks</h2><p>{} further pairs, {} apart or more, have masks that \
+        "<h2 id=near>Near-duplicates with differing masks</h2><p>{} further pairs, {} apart or more, have masks that \
          differ; those {} that differ most are shown.</p>",
         grouped(pairs.len()),
         grouped(shown.duplicates as usize),
@@ -237,7 +243,7 @@ fn patients(findings: &Findings) -> String {
         logarithmic: false,
     };
     let mut html = format!(
-        "<h2>Patients</h2><p class=legend><i class=bar></i>with nerve <i class=more></i>without</p>{}\
+        "<h2 id=patients>Patients</h2><p class=legend><i class=bar></i>with nerve <i class=more></i>without</p>{}\
          <details><summary>Table</summary><table><tr><th>patient<th>frames<th>with nerve<th>share\
          <th>mean nerve<th>mean grey<th>clipped</tr>",
         chart.svg()
@@ -262,7 +268,7 @@ fn masks(findings: &Findings) -> Result<String> {
     let mut areas: Vec<usize> = findings.areas.iter().copied().filter(|area| *area > 0).collect();
     areas.sort_unstable();
     let (Some(least), Some(most)) = (areas.first(), areas.last()) else {
-        return Ok("<h2>Masks</h2><p class=none>No frame has a nerve.</p>".into());
+        return Ok("<h2 id=masks>Masks</h2><p class=none>No frame has a nerve.</p>".into());
     };
     let width = [100, 200, 250, 500, 1000, 2500, 5000, 10_000].into_iter().find(|w| most / w < 60);
     let width = width.unwrap_or(10_000);
@@ -286,7 +292,7 @@ fn masks(findings: &Findings) -> Result<String> {
     let stops = (0..=8).map(|i| picture::colour(i as f32 / 8.0).map(|c| c.to_string()).join(" "));
     let ramp: Vec<String> = stops.map(|stop| format!("rgb({stop})")).collect();
     Ok(format!(
-        "<h2>Masks</h2><p>{} of {} frames have a nerve; area {} to {} pixels, median {}.</p>{}\
+        "<h2 id=masks>Masks</h2><p>{} of {} frames have a nerve; area {} to {} pixels, median {}.</p>{}\
          <div class=maps><figure><img src='{}' alt='mean frame'><figcaption>Mean of all frames</figcaption>\
          </figure><figure><img src='{}' alt='mean mask'><figcaption>Where nerves are: share of frames with a \
          nerve<span class=ramp style='background:linear-gradient(90deg,{})'></span>\
@@ -318,7 +324,7 @@ fn greys(findings: &Findings) -> String {
     let heads: Vec<String> = percent.map(|p| format!("<th>{:.0}%", p * 100.0)).into();
     let cells: Vec<String> = percent.map(|p| format!("<td>{}", all.percentile(p))).into();
     format!(
-        "<h2>Grey levels</h2><table><tr><th>mean{}<th>black (0)<th>clipped (255)</tr>\
+        "<h2 id=grey>Grey levels</h2><table><tr><th>mean{}<th>black (0)<th>clipped (255)</tr>\
          <tr><td>{:.1}{}<td>{:.2}%<td>{:.3}%</tr></table><p>Percentages are percentiles of all pixels.</p>\
          <h3>All pixels</h3>{}<h3>Mean of each frame</h3>{}",
         heads.concat(),
@@ -337,7 +343,7 @@ fn files(data: &Recorded, findings: &Findings) -> String {
         let items: String = unique.iter().take(LINES).map(|line| format!("<li>{}", escape(line))).collect();
         format!("<ul>{items}</ul>{}", rest(unique.len()))
     };
-    let mut html = "<h2>Files</h2>".to_owned();
+    let mut html = "<h2 id=files>Files</h2>".to_owned();
     match data.problems.len() {
         0 => html += "<p>Every file can be used.</p>",
         n => {

@@ -23,19 +23,19 @@ The file needs no network and no other file. Files that cannot be used are liste
 pub struct Arguments {
     /// Directory with S_N.tif and S_N_mask.tif, or with a folder `train` of them
     #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    pub data: PathBuf,
     /// Results of `analyze scan` of the same data [default: scan now]
     #[arg(long, value_name = "FILE")]
-    scan: Option<PathBuf>,
+    pub scan: Option<PathBuf>,
     /// HTML file to write
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Frames with a difference under this form groups
     #[arg(long, value_name = "N", default_value_t = DUPLICATES)]
-    duplicates: u32,
+    pub duplicates: u32,
     /// Groups to picture, those that contradict themselves first
     #[arg(long, value_name = "N", default_value_t = 24)]
-    groups: usize,
+    pub groups: usize,
 }
 
 /// Writes the report.

@@ -29,19 +29,19 @@ each frame, and is done in seconds.")]
 pub struct Arguments {
     /// Directory with S_N.tif and S_N_mask.tif, or with a folder `train` of them
     #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    pub data: PathBuf,
     /// File to write the results to, for `analyze report`
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// List pairs with a difference under this
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT)]
-    threshold: u32,
+    pub threshold: u32,
     /// Write the listed pairs too, as img1,img2,diff,mask_diff
     #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
+    pub csv: Option<PathBuf>,
     /// Only the pairs under the threshold
     #[arg(long)]
-    quick: bool,
+    pub quick: bool,
 }
 
 /// Scans and writes the results.
@@ -51,9 +51,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let scan = scan(&data, arguments.threshold, arguments.quick);
     let count = data.frames.len() as u64;
     println!(
-        "{} pairs of {count} frames in {:.1} s: {} under {}, {} of them with different masks",
+        "{} pairs of {count} frames in {:.1} s ({}): {} under {}, {} of them with different masks",
         count * (count - 1) / 2,
         begun.elapsed().as_secs_f64(),
+        Sad::detect().name(),
         scan.matches.len(),
         scan.limit,
         scan.matches.iter().filter(|m| m.mask_sad > 0).count()

@@ -31,7 +31,7 @@ impl<'a> Strips<'a> {
     }
 
     /// One group: its frames, then the first with every outline.
-    pub fn strip(&mut self, group: &[u32]) -> Result<String> {
+    pub fn strip(&self, group: &[u32]) -> Result<String> {
         let shown = &group[..group.len().min(FRAMES)];
         let frames: Vec<_> = shown.iter().map(|&i| &self.data.frames[i as usize]).collect();
         let paths: Vec<String> = frames.iter().map(|frame| picture::outline(&frame.mask, NERVE)).collect();
@@ -59,7 +59,7 @@ impl<'a> Strips<'a> {
         let more = if more > 0 { format!(", and {more} more frames") } else { String::new() };
         _ = write!(
             html,
-            "<figure class=all>{}<figcaption>all masks{more}</figcaption></figure></div></div>",
+            "<figure>{}<figcaption>all masks{more}</figcaption></figure></div></div>",
             svg(&first, &all)
         );
         Ok(html)
@@ -85,7 +85,11 @@ impl<'a> Strips<'a> {
             "masks agree".into()
         };
         let crosses = if crosses { " · <b class=bad>two patients</b>" } else { "" };
-        format!("{} frames, up to {} apart · {verdict}{crosses}", group.len(), grouped(sad as usize))
+        let apart = match sad {
+            0 => "identical".into(),
+            sad => format!("up to {} apart", grouped(sad as usize)),
+        };
+        format!("{} frames, {apart} · {verdict}{crosses}", group.len())
     }
 }
 
