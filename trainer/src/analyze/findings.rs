@@ -43,7 +43,7 @@ pub struct Patient {
 #[derive(Debug)]
 pub struct Findings {
     pub counts: Vec<Count>,
-    /// Frames linked by pairs under the limit of duplicates.
+    /// Frames linked by pairs under the limit of duplicates, the most contradictory first.
     pub groups: Vec<Vec<u32>>,
     /// Other pairs whose masks differ, the most different first.
     pub near: Vec<Match>,
@@ -92,13 +92,18 @@ impl Findings {
         let mut crossing: Vec<Match> = scan.matches.iter().copied().filter(crosses).collect();
         crossing.sort_by_key(|m| (m.pair.sad, m.pair));
         let mut groups = linked(data, scan, duplicates);
-        // Contradictions first: they need a person.
-        let agree = |group: &Vec<u32>| {
-            let masks = group.iter().map(|&i| &data.frames[i as usize].mask_digest);
-            let nerves = group.iter().map(|&i| areas[i as usize] > 0);
-            (nerves.collect::<BTreeSet<_>>().len() < 2, masks.collect::<BTreeSet<_>>().len() < 2)
-        };
-        groups.sort_by_cached_key(agree);
+        // Those that contradict themselves most first: they need a person.
+        let mut worst = vec![0; data.frames.len()];
+        for m in scan.matches.iter().filter(|m| m.pair.sad < duplicates) {
+            for i in [m.pair.a, m.pair.b] {
+                worst[i as usize] = m.mask_sad.max(worst[i as usize]);
+            }
+        }
+        groups.sort_by_cached_key(|group| {
+            let nerves: BTreeSet<bool> = group.iter().map(|&i| areas[i as usize] > 0).collect();
+            let worst = group.iter().map(|&i| worst[i as usize]).max();
+            std::cmp::Reverse((nerves.len(), worst))
+        });
         Self {
             counts: limits.into_iter().map(count).collect(),
             groups,

@@ -20,6 +20,8 @@ const PAIRS: usize = 8;
 const LINES: usize = 200;
 /// Bars of a histogram, about.
 const BARS: usize = 150;
+/// Letters that fit below a chart.
+const LETTERS: usize = 130;
 /// Bars for each power of ten.
 const PER_DECADE: usize = 4;
 
@@ -185,8 +187,7 @@ fn crossing(strips: &Strips, data: &Recorded, findings: &Findings) -> Result<Str
     }
     _ = write!(
         html,
-        "<p>{} pairs are of two patients, so a split by patient does not keep them apart; the closest {} are \
-         shown.</p>",
+        "<p>Pairs of two patients: {}; the closest {} shown. A split by patient does not keep them apart.</p>",
         grouped(pairs.len()),
         pairs.len().min(PAIRS)
     );
@@ -225,7 +226,9 @@ fn near(strips: &Strips, findings: &Findings, shown: &Shown) -> Result<String> {
 fn patients(findings: &Findings) -> String {
     let patients = &findings.patients;
     let bar = |p: &super::findings::Patient| [p.nerve as f64, (p.frames.len() - p.nerve) as f64];
-    let every = patients.len().div_ceil(60).max(1);
+    // Labels must not run into each other.
+    let longest = patients.keys().next_back().map_or(1, |id| id.to_string().len());
+    let every = (patients.len() * (longest + 1)).div_ceil(LETTERS).max(1);
     let chart = Bars {
         bars: patients.values().map(bar).collect(),
         titles: patients
@@ -312,11 +315,11 @@ fn masks(findings: &Findings) -> Result<String> {
 
 fn greys(findings: &Findings) -> String {
     let all = Grey::sum(&findings.greys);
-    let chart = |bars: Vec<f64>, x, y, logarithmic| {
+    let chart = |bars: Vec<f64>, x, y| {
         let titles = bars.iter().enumerate().map(|(level, n)| format!("{level}: {n}")).collect();
         let bars = bars.into_iter().map(|n| [n, 0.0]).collect();
         let marks = (0..=256).step_by(32).map(|level| (level as f64, level.to_string())).collect();
-        Bars { bars, titles, marks, x, y, logarithmic }.svg()
+        Bars { bars, titles, marks, x, y, logarithmic: false }.svg()
     };
     let mut means = vec![0.0; 256];
     findings.greys.iter().for_each(|grey| means[grey.mean() as usize] += 1.0);
@@ -332,8 +335,8 @@ fn greys(findings: &Findings) -> String {
         cells.concat(),
         100.0 * all.share(0),
         100.0 * all.share(255),
-        chart(all.counts.iter().map(|&n| n as f64).collect(), "grey level", "pixels", true),
-        chart(means, "mean grey level", "frames", false)
+        chart(all.counts.iter().map(|&n| n as f64).collect(), "grey level", "pixels"),
+        chart(means, "mean grey level", "frames")
     )
 }
 
@@ -369,7 +372,7 @@ pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -80,14 +80,16 @@ impl<'a> Strips<'a> {
         let verdict = if with > 0 && with < group.len() {
             "<b class=bad>nerve in some only</b>".into()
         } else if mask > 0 {
-            format!("<b class=bad>masks differ by up to {} pixels</b>", grouped(mask.div_ceil(255) as usize))
+            let most = if group.len() > 2 { "up to " } else { "" };
+            format!("<b class=bad>masks differ by {most}{} pixels</b>", grouped(mask.div_ceil(255) as usize))
         } else {
             "masks agree".into()
         };
         let crosses = if crosses { " · <b class=bad>two patients</b>" } else { "" };
         let apart = match sad {
             0 => "identical".into(),
-            sad => format!("up to {} apart", grouped(sad as usize)),
+            sad if group.len() > 2 => format!("up to {} apart", grouped(sad as usize)),
+            sad => format!("{} apart", grouped(sad as usize)),
         };
         format!("{} frames, {apart} · {verdict}{crosses}", group.len())
     }
