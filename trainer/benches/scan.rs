@@ -31,6 +31,8 @@ use stack::Stack;
 /// As many as the original data set has.
 const FRAMES: usize = 5_635;
 const STILLS: usize = 200;
+/// Frames to compare the ways to sum on.
+const SAMPLE: usize = 768;
 /// Every so many frames one is a copy of the frame before it, with this many pixels changed by one.
 const PLANTED: usize = 50;
 const CHANGED: usize = 40;
@@ -44,6 +46,13 @@ fn main() -> Result<(), WrongSize> {
     let cores = rayon::current_num_threads();
     println!("{FRAMES} frames made in {:.1} s; {}, {cores} cores", seconds(begun), sad.name());
 
+    // Every way to sum, on a few of the frames.
+    for sad in Sad::all() {
+        let begun = Instant::now();
+        let all = pairs::all(sad, &frames[..SAMPLE], 0, &|_| ());
+        let pairs = all.histogram.iter().sum::<u64>();
+        println!("{:>9}: {:>4.0} GB/s", sad.name(), gigabytes(pairs) / seconds(begun));
+    }
     for limit in [1_000, 100_000, 1_000_000] {
         let begun = Instant::now();
         let found = pairs::below(sad, &frames, WIDTH, limit, &|_| ());
@@ -53,12 +62,17 @@ fn main() -> Result<(), WrongSize> {
     let all = pairs::all(sad, &frames, 1_000, &|_| ());
     let taken = seconds(begun);
     let (count, found) = (all.histogram.iter().sum::<u64>(), all.below.len());
-    let rate = count as f64 * (WIDTH * HEIGHT) as f64 / taken / 1e9;
+    let rate = gigabytes(count) / taken;
     println!("histogram of {count} pairs: {taken:.1} s ({rate:.0} GB/s), {found} found under 1000");
     if let Some(peak) = peak_memory() {
         println!("peak memory: {peak}");
     }
     Ok(())
+}
+
+/// Bytes of one side of so many pairs.
+fn gigabytes(pairs: u64) -> f64 {
+    pairs as f64 * (WIDTH * HEIGHT) as f64 / 1e9
 }
 
 fn seconds(begun: Instant) -> f64 {

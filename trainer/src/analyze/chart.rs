@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::text::short;
+
 const WIDTH: f64 = 1040.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 64.0;
@@ -111,17 +113,12 @@ impl Scale {
     }
 }
 
-/// `1.5 M`, `20 k`, `300`.
-pub fn short(value: f64) -> String {
-    let trimmed = |value: f64, unit: &str| {
-        let text = format!("{value:.2}");
-        format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
-    };
-    match value {
-        v if v >= 1e6 => trimmed(v / 1e6, " M"),
-        v if v >= 1e4 => trimmed(v / 1e3, " k"),
-        v => trimmed(v, ""),
-    }
+/// About eight round numbers from 0 to `most`.
+pub fn linear_marks(most: f64) -> Vec<f64> {
+    let rough = (most / 8.0).max(1.0);
+    let power = 10f64.powf(rough.log10().floor());
+    let step = power * [1.0, 2.0, 5.0, 10.0].into_iter().find(|n| n * power >= rough).unwrap_or(10.0);
+    (0..=(most / step) as usize).map(|i| i as f64 * step).collect()
 }
 
 #[cfg(test)]
@@ -134,11 +131,7 @@ mod tests {
         assert_eq!(Scale::new(1234.0, true).marks(), [1.0, 10.0, 100.0, 1000.0, 10_000.0]);
         assert_eq!(Scale::new(10.0, true).place(10.0), 1.0);
         assert!(Scale::new(10.0, true).place(1.0) > 0.1);
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        assert_eq!(["1.5 M", "20 k", "300", "0.25", "0"], [1.5e6, 2e4, 300.0, 0.25, 0.0].map(short));
+        assert_eq!(linear_marks(10.0), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
     }
 
     #[test]

@@ -9,12 +9,14 @@ mod groups;
 mod page;
 mod pairs;
 mod picture;
+mod profile;
 mod report;
 mod sad;
 mod scan;
 mod strip;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use anyhow::Result;
 use clap::Subcommand;

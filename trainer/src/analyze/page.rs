@@ -5,13 +5,13 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::chart::{Bars, short};
+use super::chart::{Bars, linear_marks};
 use super::file::Scan;
 use super::findings::{Count, Findings};
-use super::grey::Grey;
 use super::pairs::BUCKET;
-use super::picture;
+use super::profile;
 use super::strip::Strips;
+use super::text::{escape, grouped, short};
 use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, Recorded};
 
 /// Pairs, beside the groups, that are pictured.
@@ -20,8 +20,6 @@ const PAIRS: usize = 8;
 const LINES: usize = 200;
 /// Bars of a histogram, about.
 const BARS: usize = 150;
-/// Letters that fit below a chart.
-const LETTERS: usize = 130;
 /// Bars for each power of ten.
 const PER_DECADE: usize = 4;
 
@@ -52,9 +50,9 @@ pub fn html(data: &Recorded, scan: &Scan, findings: &Findings, shown: &Shown) ->
     page += &tiles(data, scan, findings, shown);
     page += NAVIGATION;
     page += &files(data, findings);
-    page += &patients(findings);
-    page += &masks(findings)?;
-    page += &greys(findings);
+    page += &profile::patients(findings);
+    page += &profile::masks(findings)?;
+    page += &profile::greys(findings);
     page += &differences(scan, findings);
     let strips = Strips::new(data, scan);
     page += &duplicates(&strips, findings, shown)?;
@@ -151,14 +149,6 @@ fn decades(values: &[u32]) -> (Vec<[f64; 2]>, Vec<(f64, String)>) {
     (bars, (0..=count / PER_DECADE).map(mark).collect())
 }
 
-/// About eight round numbers from 0 to `most`.
-fn linear_marks(most: f64) -> Vec<f64> {
-    let rough = (most / 8.0).max(1.0);
-    let power = 10f64.powf(rough.log10().floor());
-    let step = power * [1.0, 2.0, 5.0, 10.0].into_iter().find(|n| n * power >= rough).unwrap_or(10.0);
-    (0..=(most / step) as usize).map(|i| i as f64 * step).collect()
-}
-
 fn duplicates(strips: &Strips, findings: &Findings, shown: &Shown) -> Result<String> {
     let total = findings.groups.len();
     let limit = grouped(shown.duplicates as usize);
@@ -223,123 +213,6 @@ fn near(strips: &Strips, findings: &Findings, shown: &Shown) -> Result<String> {
     Ok(html)
 }
 
-fn patients(findings: &Findings) -> String {
-    let patients = &findings.patients;
-    let bar = |p: &super::findings::Patient| [p.nerve as f64, (p.frames.len() - p.nerve) as f64];
-    // Labels must not run into each other.
-    let longest = patients.keys().next_back().map_or(1, |id| id.to_string().len());
-    let every = (patients.len() * (longest + 1)).div_ceil(LETTERS).max(1);
-    let chart = Bars {
-        bars: patients.values().map(bar).collect(),
-        titles: patients
-            .iter()
-            .map(|(id, p)| format!("patient {id}: {} of {} with nerve", p.nerve, p.frames.len()))
-            .collect(),
-        marks: patients
-            .keys()
-            .enumerate()
-            .step_by(every)
-            .map(|(i, id)| (i as f64 + 0.5, id.to_string()))
-            .collect(),
-        x: "patient",
-        y: "frames",
-        logarithmic: false,
-    };
-    let mut html = format!(
-        "<h2 id=patients>Patients</h2><p class=legend><i class=bar></i>with nerve <i class=more></i>without</p>{}\
-         <details><summary>Table</summary><table><tr><th>patient<th>frames<th>with nerve<th>share\
-         <th>mean nerve<th>mean grey<th>clipped</tr>",
-        chart.svg()
-    );
-    for (id, patient) in patients {
-        let grey = Grey::sum(patient.frames.iter().map(|&i| &findings.greys[i]));
-        let frames = patient.frames.len();
-        _ = write!(
-            html,
-            "<tr><td>{id}<td>{frames}<td>{}<td>{:.0}%<td>{} px<td>{:.1}<td>{:.2}%</tr>",
-            patient.nerve,
-            100.0 * patient.nerve as f64 / frames as f64,
-            grouped(patient.area / patient.nerve.max(1)),
-            grey.mean(),
-            100.0 * grey.share(255)
-        );
-    }
-    html + "</table></details>"
-}
-
-fn masks(findings: &Findings) -> Result<String> {
-    let mut areas: Vec<usize> = findings.areas.iter().copied().filter(|area| *area > 0).collect();
-    areas.sort_unstable();
-    let (Some(least), Some(most)) = (areas.first(), areas.last()) else {
-        return Ok("<h2 id=masks>Masks</h2><p class=none>No frame has a nerve.</p>".into());
-    };
-    let width = [100, 200, 250, 500, 1000, 2500, 5000, 10_000].into_iter().find(|w| most / w < 60);
-    let width = width.unwrap_or(10_000);
-    let mut bars = vec![[0.0, 0.0]; most / width + 1];
-    for area in &areas {
-        bars[area / width][0] += 1.0;
-    }
-    let end = (bars.len() * width) as f64;
-    let chart = Bars {
-        titles: (0..bars.len())
-            .map(|i| format!("{} to {}: {}", i * width, (i + 1) * width, bars[i][0]))
-            .collect(),
-        bars,
-        marks: linear_marks(end).into_iter().map(|v| (v / width as f64, short(v))).collect(),
-        x: "area of the nerve in pixels",
-        y: "frames",
-        logarithmic: false,
-    };
-    let peak = findings.often.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-    let heat: Vec<f32> = findings.often.iter().map(|share| share / peak).collect();
-    let stops = (0..=8).map(|i| picture::colour(i as f32 / 8.0).map(|c| c.to_string()).join(" "));
-    let ramp: Vec<String> = stops.map(|stop| format!("rgb({stop})")).collect();
-    Ok(format!(
-        "<h2 id=masks>Masks</h2><p>{} of {} frames have a nerve; area {} to {} pixels, median {}.</p>{}\
-         <div class=maps><figure><img src='{}' alt='mean frame'><figcaption>Mean of all frames</figcaption>\
-         </figure><figure><img src='{}' alt='mean mask'><figcaption>Where nerves are: share of frames with a \
-         nerve<span class=ramp style='background:linear-gradient(90deg,{})'></span>\
-         <span class=ends><span>0</span><span>{:.0}%</span></span></figcaption></figure></div>",
-        grouped(areas.len()),
-        grouped(findings.areas.len()),
-        grouped(*least),
-        grouped(*most),
-        grouped(areas[areas.len() / 2]),
-        chart.svg(),
-        picture::grey(&findings.mean)?,
-        picture::heat(&heat)?,
-        ramp.join(","),
-        peak * 100.0
-    ))
-}
-
-fn greys(findings: &Findings) -> String {
-    let all = Grey::sum(&findings.greys);
-    let chart = |bars: Vec<f64>, x, y| {
-        let titles = bars.iter().enumerate().map(|(level, n)| format!("{level}: {n}")).collect();
-        let bars = bars.into_iter().map(|n| [n, 0.0]).collect();
-        let marks = (0..=256).step_by(32).map(|level| (level as f64, level.to_string())).collect();
-        Bars { bars, titles, marks, x, y, logarithmic: false }.svg()
-    };
-    let mut means = vec![0.0; 256];
-    findings.greys.iter().for_each(|grey| means[grey.mean() as usize] += 1.0);
-    let percent = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
-    let heads: Vec<String> = percent.map(|p| format!("<th>{:.0}%", p * 100.0)).into();
-    let cells: Vec<String> = percent.map(|p| format!("<td>{}", all.percentile(p))).into();
-    format!(
-        "<h2 id=grey>Grey levels</h2><table><tr><th>mean{}<th>black (0)<th>clipped (255)</tr>\
-         <tr><td>{:.1}{}<td>{:.2}%<td>{:.3}%</tr></table><p>Percentages are percentiles of all pixels.</p>\
-         <h3>All pixels</h3>{}<h3>Mean of each frame</h3>{}",
-        heads.concat(),
-        all.mean(),
-        cells.concat(),
-        100.0 * all.share(0),
-        100.0 * all.share(255),
-        chart(all.counts.iter().map(|&n| n as f64).collect(), "grey level", "pixels"),
-        chart(means, "mean grey level", "frames")
-    )
-}
-
 fn files(data: &Recorded, findings: &Findings) -> String {
     let list = |lines: &[String]| {
         let unique: BTreeSet<&String> = lines.iter().collect();
@@ -367,34 +240,9 @@ fn rest(count: usize) -> String {
     }
 }
 
-/// `15,873,795`
-pub fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// As HTML text.
-pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&#39;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_and_text_for_people() {
-        assert_eq!(["0", "999", "1,000", "15,873,795"], [0, 999, 1000, 15_873_795].map(grouped));
-        assert_eq!(escape("<b>'&'"), "&lt;b&gt;&#39;&amp;&#39;");
-        assert_eq!(linear_marks(10.0), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
-    }
 
     #[test]
     fn decades_hold_every_value() {

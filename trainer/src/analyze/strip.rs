@@ -6,8 +6,8 @@ use std::fmt::Write;
 use anyhow::Result;
 
 use super::file::Scan;
-use super::page::grouped;
 use super::picture;
+use super::text::grouped;
 use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, NERVE, Recorded};
 
 /// Frames of a group that are pictured.
