@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 
 use super::file::{Match, Scan, Whole, scanned};
 use super::pairs::{self, Pair};
@@ -108,7 +109,7 @@ pub fn scan(data: &Recorded, limit: u32, quick: bool) -> Scan {
         let [a, b] = [pair.a, pair.b].map(|i| &data.frames[i as usize].mask);
         Match { pair, mask_sad: a.sad(b) }
     };
-    Scan { frames: scanned(data), limit, matches: below.into_iter().map(matched).collect(), whole }
+    Scan { frames: scanned(data), limit, matches: below.into_par_iter().map(matched).collect(), whole }
 }
 
 type Shared = Mutex<Option<Progress>>;
