@@ -1,6 +1,7 @@
 //! `nervelight-train`: makes data, trains, evaluates and exports the nerve segmentation network.
 
 mod adam;
+mod analyze;
 mod checkpoint;
 mod clip;
 mod compare;
@@ -54,6 +55,9 @@ struct Cli {
 enum Command {
     /// Write a data set of synthetic frames
     Phantom(phantom::Arguments),
+    /// Find what is wrong with a data set
+    #[command(subcommand)]
+    Analyze(analyze::Command),
     /// Train a network
     Train(TrainArguments),
     /// Judge a trained network by frame and by patient
@@ -84,6 +88,7 @@ struct TrainArguments {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Phantom(arguments) => phantom::run(&arguments).map(done),
+        Command::Analyze(command) => analyze::run(&command).map(done),
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Layers(arguments) => layers::run(&arguments).map(done),

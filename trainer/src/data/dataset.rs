@@ -13,7 +13,7 @@ const ROWS: std::ops::Range<usize> = 2..418;
 /// Columns of the frame that the network sees.
 const COLUMNS: std::ops::Range<usize> = 2..578;
 /// Mask pixels from here on are nerve. Masks are 0 or 255; this forgives resampled ones.
-const NERVE: u8 = 128;
+pub const NERVE: u8 = 128;
 /// At most this many bad files are listed.
 const LISTED: usize = 20;
 
@@ -77,15 +77,7 @@ fn list(problems: &[String]) -> String {
 impl Dataset {
     /// Reads `directory`, or its folder `train` where there is one. Reports every bad file at once.
     pub fn load(directory: &Path) -> Result<Self, DataError> {
-        if !directory.is_dir() {
-            return Err(DataError::Missing(directory.into()));
-        }
-        let train = directory.join("train");
-        let directory = if train.is_dir() { train.as_path() } else { directory };
-        let Listing { pairs, mut problems } = Listing::of(directory)?;
-        if pairs.is_empty() && problems.is_empty() {
-            return Err(DataError::Empty(directory.into()));
-        }
+        let Listing { directory, pairs, mut problems } = Listing::find(directory)?;
         let read: Vec<_> = pairs.par_iter().map(|(key, pair)| load_pair(key, pair)).collect();
         let mut frames = Vec::with_capacity(read.len());
         let mut digests = BTreeSet::new();
@@ -100,7 +92,7 @@ impl Dataset {
         }
         if !problems.is_empty() {
             problems.sort();
-            return Err(DataError::Bad { directory: directory.into(), problems });
+            return Err(DataError::Bad { directory, problems });
         }
         let mut digest = Sha256::new();
         for (name, content) in &digests {
@@ -117,23 +109,39 @@ impl Dataset {
 }
 
 /// Patient and number.
-type Key = (u32, u32);
+pub type Key = (u32, u32);
 
+/// Files of one frame.
 #[derive(Default)]
-struct Pair {
+pub struct Pair {
     frame: Option<PathBuf>,
     mask: Option<PathBuf>,
 }
 
-struct Listing {
-    pairs: BTreeMap<Key, Pair>,
-    problems: Vec<String>,
+/// What lies in a directory, unread.
+pub struct Listing {
+    pub directory: PathBuf,
+    pub pairs: BTreeMap<Key, Pair>,
+    pub problems: Vec<String>,
 }
 
 impl Listing {
+    /// Lists `directory`, or its folder `train` where there is one.
+    pub fn find(directory: &Path) -> Result<Self, DataError> {
+        if !directory.is_dir() {
+            return Err(DataError::Missing(directory.into()));
+        }
+        let train = directory.join("train");
+        let listing = Self::of(if train.is_dir() { &train } else { directory })?;
+        if listing.pairs.is_empty() && listing.problems.is_empty() {
+            return Err(DataError::Empty(listing.directory));
+        }
+        Ok(listing)
+    }
+
     fn of(directory: &Path) -> Result<Self, DataError> {
         let io = |error| DataError::Io(directory.into(), error);
-        let mut listing = Self { pairs: BTreeMap::new(), problems: vec![] };
+        let mut listing = Self { directory: directory.into(), pairs: BTreeMap::new(), problems: vec![] };
         for entry in std::fs::read_dir(directory).map_err(io)? {
             let path = entry.map_err(io)?.path();
             let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
@@ -173,21 +181,29 @@ fn name(path: &Path) -> String {
 /// A frame, and the names and content digests of the files it came from.
 type Loaded = (Frame, [(String, String); 2]);
 
-fn load_pair(&(patient, number): &Key, pair: &Pair) -> Result<Loaded, Vec<String>> {
-    let (frame, mask) = match (&pair.frame, &pair.mask) {
-        (Some(frame), Some(mask)) => (frame, mask),
-        (Some(frame), None) => {
-            let mask = name(&frame.with_file_name(format!("{patient}_{number}_mask")));
-            return Err(vec![format!(
-                "{}: has no mask; add {mask}.tif (all black when there is no nerve)",
-                name(frame)
-            )]);
+impl Pair {
+    /// Frame and mask, or which of them is missing.
+    pub fn complete(&self, (patient, number): Key) -> Result<(&Path, &Path), String> {
+        match (&self.frame, &self.mask) {
+            (Some(frame), Some(mask)) => Ok((frame, mask)),
+            (Some(frame), None) => {
+                let mask = name(&frame.with_file_name(format!("{patient}_{number}_mask")));
+                Err(format!(
+                    "{}: has no mask; add {mask}.tif (all black when there is no nerve)",
+                    name(frame)
+                ))
+            }
+            (None, mask) => {
+                let mask = mask.as_deref().map(name).unwrap_or_default();
+                Err(format!("{mask}: has no frame {patient}_{number}; add or remove"))
+            }
         }
-        (_, mask) => {
-            let mask = mask.as_deref().map(name).unwrap_or_default();
-            return Err(vec![format!("{mask}: has no frame {patient}_{number}; add or remove")]);
-        }
-    };
+    }
+}
+
+fn load_pair(key: &Key, pair: &Pair) -> Result<Loaded, Vec<String>> {
+    let (patient, number) = *key;
+    let (frame, mask) = pair.complete(*key).map_err(|problem| vec![problem])?;
     match (load_picture(frame), load_picture(mask)) {
         (Ok((luma, luma_digest)), Ok((nerve, nerve_digest))) => {
             let mut nerve = crop(&nerve);
@@ -200,7 +216,8 @@ fn load_pair(&(patient, number): &Key, pair: &Pair) -> Result<Loaded, Vec<String
     }
 }
 
-fn load_picture(path: &Path) -> Result<(Picture, String), String> {
+/// A picture and the digest of its file in hex, or the file's name and what is wrong.
+pub fn load_picture(path: &Path) -> Result<(Picture, String), String> {
     let load = || {
         let contents = std::fs::read(path)?;
         Ok((read::decode(path, &contents)?, hex(&Sha256::digest(&contents))))

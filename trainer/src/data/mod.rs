@@ -4,8 +4,14 @@ mod augment;
 mod batch;
 mod dataset;
 mod read;
+mod recorded;
+mod runs;
 mod split;
+mod stack;
 
 pub use batch::{Batch, batch};
-pub use dataset::{Dataset, Frame};
+pub use dataset::{Dataset, Frame, NERVE};
+pub use read::{FRAME_HEIGHT, FRAME_WIDTH};
+pub use recorded::{Recorded, RecordedFrame};
+pub use runs::Runs;
 pub use split::{Split, SplitBy};

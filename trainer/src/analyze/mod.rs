@@ -1,0 +1,39 @@
+//! `analyze`: what is wrong with a data set, before anything is trained on it.
+
+mod bounds;
+mod chart;
+mod file;
+mod findings;
+mod grey;
+mod groups;
+mod page;
+mod pairs;
+mod picture;
+mod profile;
+mod report;
+mod sad;
+mod scan;
+mod strip;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What to analyse.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compare every pair of frames
+    Scan(scan::Arguments),
+    /// Write the state of a data set as one HTML file
+    Report(report::Arguments),
+}
+
+/// Does it.
+pub fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Scan(arguments) => scan::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
+    }
+}
