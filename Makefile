@@ -36,11 +36,12 @@ test: ## Format, lints, licences and every test
 	cargo build --quiet --workspace --bins --locked
 	cargo nextest run --workspace --locked
 
-bench: ## Measure engine, phantom and pipeline
-	@./setup.sh run
+bench: ## Measure phantom, engine, pipeline and scan
+	@./setup.sh train
 	cargo build --release --locked --quiet -p nervelightd
-	cargo bench --locked -p nervelight-phantom -p nervelight-engines
-	cargo bench --locked -p nervelight-tests
+	cargo bench --locked --quiet -p nervelight-phantom -p nervelight-engines
+	cargo bench --locked --quiet -p nervelight-tests
+	cargo bench --locked --quiet -p nervelight-train --bench scan
 
 trainer: ## Build the trainer: target/release/nervelight-train
 	@./setup.sh train

@@ -229,6 +229,11 @@ impl Daemon<'_> {
     }
 
     fn loop_until_end(&mut self, way: &mut Way, first: Frame) -> Result<()> {
+        // The frame that is due goes before encoders and the engine, where the system allows it (the
+        // service does). Done last: the sinks' threads inherit what their starter had.
+        if let Err(error) = rustix::process::nice(-10) {
+            tracing::debug!(%error, "the video keeps the ordinary priority");
+        }
         let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 2);
         let (mut snapshot_due, mut log_due, mut watchdog_due) =
             (Instant::now(), Instant::now(), Instant::now());

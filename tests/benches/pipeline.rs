@@ -54,7 +54,7 @@ fn row(clip: &Path, mode: &str, r: &Value) {
     let count = |key: &str| r[key].as_u64().unwrap_or_default();
     let ms = |key: &str, quantile: &str| r[key][quantile].as_f64().unwrap_or(f64::NAN);
     println!(
-        "{:<11}{mode:<8}{:>6}{:>6}{:>6}{:>6}{:>9.2}{:>8.2}{:>8.2}{:>9.2}{:>8.2}{:>8.2}{:>10.2}{:>8.2}",
+        "{:<11}{mode:<8}{:>6}{:>6}{:>6}{:>6}{:>9.2}{:>8.2}{:>8.2}{:>9.2}{:>8.2}{:>8.2}{:>11.2}{:>8.2}{:>8.2}",
         clip.file_stem().unwrap_or_default().to_string_lossy(),
         count("frames_in"),
         count("frames_out"),
@@ -66,6 +66,7 @@ fn row(clip: &Path, mode: &str, r: &Value) {
         ms("engine_ms", "p50"),
         ms("engine_ms", "p99"),
         ms("engine_ms", "max"),
+        ms("overhead_ms", "p50"),
         ms("overhead_ms", "p99"),
         ms("overhead_ms", "max"),
     );
