@@ -213,9 +213,12 @@ impl<'a> Trainer<'a> {
     fn save_last(&self) -> Result<()> {
         let mut tensors = self.parameters();
         self.adam.save(&mut tensors);
-        self.run
-            .save(&self.run.last(), Checkpoint { tensors, ..Default::default() }, &self.state)
-            .context("the checkpoint is lost; free some space and resume from the one before")
+        let last = self.run.last();
+        let saved = self.run.save(&last, Checkpoint { tensors, ..Default::default() }, &self.state);
+        saved.with_context(|| {
+            let then = if last.exists() { "resume from the one before" } else { "start anew" };
+            format!("the checkpoint is lost; free some space and {then}")
+        })
     }
 
     fn parameters(&self) -> Parameters {
@@ -330,6 +333,24 @@ mod tests {
         go(&settings, false, true).unwrap();
         let error = go(&settings, false, true).unwrap_err().to_string();
         assert!(error.contains("--resume"), "{error}");
+    }
+
+    #[test]
+    fn a_full_disk_names_an_earlier_checkpoint_only_if_there_is_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(&directory.path().join("run"));
+        let checkpoints = settings.run.join("checkpoints");
+        std::fs::create_dir_all(&checkpoints).unwrap();
+        let fill = || {
+            std::os::unix::fs::symlink("/dev/full", checkpoints.join("last.safetensors.tmp")).unwrap();
+        };
+        fill();
+        let error = go(&settings, false, true).unwrap_err().to_string();
+        assert!(error.contains("start anew") && !error.contains("resume"), "{error}");
+        go(&settings, false, true).unwrap();
+        fill();
+        let error = go(&settings, true, true).unwrap_err().to_string();
+        assert!(error.contains("resume from the one before"), "{error}");
     }
 
     #[test]
