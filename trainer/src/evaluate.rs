@@ -166,11 +166,9 @@ struct Judged<'a> {
 impl Judged<'_> {
     /// Writes the `count` worst frames; file names begin with the rank.
     fn write_overlays(&self, folder: &Path, count: usize) -> Result<()> {
-        // Pictures of an earlier evaluation would mix with these.
-        if folder.is_dir() {
-            std::fs::remove_dir_all(folder).with_context(|| format!("{}: clear", folder.display()))?;
-        }
         std::fs::create_dir_all(folder).with_context(|| format!("{}: make", folder.display()))?;
+        // Pictures of an earlier evaluation would mix with these.
+        remove_overlays(folder).with_context(|| format!("{}: clear", folder.display()))?;
         let mut order: Vec<usize> = (0..self.outcomes.len()).collect();
         let wrong = |o: &Outcome| o.truth + o.shown - 2 * o.both;
         order.sort_by(|&a, &b| {
@@ -186,6 +184,26 @@ impl Judged<'_> {
             picture.save(&path).with_context(|| format!("{}: write", path.display()))
         })
     }
+}
+
+/// Removes what [`Judged::write_overlays`] wrote, and nothing else.
+fn remove_overlays(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && is_overlay(&entry.file_name().to_string_lossy()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// `0001_12_34_dice0.25.png`: rank, frame, Dice.
+fn is_overlay(name: &str) -> bool {
+    let parts = name.strip_suffix(".png").and_then(|name| name.rsplit_once("_dice"));
+    parts.is_some_and(|(front, dice)| {
+        let rank = front.split_once('_').map_or("", |(rank, _)| rank);
+        rank.len() >= 4 && rank.bytes().all(|b| b.is_ascii_digit()) && dice.parse::<f64>().is_ok()
+    })
 }
 
 fn print_report(patients: &[(u32, Hard)], hard: &Hard, soft: &Figures, point: Point) {
@@ -218,4 +236,35 @@ fn print_report(patients: &[(u32, Hard)], hard: &Hard, soft: &Figures, point: Po
 
 fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("{}: write", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_overlays_of_an_earlier_evaluation_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("overlays");
+        std::fs::create_dir_all(folder.join("0001_1_1_dice0.10.png")).unwrap();
+        let foreign = ["holiday.png", "0001_1_1.png", "12_1_1_dice0.5.png", "0001_1_dice.png", "notes.txt"];
+        for name in foreign.into_iter().chain(["0001_12_34_dice0.25.png", "0050_1_2_dice1.00.png"]) {
+            std::fs::write(folder.join(name), "x").unwrap();
+        }
+        let nerve = Frame { name: "7_8".into(), patient: 7, luma: Box::new([9; 4]), nerve: Box::new([1; 4]) };
+        let sums = Sums { both: 0.0, truth: 0.0, predicted: 0.0 };
+        let predictions = [Prediction { frame: &nerve, map: vec![255; 4], sums }];
+        let point = Point { threshold: 0.5, min_area: 1 };
+        let outcomes = point::outcomes(&predictions, 2, point);
+        let judged = Judged { predictions: &predictions, outcomes: &outcomes, width: 2, point };
+        judged.write_overlays(&folder, 1).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut expected = [&foreign[..], &["0001_1_1_dice0.10.png", "0001_7_8_dice1.00.png"]].concat();
+        expected.sort();
+        assert_eq!(left, expected);
+    }
 }
