@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Which::Best)]
     checkpoint: Which,
     /// Least probability that counts as nerve, 0..1 [default: the best on the run's validation frames]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = point::probability)]
     threshold: Option<f32>,
     /// Least area of a nerve in pixels [default: the best on the run's validation frames]
     #[arg(long, value_name = "PIXELS")]

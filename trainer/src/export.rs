@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, default_value = "1.0.0")]
     model_version: String,
     /// Least probability that counts as nerve, 0..1 [default: the best on validation frames]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = point::probability)]
     threshold: Option<f32>,
     /// Least area of a nerve in pixels [default: the best on validation frames]
     #[arg(long, value_name = "PIXELS")]

@@ -105,6 +105,14 @@ struct Region {
     right: u32,
 }
 
+/// A threshold from the command line.
+pub fn probability(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("impossible; use more than 0 and at most 1, such as 0.5".into()),
+    }
+}
+
 /// Truth and regions of one frame at one threshold.
 struct Scene {
     truth: u32,
