@@ -136,10 +136,9 @@ fn by_patient(predictions: &[Prediction], outcomes: &[Outcome]) -> Vec<(u32, Har
 fn patients_csv(patients: &[(u32, Hard)]) -> String {
     let mut text = "patient,frames,nerve_frames,dice,iou,presence,sensitivity,specificity\n".to_owned();
     for (patient, h) in patients {
-        text += &format!(
-            "{patient},{},{},{:.4},{:.4},{:.4},{:.4},{:.4}\n",
-            h.frames, h.nerve_frames, h.dice, h.iou, h.presence, h.sensitivity, h.specificity
-        );
+        let figures = [h.dice, h.iou, h.presence, h.sensitivity, h.specificity];
+        let figures = figures.map(|f| f.map(|f| format!("{f:.4}")).unwrap_or_default()).join(",");
+        text += &format!("{patient},{},{},{figures}\n", h.frames, h.nerve_frames);
     }
     text
 }
@@ -209,12 +208,12 @@ fn is_overlay(name: &str) -> bool {
 fn print_report(patients: &[(u32, Hard)], hard: &Hard, soft: &Figures, point: Point) {
     let line = |name: &str, h: &Hard| {
         println!(
-            "{name:>8} {:>7} {:>7} {:>8.3} {:>8.3} {:>9.1}%",
+            "{name:>8} {:>7} {:>7} {:>8} {:>8} {:>10}",
             h.frames,
             h.nerve_frames,
-            h.dice,
-            h.iou,
-            h.presence * 100.0
+            figure(h.dice),
+            figure(h.iou),
+            percent(h.presence)
         );
     };
     println!("{:>8} {:>7} {:>7} {:>8} {:>8} {:>10}", "patient", "frames", "nerve", "Dice", "IoU", "presence");
@@ -223,15 +222,24 @@ fn print_report(patients: &[(u32, Hard)], hard: &Hard, soft: &Figures, point: Po
     }
     line("all", hard);
     println!(
-        "at threshold {:.2}, least area {} pixels; sensitivity {:.1}%, specificity {:.1}%",
+        "at threshold {:.2}, least area {} pixels; sensitivity {}, specificity {}",
         point.threshold,
         point.min_area,
-        hard.sensitivity * 100.0,
-        hard.specificity * 100.0
+        percent(hard.sensitivity),
+        percent(hard.specificity)
     );
     let named = Figures::NAMES.into_iter().zip(soft.values());
     let named: Vec<_> = named.map(|(name, value)| format!("{} {value:.4}", name.replace('_', " "))).collect();
     println!("soft, as published: {}", named.join(", "));
+}
+
+/// Where no frame tells, a dash.
+fn figure(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.3}"))
+}
+
+fn percent(part: Option<f64>) -> String {
+    part.map_or_else(|| "–".into(), |part| format!("{:.1}%", part * 100.0))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -266,5 +274,14 @@ mod tests {
         let mut expected = [&foreign[..], &["0001_1_1_dice0.10.png", "0001_7_8_dice1.00.png"]].concat();
         expected.sort();
         assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn figures_that_no_frame_tells_are_empty_or_a_dash() {
+        let hard = Hard::of(&[Outcome { truth: 4, shown: 4, both: 4 }]);
+        let csv = patients_csv(&[(3, hard)]);
+        assert!(csv.ends_with("\n3,1,1,1.0000,1.0000,1.0000,1.0000,\n"), "{csv}");
+        assert_eq!((percent(hard.specificity), figure(None)), ("–".into(), "–".into()));
+        assert_eq!((percent(Some(0.5)), figure(Some(0.5))), ("50.0%".into(), "0.500".into()));
     }
 }
