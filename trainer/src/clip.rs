@@ -61,7 +61,10 @@ impl Encoder {
             .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
             .args(["-f", "rawvideo", "-pix_fmt", "gray", "-s", &size, "-r", RATE, "-i", "pipe:0"])
             // Gray becomes the luma plane as it is: the scaler would squeeze it to 16..235.
-            .args(["-vf", "scale=in_range=full:out_range=full,format=yuv420p", "-color_range", "pc"])
+            .args(["-vf", "scale=in_range=full:out_range=full,format=yuv420p"])
+            // Gray is the same in every matrix, but a player that is told none guesses by size.
+            .args(["-colorspace", "smpte170m", "-color_primaries", "smpte170m"])
+            .args(["-color_trc", "smpte170m", "-color_range", "pc"])
             .args(["-c:v", "libx264", "-preset", "veryfast"])
             .args(quality)
             .arg(path)
@@ -127,6 +130,21 @@ mod tests {
             let off = video[range].iter().zip(&luma).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
             assert!(off <= 4, "frame {at} is off by {off}");
         }
+    }
+
+    #[test]
+    fn clip_says_what_its_colours_mean() {
+        if !have_ffmpeg() {
+            eprintln!("skipped: no ffmpeg");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("neck.mp4");
+        write(&path, 1, &[3]).unwrap();
+        // The decoder's own words, so that no ffprobe is needed.
+        let output = Command::new("ffmpeg").args(["-hide_banner", "-i"]).arg(&path).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("(pc, smpte170m"), "{told}");
     }
 
     #[test]

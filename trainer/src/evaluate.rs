@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Which::Best)]
     checkpoint: Which,
     /// Least probability that counts as nerve, 0..1 [default: the best on the run's validation frames]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = point::probability)]
     threshold: Option<f32>,
     /// Least area of a nerve in pixels [default: the best on the run's validation frames]
     #[arg(long, value_name = "PIXELS")]
@@ -136,10 +136,9 @@ fn by_patient(predictions: &[Prediction], outcomes: &[Outcome]) -> Vec<(u32, Har
 fn patients_csv(patients: &[(u32, Hard)]) -> String {
     let mut text = "patient,frames,nerve_frames,dice,iou,presence,sensitivity,specificity\n".to_owned();
     for (patient, h) in patients {
-        text += &format!(
-            "{patient},{},{},{:.4},{:.4},{:.4},{:.4},{:.4}\n",
-            h.frames, h.nerve_frames, h.dice, h.iou, h.presence, h.sensitivity, h.specificity
-        );
+        let figures = [h.dice, h.iou, h.presence, h.sensitivity, h.specificity];
+        let figures = figures.map(|f| f.map(|f| format!("{f:.4}")).unwrap_or_default()).join(",");
+        text += &format!("{patient},{},{},{figures}\n", h.frames, h.nerve_frames);
     }
     text
 }
@@ -166,11 +165,9 @@ struct Judged<'a> {
 impl Judged<'_> {
     /// Writes the `count` worst frames; file names begin with the rank.
     fn write_overlays(&self, folder: &Path, count: usize) -> Result<()> {
-        // Pictures of an earlier evaluation would mix with these.
-        if folder.is_dir() {
-            std::fs::remove_dir_all(folder).with_context(|| format!("{}: clear", folder.display()))?;
-        }
         std::fs::create_dir_all(folder).with_context(|| format!("{}: make", folder.display()))?;
+        // Pictures of an earlier evaluation would mix with these.
+        remove_overlays(folder).with_context(|| format!("{}: clear", folder.display()))?;
         let mut order: Vec<usize> = (0..self.outcomes.len()).collect();
         let wrong = |o: &Outcome| o.truth + o.shown - 2 * o.both;
         order.sort_by(|&a, &b| {
@@ -188,15 +185,35 @@ impl Judged<'_> {
     }
 }
 
+/// Removes what [`Judged::write_overlays`] wrote, and nothing else.
+fn remove_overlays(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && is_overlay(&entry.file_name().to_string_lossy()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// `0001_12_34_dice0.25.png`: rank, frame, Dice.
+fn is_overlay(name: &str) -> bool {
+    let parts = name.strip_suffix(".png").and_then(|name| name.rsplit_once("_dice"));
+    parts.is_some_and(|(front, dice)| {
+        let rank = front.split_once('_').map_or("", |(rank, _)| rank);
+        rank.len() >= 4 && rank.bytes().all(|b| b.is_ascii_digit()) && dice.parse::<f64>().is_ok()
+    })
+}
+
 fn print_report(patients: &[(u32, Hard)], hard: &Hard, soft: &Figures, point: Point) {
     let line = |name: &str, h: &Hard| {
         println!(
-            "{name:>8} {:>7} {:>7} {:>8.3} {:>8.3} {:>9.1}%",
+            "{name:>8} {:>7} {:>7} {:>8} {:>8} {:>10}",
             h.frames,
             h.nerve_frames,
-            h.dice,
-            h.iou,
-            h.presence * 100.0
+            figure(h.dice),
+            figure(h.iou),
+            percent(h.presence)
         );
     };
     println!("{:>8} {:>7} {:>7} {:>8} {:>8} {:>10}", "patient", "frames", "nerve", "Dice", "IoU", "presence");
@@ -205,17 +222,66 @@ fn print_report(patients: &[(u32, Hard)], hard: &Hard, soft: &Figures, point: Po
     }
     line("all", hard);
     println!(
-        "at threshold {:.2}, least area {} pixels; sensitivity {:.1}%, specificity {:.1}%",
+        "at threshold {:.2}, least area {} pixels; sensitivity {}, specificity {}",
         point.threshold,
         point.min_area,
-        hard.sensitivity * 100.0,
-        hard.specificity * 100.0
+        percent(hard.sensitivity),
+        percent(hard.specificity)
     );
     let named = Figures::NAMES.into_iter().zip(soft.values());
     let named: Vec<_> = named.map(|(name, value)| format!("{} {value:.4}", name.replace('_', " "))).collect();
     println!("soft, as published: {}", named.join(", "));
 }
 
+/// Where no frame tells, a dash.
+fn figure(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.3}"))
+}
+
+fn percent(part: Option<f64>) -> String {
+    part.map_or_else(|| "–".into(), |part| format!("{:.1}%", part * 100.0))
+}
+
 fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("{}: write", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_overlays_of_an_earlier_evaluation_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("overlays");
+        std::fs::create_dir_all(folder.join("0001_1_1_dice0.10.png")).unwrap();
+        let foreign = ["holiday.png", "0001_1_1.png", "12_1_1_dice0.5.png", "0001_1_dice.png", "notes.txt"];
+        for name in foreign.into_iter().chain(["0001_12_34_dice0.25.png", "0050_1_2_dice1.00.png"]) {
+            std::fs::write(folder.join(name), "x").unwrap();
+        }
+        let nerve = Frame { name: "7_8".into(), patient: 7, luma: Box::new([9; 4]), nerve: Box::new([1; 4]) };
+        let sums = Sums { both: 0.0, truth: 0.0, predicted: 0.0 };
+        let predictions = [Prediction { frame: &nerve, map: vec![255; 4], sums }];
+        let point = Point { threshold: 0.5, min_area: 1 };
+        let outcomes = point::outcomes(&predictions, 2, point);
+        let judged = Judged { predictions: &predictions, outcomes: &outcomes, width: 2, point };
+        judged.write_overlays(&folder, 1).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut expected = [&foreign[..], &["0001_1_1_dice0.10.png", "0001_7_8_dice1.00.png"]].concat();
+        expected.sort();
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn figures_that_no_frame_tells_are_empty_or_a_dash() {
+        let hard = Hard::of(&[Outcome { truth: 4, shown: 4, both: 4 }]);
+        let csv = patients_csv(&[(3, hard)]);
+        assert!(csv.ends_with("\n3,1,1,1.0000,1.0000,1.0000,1.0000,\n"), "{csv}");
+        assert_eq!((percent(hard.specificity), figure(None)), ("–".into(), "–".into()));
+        assert_eq!((percent(Some(0.5)), figure(Some(0.5))), ("50.0%".into(), "0.500".into()));
+    }
 }

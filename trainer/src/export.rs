@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, default_value = "1.0.0")]
     model_version: String,
     /// Least probability that counts as nerve, 0..1 [default: the best on validation frames]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = point::probability)]
     threshold: Option<f32>,
     /// Least area of a nerve in pixels [default: the best on validation frames]
     #[arg(long, value_name = "PIXELS")]
@@ -214,6 +214,7 @@ fn golden(predictions: &[Prediction], outcomes: &[Outcome]) -> Result<Vec<Golden
     goldens.collect()
 }
 
+/// Figures by name, without those that no frame tells.
 fn metrics(hard: &Hard, soft: &Figures) -> BTreeMap<String, f64> {
     let hard = [
         ("dice", hard.dice),
@@ -221,12 +222,13 @@ fn metrics(hard: &Hard, soft: &Figures) -> BTreeMap<String, f64> {
         ("presence", hard.presence),
         ("sensitivity", hard.sensitivity),
         ("specificity", hard.specificity),
-        ("frames", hard.frames as f64),
-        ("nerve_frames", hard.nerve_frames as f64),
+        ("frames", Some(hard.frames as f64)),
+        ("nerve_frames", Some(hard.nerve_frames as f64)),
     ];
     let soft = Figures::NAMES.into_iter().zip(soft.values());
     let soft = soft.map(|(name, value)| (format!("soft_{name}"), value));
-    hard.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(soft).collect()
+    let hard = hard.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    hard.chain(soft).collect()
 }
 
 /// The command line, without the folder of the program.
@@ -287,6 +289,14 @@ mod tests {
             }
             result => result.unwrap(),
         }
+    }
+
+    #[test]
+    fn figures_that_no_frame_tells_are_left_out() {
+        let hard = Hard::of(&[Outcome { truth: 4, shown: 4, both: 4 }]);
+        let metrics = metrics(&hard, &Figures::default());
+        assert_eq!(metrics.get("sensitivity"), Some(&1.0));
+        assert!(!metrics.contains_key("specificity"));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod plateau;
 mod point;
 mod predict;
 mod progress;
+mod resume;
 mod rng;
 mod run;
 mod settings;
@@ -75,7 +76,8 @@ Examples:
   nervelight-train train --config configs/train.toml
   nervelight-train train --config configs/train.toml --resume
 
-Ctrl-C ends after the batch under way and keeps a checkpoint; --resume goes on from there.")]
+Ctrl-C ends after the batch under way and keeps a checkpoint; --resume goes on from there.
+Only epochs, threads and device may change then.")]
 struct TrainArguments {
     /// Settings of the run; configs/train.toml explains every key
     #[arg(long, value_name = "FILE")]
@@ -95,7 +97,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train(&arguments),
     };
     match result {
-        Ok(Outcome::Finished) => ExitCode::SUCCESS,
+        Ok(Outcome::Finished | Outcome::AlreadyFinished) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -127,8 +129,12 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     let cost = Cost::of(&network, data.height, data.width);
     println!("{} at width {}: {cost}", network.name, network.width);
     let outcome = train::train(&settings, &data, arguments.resume, &stop)?;
-    if outcome == Outcome::Interrupted {
-        println!("interrupted; continue with --resume");
+    match outcome {
+        Outcome::Finished => {}
+        Outcome::AlreadyFinished => {
+            println!("{}: already finished: raise epochs to go on", settings.run.display());
+        }
+        Outcome::Interrupted => println!("interrupted; continue with --resume"),
     }
     Ok(outcome)
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nervelight_phantom::{HEIGHT, Phantom, WIDTH};
 use rayon::prelude::*;
 use tiff::encoder::{Compression, TiffEncoder, colortype::Gray8};
@@ -58,6 +58,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// Writes `frames` stills, spread evenly over the patients.
 fn write_stills(out: &Path, frames: usize, seeds: &[u64]) -> Result<()> {
     let train = out.join("train");
+    let holds_any = |mut entries: std::fs::ReadDir| entries.next().is_some();
+    if std::fs::read_dir(&train).is_ok_and(holds_any) {
+        bail!(
+            "{}: holds frames already, which would mix with these; remove it or choose another --out",
+            train.display()
+        );
+    }
     std::fs::create_dir_all(&train).with_context(|| format!("{}: make", train.display()))?;
     let progress = std::sync::Mutex::new(Progress::new("phantom", 0, frames));
     seeds.par_iter().enumerate().try_for_each(|(patient, seed)| {
@@ -95,4 +102,20 @@ fn write_tiff(path: &Path, luma: &[u8]) -> Result<()> {
         Ok(encoder.write_image::<Gray8>(WIDTH as u32, HEIGHT as u32, luma)?)
     };
     write().with_context(|| format!("{}: write", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_data_set_in_one_folder_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        write_stills(directory.path(), 1, &[1]).unwrap();
+        let error = write_stills(directory.path(), 1, &[2]).unwrap_err().to_string();
+        let train = directory.path().join("train");
+        assert!(error.contains(&train.display().to_string()), "{error}");
+        assert!(error.contains("choose another --out"), "{error}");
+        assert_eq!(std::fs::read_dir(train).unwrap().count(), 2);
+    }
 }

@@ -32,7 +32,7 @@ pub struct Outcome {
     pub both: u32,
 }
 
-/// Hard figures over frames.
+/// Hard figures over frames; none where there is no frame to judge by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Hard {
     /// Frames judged.
@@ -40,15 +40,15 @@ pub struct Hard {
     /// Frames with nerve in truth.
     pub nerve_frames: usize,
     /// Mean over frames with nerve, 0 where none is shown.
-    pub dice: f64,
+    pub dice: Option<f64>,
     /// Mean over frames with nerve.
-    pub iou: f64,
+    pub iou: Option<f64>,
     /// Part of all frames where nerve is shown exactly when there is one.
-    pub presence: f64,
+    pub presence: Option<f64>,
     /// Part of frames with nerve where one is shown.
-    pub sensitivity: f64,
+    pub sensitivity: Option<f64>,
     /// Part of frames without nerve where none is shown.
-    pub specificity: f64,
+    pub specificity: Option<f64>,
 }
 
 impl Outcome {
@@ -73,11 +73,11 @@ impl Outcome {
 }
 
 impl Hard {
-    /// Figures over `outcomes`. Those without any frame to judge by are 1.
+    /// Figures over `outcomes`.
     pub fn of(outcomes: &[Outcome]) -> Self {
         let mean = |values: &[f64]| match values.len() {
-            0 => 1.0,
-            n => values.iter().sum::<f64>() / n as f64,
+            0 => None,
+            n => Some(values.iter().sum::<f64>() / n as f64),
         };
         let right = |o: &Outcome| f64::from(u8::from(o.presence_is_right()));
         let (nerve, none): (Vec<Outcome>, Vec<_>) = outcomes.iter().partition(|o| o.truth > 0);
@@ -103,6 +103,14 @@ struct Region {
     area: u32,
     /// Pixels of these that are nerve in truth.
     right: u32,
+}
+
+/// A threshold from the command line.
+pub fn probability(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("impossible; use more than 0 and at most 1, such as 0.5".into()),
+    }
 }
 
 /// Truth and regions of one frame at one threshold.
@@ -180,7 +188,8 @@ pub fn choose(
         for &min_area in &areas {
             let outcomes: Vec<_> = scenes.iter().map(|s| s.outcome(min_area)).collect();
             let hard = Hard::of(&outcomes);
-            let score = hard.dice + hard.presence;
+            // What no frame tells is the same at every point.
+            let score = hard.dice.unwrap_or(0.0) + hard.presence.unwrap_or(0.0);
             if score > best.0 + CLEARLY {
                 best = (score, Point { threshold, min_area });
             }
@@ -209,8 +218,37 @@ mod tests {
         let outcome = |truth, shown, both| Outcome { truth, shown, both };
         let hard = Hard::of(&[outcome(4, 4, 2), outcome(4, 0, 0), outcome(0, 3, 0), outcome(0, 0, 0)]);
         assert_eq!((hard.frames, hard.nerve_frames), (4, 2));
-        assert_eq!((hard.dice, hard.iou), (0.25, 1.0 / 6.0));
-        assert_eq!((hard.presence, hard.sensitivity, hard.specificity), (0.5, 0.5, 0.5));
+        assert_eq!((hard.dice, hard.iou), (Some(0.25), Some(1.0 / 6.0)));
+        let parts = [hard.presence, hard.sensitivity, hard.specificity];
+        assert_eq!(parts, [Some(0.5); 3]);
+    }
+
+    #[test]
+    fn figures_without_a_frame_to_judge_by_are_none() {
+        assert_eq!(Hard::of(&[]), Hard::default());
+        let nerve = Hard::of(&[Outcome { truth: 4, shown: 4, both: 4 }]);
+        assert_eq!((nerve.dice, nerve.sensitivity, nerve.specificity), (Some(1.0), Some(1.0), None));
+        assert!(serde_json::to_string(&nerve).unwrap().contains("\"specificity\":null"));
+        let none = Hard::of(&[Outcome { truth: 0, shown: 0, both: 0 }]);
+        assert_eq!((none.dice, none.iou, none.sensitivity), (None, None, None));
+        assert_eq!((none.presence, none.specificity), (Some(1.0), Some(1.0)));
+    }
+
+    #[test]
+    fn point_is_chosen_by_presence_where_no_frame_has_a_nerve() {
+        let empty = frame([0; 8]);
+        let predictions = [prediction(&empty, [140, 140, 0, 0, 0, 0, 0, 0])];
+        assert_eq!(choose(&predictions, 8, None, Some(1)), Point { threshold: 0.6, min_area: 1 });
+        assert_eq!(choose(&[], 8, None, None), Point { threshold: 0.5, min_area: 1 });
+    }
+
+    #[test]
+    fn thresholds_are_probabilities_above_0() {
+        assert_eq!(probability("0.5"), Ok(0.5));
+        assert_eq!(probability("1"), Ok(1.0));
+        for text in ["0", "-0.1", "1.01", "nan", "inf", "half", ""] {
+            assert!(probability(text).unwrap_err().contains("more than 0"), "{text}");
+        }
     }
 
     #[test]

@@ -89,6 +89,15 @@ impl RunDir {
         Ok((run, settings, split))
     }
 
+    /// Notes that the run goes on to `epochs`.
+    pub fn set_epochs(&self, epochs: usize) -> Result<()> {
+        let settings = Settings::load(&self.root.join("config.toml"))?;
+        if settings.epochs == epochs {
+            return Ok(());
+        }
+        self.write("config.toml", toml::to_string(&Settings { epochs, ..settings })?.as_bytes())
+    }
+
     /// Its path.
     pub fn root(&self) -> &Path {
         &self.root

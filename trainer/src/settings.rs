@@ -121,9 +121,10 @@ impl Settings {
     /// Every impossible value.
     fn problems(&self) -> Vec<Problem> {
         let scaled = 64.0 * self.width;
-        let checks: [(&str, bool, &str); 10] = [
+        let checks: [(&str, bool, &str); 11] = [
             ("data", !self.data.as_os_str().is_empty(), "missing; name the folder of frames and masks"),
             ("run", !self.run.as_os_str().is_empty(), "missing; name the folder to write"),
+            ("threads", self.threads <= 256, "impossible; use 0 (one per core) to 256"),
             ("network", Network::named(&self.network, 1.0).is_ok(), "unknown; use \"vgg16-fcn\""),
             (
                 "width",
@@ -135,8 +136,8 @@ impl Settings {
                 self.validation_part > 0.0 && self.validation_part < 1.0,
                 "impossible; use more than 0 and less than 1, such as 0.2",
             ),
-            ("epochs", self.epochs > 0, "impossible; use at least 1"),
-            ("batch_size", self.batch_size > 0, "impossible; use at least 1"),
+            ("epochs", (1..=100_000).contains(&self.epochs), "impossible; use 1 to 100000"),
+            ("batch_size", (1..=4096).contains(&self.batch_size), "impossible; use 1 to 4096"),
             (
                 "learning_rate",
                 self.learning_rate > 0.0 && self.learning_rate < 1.0,
@@ -216,6 +217,10 @@ mod tests {
             ("network = \"unet\"", "3: network: unknown"),
             ("split = \"hospital\"", "split"),
             ("batch_size = 0", "3: batch_size: impossible"),
+            ("batch_size = 5000", "3: batch_size: impossible"),
+            ("threads = 257", "3: threads: impossible; use 0 (one per core) to 256"),
+            ("epochs = 1000000", "3: epochs: impossible"),
+            ("learning_rate = nan", "3: learning_rate: impossible"),
         ] {
             let error = format!("{:#}", load(&format!("{PATHS}{text}\n")).unwrap_err());
             assert!(error.contains("train.toml") && error.contains(expected), "{error}");

@@ -15,6 +15,7 @@ use crate::module::{Module, Parameters};
 use crate::network::FROZEN_CONVOLUTIONS;
 use crate::plateau::Plateau;
 use crate::progress::Progress;
+use crate::resume;
 use crate::rng::Rng;
 use crate::run::{Row, RunDir, State};
 use crate::settings::Settings;
@@ -24,6 +25,8 @@ use crate::settings::Settings;
 pub enum Outcome {
     /// All epochs are done.
     Finished,
+    /// All epochs were done before.
+    AlreadyFinished,
     /// Stopped in between; the checkpoint continues there.
     Interrupted,
 }
@@ -45,6 +48,10 @@ struct Trainer<'a> {
 /// after the batch under way when `stop` turns true.
 pub fn train(settings: &Settings, data: &Dataset, resume: bool, stop: &AtomicBool) -> Result<Outcome> {
     let mut trainer = Trainer::new(settings, data, resume)?;
+    if trainer.state.epoch >= settings.epochs {
+        return Ok(Outcome::AlreadyFinished);
+    }
+    trainer.run.set_epochs(settings.epochs)?;
     for epoch in trainer.state.epoch..settings.epochs {
         if trainer.epoch(epoch, stop)? == Outcome::Interrupted {
             trainer.save_last()?;
@@ -73,7 +80,8 @@ impl<'a> Trainer<'a> {
         let device = settings.device()?;
         let network = settings.network()?;
         let (run, split) = if resume {
-            let (run, _, split) = RunDir::open(&settings.run)?;
+            let (run, stored, split) = RunDir::open(&settings.run)?;
+            resume::check(&stored, settings)?;
             (run, split)
         } else {
             let Settings { split: by, validation_part, positives_only, seed, .. } = *settings;
@@ -213,9 +221,12 @@ impl<'a> Trainer<'a> {
     fn save_last(&self) -> Result<()> {
         let mut tensors = self.parameters();
         self.adam.save(&mut tensors);
-        self.run
-            .save(&self.run.last(), Checkpoint { tensors, ..Default::default() }, &self.state)
-            .context("the checkpoint is lost; free some space and resume from the one before")
+        let last = self.run.last();
+        let saved = self.run.save(&last, Checkpoint { tensors, ..Default::default() }, &self.state);
+        saved.with_context(|| {
+            let then = if last.exists() { "resume from the one before" } else { "start anew" };
+            format!("the checkpoint is lost; free some space and {then}")
+        })
     }
 
     fn parameters(&self) -> Parameters {
@@ -330,6 +341,40 @@ mod tests {
         go(&settings, false, true).unwrap();
         let error = go(&settings, false, true).unwrap_err().to_string();
         assert!(error.contains("--resume"), "{error}");
+    }
+
+    #[test]
+    fn a_resumed_run_keeps_its_settings_but_for_more_epochs() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Settings { epochs: 1, ..settings(&directory.path().join("run")) };
+        assert_eq!(go(&first, false, false).unwrap(), Outcome::Finished);
+        assert_eq!(go(&first, true, false).unwrap(), Outcome::AlreadyFinished);
+        let other = Settings { batch_size: 8, epochs: 2, ..first.clone() };
+        let error = go(&other, true, false).unwrap_err().to_string();
+        assert!(error.contains("batch_size"), "{error}");
+        let stored = || RunDir::open(&first.run).unwrap().1;
+        assert_eq!(stored(), first);
+        let more = Settings { epochs: 2, ..first.clone() };
+        assert_eq!(go(&more, true, true).unwrap(), Outcome::Interrupted);
+        assert_eq!(stored(), more);
+    }
+
+    #[test]
+    fn a_full_disk_names_an_earlier_checkpoint_only_if_there_is_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(&directory.path().join("run"));
+        let checkpoints = settings.run.join("checkpoints");
+        std::fs::create_dir_all(&checkpoints).unwrap();
+        let fill = || {
+            std::os::unix::fs::symlink("/dev/full", checkpoints.join("last.safetensors.tmp")).unwrap();
+        };
+        fill();
+        let error = go(&settings, false, true).unwrap_err().to_string();
+        assert!(error.contains("start anew") && !error.contains("resume"), "{error}");
+        go(&settings, false, true).unwrap();
+        fill();
+        let error = go(&settings, true, true).unwrap_err().to_string();
+        assert!(error.contains("resume from the one before"), "{error}");
     }
 
     #[test]
