@@ -13,6 +13,10 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nervelight_engines::{Bundle, EngineInfo, Manifest, golden};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
 use tokio::sync::watch;
 
 use crate::capture::{self, Capture};
@@ -229,11 +233,7 @@ impl Daemon<'_> {
     }
 
     fn loop_until_end(&mut self, way: &mut Way, first: Frame) -> Result<()> {
-        // The frame that is due goes before encoders and the engine, where the system allows it (the
-        // service does). Done last: the sinks' threads inherit what their starter had.
-        if let Err(error) = rustix::process::nice(-10) {
-            tracing::debug!(%error, "the video keeps the ordinary priority");
-        }
+        put_video_first();
         let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 2);
         let (mut snapshot_due, mut log_due, mut watchdog_due) =
             (Instant::now(), Instant::now(), Instant::now());
@@ -308,6 +308,16 @@ impl Daemon<'_> {
         };
         let now = Now { ai: way.ai, arrived, displaced, discarded, sinks, error };
         way.figures.snapshot(&self.context, now)
+    }
+}
+
+/// Gives this thread real-time priority where the system allows it (the service does): when cores are
+/// short, the frame that is due goes before decoders, encoders and the engine. Done after the sinks
+/// are open: their threads inherit what their starter had.
+fn put_video_first() {
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy) {
+        tracing::debug!(?error, "the video keeps the ordinary priority");
     }
 }
 
