@@ -220,8 +220,7 @@ impl Daemon<'_> {
 
     fn open_way(&mut self, first: &Frame, inference: Inference) -> Result<Way> {
         let info = &first.info;
-        let (fps, (width, height)) = (info.fps(), (info.width(), info.height()));
-        self.context.frames = format!("{width}x{height} {} {}/{} fps", info.name(), fps.numer(), fps.denom());
+        self.context.frames = describe_frames(info);
         // The way first: frames that do not fit must not leave an empty recording behind.
         let mut way = Way::new(self.config, self.model, info.clone(), inference, vec![])?;
         let live = self.config.source.is_live();
