@@ -162,7 +162,7 @@ impl Drop for Inference {
 /// Threads that the engine starts inherit this thread's lower priority: when there are fewer cores
 /// than work, the frame that is due goes first.
 fn yield_to_the_video() {
-    if let Err(e) = rustix::process::nice(10) {
+    if let Err(e) = rustix::process::nice(5) {
         tracing::warn!(error = %e, "cannot lower the engine's priority");
     }
 }

@@ -21,7 +21,8 @@ fn engines(criterion: &mut Criterion) {
     let mut map = plane();
     let mut group = criterion.benchmark_group("onnx");
     group.sample_size(50);
-    for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8] {
+    let exported = |precision: &Precision| bundle.manifest.files.contains_key(precision.onnx_file());
+    for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8].into_iter().filter(exported) {
         for threads in [1, 2] {
             let settings = EngineSettings { precision, threads, ..Default::default() };
             let id = BenchmarkId::new(format!("{precision:?}").to_lowercase(), format!("{threads} threads"));
