@@ -1,6 +1,5 @@
 //! Capture: frames from whatever GStreamer can open: a file or URI, a V4L2 device, a fragment.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -288,18 +287,4 @@ fn failure(name: &str, error: &gst::message::Error) -> SourceError {
     };
     let element = error.src().map_or_else(String::new, |s| format!(" ({})", s.name()));
     SourceError::Failed { name: name.into(), message: format!("{kind}{element}"), remedy: remedy.into() }
-}
-
-/// The URI of a file, or the URI itself.
-///
-/// # Errors
-/// When it is a path and nothing is there.
-pub fn uri(path_or_uri: &str, base: &Path) -> Result<String, String> {
-    if path_or_uri.contains("://") {
-        return Ok(path_or_uri.into());
-    }
-    let path = base.join(path_or_uri);
-    let path = path.canonicalize().map_err(|e| format!("{}: {e}. Check the path", path.display()))?;
-    let uri = gst::glib::filename_to_uri(path, None).map_err(|e| e.to_string())?;
-    Ok(uri.into())
 }

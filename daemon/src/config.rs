@@ -9,8 +9,6 @@ use nervelight_engines::EngineSettings;
 use nervelight_engines::settings::{self, Problem, Problems};
 use serde::{Deserialize, Serialize};
 
-use crate::capture;
-
 /// A checked configuration with every path absolute.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -452,7 +450,7 @@ fn resolve_source(raw: &RawSource, base: &Path, problems: &mut Vec<Problem>) -> 
             fps: raw.fps.unwrap_or(30),
             paced: raw.paced.unwrap_or(true),
         })),
-        File => match raw.path.as_deref().map(|path| capture::uri(path, base)) {
+        File => match raw.path.as_deref().map(|path| uri(path, base)) {
             Some(Ok(uri)) => Some(Source::File { uri, paced: raw.paced.unwrap_or(false) }),
             Some(Err(message)) => {
                 problems.push(Problem::at("source.path", message));
@@ -494,6 +492,20 @@ fn resolve_source(raw: &RawSource, base: &Path, problems: &mut Vec<Problem>) -> 
         problems.push(Problem::at("source.fps", "must be from 1 to 240"));
     }
     source.filter(|_| problems.len() == before)
+}
+
+/// The URI of a file, or the URI itself.
+///
+/// # Errors
+/// When it is a path and nothing is there.
+fn uri(path_or_uri: &str, base: &Path) -> Result<String, String> {
+    if path_or_uri.contains("://") {
+        return Ok(path_or_uri.into());
+    }
+    let path = base.join(path_or_uri);
+    let path = path.canonicalize().map_err(|e| format!("{}: {e}. Check the path", path.display()))?;
+    let uri = gst::glib::filename_to_uri(path, None).map_err(|e| e.to_string())?;
+    Ok(uri.into())
 }
 
 fn name(kind: SourceKind) -> &'static str {
