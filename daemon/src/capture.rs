@@ -131,29 +131,16 @@ fn settle_colorimetry(pipeline: &gst::Pipeline) {
         let gst::EventView::Caps(caps) = event.view() else { return gst::PadProbeReturn::Ok };
         let mut caps = caps.caps_owned();
         let Some(input) = caps.structure(0) else { return gst::PadProbeReturn::Ok };
-        let is_yuv = !["GRAY", "RGB", "BGR", "GBR"]
-            .iter()
-            .any(|kind| input.get("format").is_ok_and(|f: &str| f.contains(kind)));
+        let pixels = input.get::<&str>("format").unwrap_or("");
         let stated = input.get::<&str>("colorimetry").unwrap_or("");
-        let explicit = match stated.split(':').collect::<Vec<_>>()[..] {
-            [range, "0", transfer, primaries] if range != "0" => {
-                Some(format!("{range}:4:{transfer}:{primaries}"))
-            }
-            _ => None,
-        };
-        let output = match (&explicit, is_yuv) {
-            (_, false) => "1:4:0:0",
-            (Some(explicit), true) => explicit,
-            (None, true) => stated,
-        };
+        let (input, output) = settled(pixels, stated);
         if let Ok(mut formats) = FORMATS.parse::<gst::Caps>() {
             if !output.is_empty() {
                 formats.make_mut().set("colorimetry", output);
             }
             format.set_property("caps", formats);
         }
-        let input_colorimetry = if is_yuv { explicit.as_deref() } else { gray(stated, &caps) };
-        if let Some(colorimetry) = input_colorimetry {
+        if let Some(colorimetry) = input {
             caps.make_mut().set("colorimetry", colorimetry);
             probe.data = Some(gst::PadProbeData::Event(gst::event::Caps::new(&caps)));
         }
@@ -161,10 +148,24 @@ fn settle_colorimetry(pipeline: &gst::Pipeline) {
     });
 }
 
-/// The colorimetry of gray video: full range with BT.601, so that its luma passes unchanged.
-fn gray(stated: &str, caps: &gst::Caps) -> Option<&'static str> {
-    let is_gray = caps.structure(0).is_some_and(|s| s.get("format").is_ok_and(|f: &str| f.contains("GRAY")));
-    (is_gray && !stated.starts_with('2')).then_some("1:4:0:0")
+/// The colorimetry to read frames of format `pixels` with, where it is not the one `stated`, and the
+/// one to convert them to; empty for GStreamer's choice.
+fn settled(pixels: &str, stated: &str) -> (Option<String>, String) {
+    const FULL: &str = "1:4:0:0";
+    if pixels.contains("GRAY") {
+        // Full range unless it says limited: its luma passes unchanged.
+        return ((!stated.starts_with('2')).then(|| FULL.into()), FULL.into());
+    }
+    if ["RGB", "BGR", "GBR"].iter().any(|kind| pixels.contains(kind)) {
+        return (None, FULL.into());
+    }
+    match stated.split(':').collect::<Vec<_>>()[..] {
+        [range, "0", transfer, primaries] if range != "0" => {
+            let explicit = format!("{range}:4:{transfer}:{primaries}");
+            (Some(explicit.clone()), explicit)
+        }
+        _ => (None, stated.into()),
+    }
 }
 
 /// Finds frames that a damaged file has lost.

@@ -146,7 +146,7 @@ fn find_encoder() -> Result<&'static str> {
 }
 
 /// The first of `path`, `path-1`, `path-2`, ... that does not exist: recordings are never overwritten.
-pub fn free_path(path: &Path) -> PathBuf {
+fn free_path(path: &Path) -> PathBuf {
     let (stem, extension) = (path.file_stem().unwrap_or_default(), path.extension().unwrap_or_default());
     let numbered = (1..).map(|n| {
         let name = format!("{}-{n}.{}", stem.to_string_lossy(), extension.to_string_lossy());

@@ -13,14 +13,13 @@
 //! 32 B  SHA-256 of everything before
 //! ```
 
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::pairs::{BUCKET, Pair};
+use crate::checkpoint::write_atomically;
 use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, Recorded};
 
 const MAGIC: &[u8] = b"nervelight scan 1\n";
@@ -92,13 +91,7 @@ impl Scan {
     pub fn save(&self, path: &Path) -> Result<(), ScanError> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
-        // Temporary files are the owner's alone; a result is for everyone whom the umask allows.
-        let readable = std::fs::Permissions::from_mode(0o666);
-        let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
-        file.write_all(&self.to_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        Ok(write_atomically(path, &self.to_bytes())?)
     }
 
     fn to_bytes(&self) -> Vec<u8> {
