@@ -14,7 +14,7 @@ const EPSILON: f64 = 1e-8;
 /// First and second moments of every trained parameter.
 #[derive(Debug)]
 pub struct Adam {
-    step: i64,
+    steps: i64,
     moments: Vec<Moments>,
 }
 
@@ -37,21 +37,20 @@ impl Adam {
                 square: tensor.detach().zeros_like(),
             })
             .collect();
-        Self { step: 0, moments }
+        Self { steps: 0, moments }
     }
 
-    /// Computes the gradients of `loss` and moves `parameters` against them.
-    pub fn backward_step(&mut self, parameters: &mut Parameters, loss: &Tensor, rate: f64) {
+    /// Moves `parameters` against the gradients that `backward` gathered in them, then clears those.
+    pub fn step(&mut self, parameters: &mut Parameters, rate: f64) {
+        tch::no_grad(|| self.update(parameters, rate));
         for tensor in parameters.values_mut() {
             tensor.zero_grad();
         }
-        loss.backward();
-        tch::no_grad(|| self.update(parameters, rate));
     }
 
     fn update(&mut self, parameters: &mut Parameters, rate: f64) {
-        self.step += 1;
-        let step = self.step as f64;
+        self.steps += 1;
+        let step = self.steps as f64;
         let rate = rate / (1.0 - BETA1.powf(step));
         let correction = (1.0 - BETA2.powf(step)).sqrt();
         for Moments { name, mean, square } in &mut self.moments {
@@ -87,7 +86,7 @@ impl Adam {
                 *moment = saved.to_kind(Kind::Float).to_device(moment.device());
             }
         }
-        self.step = step;
+        self.steps = step;
         Ok(())
     }
 }
@@ -120,8 +119,8 @@ mod tests {
         let mut parameters = start();
         let mut adam = Adam::new(&parameters);
         for (k, expected) in expected.iter().enumerate() {
-            let loss = loss(&parameters, (k + 1) as f64);
-            adam.backward_step(&mut parameters, &loss, 0.1);
+            loss(&parameters, (k + 1) as f64).backward();
+            adam.step(&mut parameters, 0.1);
             for (i, expected) in expected.iter().enumerate() {
                 let got = parameters["p"].double_value(&[i as i64]);
                 assert!((got - expected).abs() < 3e-7, "step {k}, {i}: {got} for {expected}");
@@ -140,18 +139,18 @@ mod tests {
                 saved = saved.iter().map(|(n, t)| (n.clone(), t.copy())).collect();
                 saved.insert("p".into(), straight["p"].detach().copy());
             }
-            let loss = loss(&straight, 1.0);
-            adam.backward_step(&mut straight, &loss, 0.1);
+            loss(&straight, 1.0).backward();
+            adam.step(&mut straight, 0.1);
         }
         let mut resumed = start();
         resumed.insert("p".into(), saved["p"].copy().set_requires_grad(true));
         let mut adam = Adam::new(&resumed);
         adam.load(&saved, 2).unwrap();
         for _ in 0..2 {
-            let loss = loss(&resumed, 1.0);
-            adam.backward_step(&mut resumed, &loss, 0.1);
+            loss(&resumed, 1.0).backward();
+            adam.step(&mut resumed, 0.1);
         }
         assert_eq!(resumed["p"], straight["p"]);
-        assert_eq!(adam.step, 4);
+        assert_eq!(adam.steps, 4);
     }
 }

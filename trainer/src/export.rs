@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance, SCHEMA, hex};
+use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance, SCHEMA};
 use nervelight_engines::golden::{Golden, check};
 use nervelight_engines::{Bundle, EngineSettings, PIXELS, plane};
 
@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         provenance: Provenance {
             network: format!("{} x{}", module.network.name, module.network.width),
             data_digest: data.digest.clone(),
-            split_digest: hex(&serde_json::to_vec(&split)?),
+            split_digest: split.digest(),
             seed: settings.seed,
             revision: env!("NERVELIGHT_REVISION").into(),
             command: command(),

@@ -2,6 +2,7 @@
 
 mod adam;
 mod analyze;
+mod average;
 mod checkpoint;
 mod clip;
 mod compare;
@@ -10,6 +11,7 @@ mod curves;
 mod data;
 mod evaluate;
 mod export;
+mod folds;
 mod init;
 mod layers;
 mod loss;
@@ -19,13 +21,14 @@ mod network;
 mod onnx;
 mod overlay;
 mod phantom;
-mod plateau;
+
 mod point;
 mod predict;
 mod progress;
 mod resume;
 mod rng;
 mod run;
+mod schedule;
 mod settings;
 mod train;
 
@@ -59,6 +62,10 @@ enum Command {
     /// Find what is wrong with a data set
     #[command(subcommand)]
     Analyze(analyze::Command),
+    /// Draw folds for training and validation
+    Split(folds::Arguments),
+    /// Fail when a patient or a near-duplicate crosses the folds of a split
+    CheckSplit(folds::CheckArguments),
     /// Train a network
     Train(TrainArguments),
     /// Judge a trained network by frame and by patient
@@ -91,13 +98,15 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Phantom(arguments) => phantom::run(&arguments).map(done),
         Command::Analyze(command) => analyze::run(&command).map(done),
+        Command::Split(arguments) => folds::split(&arguments).map(done),
+        Command::CheckSplit(arguments) => folds::check(&arguments).map(done),
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Layers(arguments) => layers::run(&arguments).map(done),
         Command::Train(arguments) => train(&arguments),
     };
     match result {
-        Ok(Outcome::Finished | Outcome::AlreadyFinished) => ExitCode::SUCCESS,
+        Ok(Outcome::Finished | Outcome::AlreadyFinished | Outcome::Stopped) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -133,6 +142,9 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
         Outcome::Finished => {}
         Outcome::AlreadyFinished => {
             println!("{}: already finished: raise epochs to go on", settings.run.display());
+        }
+        Outcome::Stopped => {
+            println!("stopped: no lower validation loss in {} epochs; the best is kept", settings.stop_after)
         }
         Outcome::Interrupted => println!("interrupted; continue with --resume"),
     }

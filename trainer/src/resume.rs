@@ -3,11 +3,12 @@
 use anyhow::{Result, bail};
 use toml::Table;
 
+use crate::schedule::Kind;
 use crate::settings::Settings;
 
 /// Keys that a resumed run takes as given: how long and on what it trains. The config of a run was
 /// found under `run`, and `data` is held to its digest, so that both may be written otherwise.
-const FREE: [&str; 5] = ["epochs", "threads", "device", "run", "data"];
+const FREE: [&str; 6] = ["epochs", "threads", "device", "run", "data", "save_every"];
 
 /// Refuses `given` where it would train otherwise than the run's `stored` settings.
 pub fn check(stored: &Settings, given: &Settings) -> Result<()> {
@@ -18,9 +19,11 @@ pub fn check(stored: &Settings, given: &Settings) -> Result<()> {
     let value = |table: &Table, key: &str| {
         table.get(key).map_or_else(|| "left out".to_owned(), std::string::ToString::to_string)
     };
+    // A cosine ends with the run: with more epochs every rate before would have been another.
+    let free = |key: &str| FREE.contains(&key) && !(key == "epochs" && stored.schedule == Kind::Cosine);
     let changed: Vec<_> = keys
         .into_iter()
-        .filter(|key| !FREE.contains(&key.as_str()) && old.get(*key) != new.get(*key))
+        .filter(|key| !free(key) && old.get(*key) != new.get(*key))
         .map(|key| format!("{key}: {}, now {}", value(&old, key), value(&new, key)))
         .collect();
     if !changed.is_empty() {
@@ -37,6 +40,7 @@ pub fn check(stored: &Settings, given: &Settings) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Augment;
     use crate::settings::DeviceChoice;
 
     #[test]
@@ -44,15 +48,17 @@ mod tests {
         let stored = Settings { run: "runs/first".into(), ..Default::default() };
         let given = Settings {
             learning_rate: 3e-4,
-            augment: true,
+            augment: Augment::Light,
+            epochs: 31,
             init: Some("vgg16.safetensors".into()),
             ..stored.clone()
         };
         let error = check(&stored, &given).unwrap_err().to_string();
         for expected in [
             "runs/first: ",
-            "learning_rate: 0.00001, now 0.0003",
-            "augment: false, now true",
+            "learning_rate: 0.0005, now 0.0003",
+            "augment: \"full\", now \"light\"",
+            "epochs: 30, now 31",
             "init: left out, now \"vgg16.safetensors\"",
             "start a new run",
         ] {
@@ -64,7 +70,12 @@ mod tests {
 
     #[test]
     fn length_and_place_may_change() {
-        let stored = Settings { run: "runs/first".into(), data: "data".into(), ..Default::default() };
+        let stored = Settings {
+            run: "runs/first".into(),
+            data: "data".into(),
+            schedule: Kind::Plateau,
+            ..Default::default()
+        };
         let given = Settings {
             run: "./runs/first".into(),
             data: "data/".into(),

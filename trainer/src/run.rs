@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{self, Checkpoint, write_atomically};
 use crate::data::Split;
 use crate::metrics::Figures;
-use crate::plateau::Plateau;
+use crate::schedule::Plateau;
 use crate::settings::Settings;
 
 /// Everything that a resumed run needs besides tensors.
@@ -16,16 +16,18 @@ use crate::settings::Settings;
 pub struct State {
     /// The epoch under way, from 0.
     pub epoch: usize,
-    /// Batches done in it.
-    pub batch: usize,
-    /// Batches done in all.
+    /// Steps done in it.
+    pub done: usize,
+    /// Steps done in all.
     pub step: i64,
-    /// Learning rate and its history.
+    /// What the learning rate has seen of validation.
     pub plateau: Plateau,
     /// Training losses since the last validation.
     pub losses: Vec<f64>,
     /// Lowest loss of a validation over all frames.
     pub best: Option<f64>,
+    /// Epochs since then.
+    pub since_best: usize,
     /// Every validation so far.
     pub history: Vec<Row>,
 }
@@ -34,7 +36,7 @@ impl State {
     /// Before the first batch.
     pub fn new(plateau: Plateau) -> Self {
         let (losses, history) = (vec![], vec![]);
-        Self { epoch: 0, batch: 0, step: 0, plateau, losses, best: None, history }
+        Self { epoch: 0, done: 0, step: 0, plateau, losses, best: None, since_best: 0, history }
     }
 }
 
@@ -43,13 +45,13 @@ impl State {
 pub struct Row {
     /// From 0.
     pub epoch: usize,
-    /// Batches done in all.
+    /// Steps done in all.
     pub step: i64,
     /// Over all validation frames, at the end of an epoch.
     pub full: bool,
-    /// Learning rate of the batches before.
+    /// Learning rate of the step before.
     pub rate: f64,
-    /// Mean loss of the batches since the last validation; none when there were none.
+    /// Mean loss of the steps since the last validation; none when there were none.
     pub train_loss: Option<f64>,
     /// Mean over validation batches.
     pub loss: f64,
@@ -74,7 +76,8 @@ impl RunDir {
         std::fs::create_dir_all(&checkpoints)
             .with_context(|| format!("{}: cannot be made", checkpoints.display()))?;
         run.write("config.toml", toml::to_string(settings)?.as_bytes())?;
-        run.write("split.json", &serde_json::to_vec_pretty(split)?)?;
+        let path = run.split();
+        split.save(&path).with_context(|| format!("{}: write", path.display()))?;
         Ok(run)
     }
 
@@ -83,9 +86,7 @@ impl RunDir {
         let run = Self { root: root.into() };
         let settings = Settings::load(&root.join("config.toml"))
             .with_context(|| format!("{}: is no directory of a training run", root.display()))?;
-        let path = root.join("split.json");
-        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        let split = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+        let split = Split::load(&run.split())?;
         Ok((run, settings, split))
     }
 
@@ -101,6 +102,16 @@ impl RunDir {
     /// Its path.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The folds, and which one validates.
+    pub fn split(&self) -> PathBuf {
+        self.root.join("split.json")
+    }
+
+    /// Whether there is a checkpoint to go on from.
+    pub fn has_begun(root: &Path) -> bool {
+        Self { root: root.into() }.last().exists()
     }
 
     /// Checkpoint of the newest epoch or interruption, with the optimizer's moments.

@@ -6,10 +6,11 @@ use anyhow::{Result, bail};
 use nervelight_engines::settings::{self, Problem};
 use serde::{Deserialize, Serialize};
 
-use crate::data::SplitBy;
+use crate::data::{Augment, Dataset, Sampler, Split, SplitBy};
 use crate::loss::{Loss, LossKind};
 use crate::module::Precision;
 use crate::network::Network;
+use crate::schedule;
 
 /// A training run as written by the user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,39 +37,62 @@ pub struct Settings {
     /// Number format of forward and backward pass.
     pub precision: Precision,
 
-    /// What is drawn for validation.
+    /// What folds consist of.
     pub split: SplitBy,
-    /// Part of the frames for validation, 0..1.
-    pub validation_part: f64,
+    /// Number of folds.
+    pub folds: usize,
+    /// The fold that validates, from 1; the others train.
+    pub fold: usize,
+    /// Folds of `nervelight-train split`, instead of `split`, `folds` and `seed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_file: Option<PathBuf>,
     /// Leave out frames without nerve.
     pub positives_only: bool,
-    /// Vary training frames.
-    pub augment: bool,
+    /// How an epoch draws from the training frames.
+    pub sampler: Sampler,
+    /// How much training frames vary.
+    pub augment: Augment,
 
     /// Passes over the training frames.
     pub epochs: usize,
     /// Frames in a batch.
     pub batch_size: usize,
-    /// First learning rate.
+    /// Batches whose gradients make one step.
+    pub accumulate: usize,
+    /// Highest learning rate.
     pub learning_rate: f64,
+    /// How it falls.
+    pub schedule: schedule::Kind,
+    /// Steps over which it rises.
+    pub warmup: usize,
+    /// Decay of the parameters' moving average; 0 = none.
+    pub average: f64,
+    /// Epochs without a lower validation loss that end the run; 0 = never.
+    pub stop_after: usize,
     /// The loss by name.
     pub loss: LossKind,
     /// Weight of recall in the F-score loss.
     pub weight: f64,
     /// Swap truth and prediction in it, as the published program does.
     pub as_run: bool,
+    /// Weight of missed pixels in the focal Tversky loss.
+    pub tversky_alpha: f64,
+    /// Its exponent.
+    pub tversky_gamma: f64,
     /// Factor on the learning rate at a plateau.
     pub plateau_factor: f64,
     /// Validations without improvement before that.
     pub plateau_patience: u32,
 
-    /// Batches between validations.
+    /// Steps between validations.
     pub validate_every: usize,
     /// Frames in a validation within an epoch; 0 = all.
     pub validation_limit: usize,
+    /// Steps between checkpoints; 0 = only at the end of an epoch.
+    pub save_every: usize,
 }
 
-/// The published protocol, but split by patient.
+/// What suits frames of many patients, some without nerve, and random first weights.
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -80,21 +104,32 @@ impl Default for Settings {
             network: "vgg16-fcn".into(),
             width: 1.0,
             init: None,
-            precision: Precision::Fp32,
+            precision: Precision::Bf16,
             split: SplitBy::Patient,
-            validation_part: 0.2,
+            folds: 5,
+            fold: 1,
+            split_file: None,
             positives_only: false,
-            augment: false,
-            epochs: 15,
-            batch_size: 10,
-            learning_rate: 1e-5,
-            loss: LossKind::WeightedF,
+            sampler: Sampler::Balanced,
+            augment: Augment::Full,
+            epochs: 30,
+            batch_size: 8,
+            accumulate: 1,
+            learning_rate: 5e-4,
+            schedule: schedule::Kind::Cosine,
+            warmup: 100,
+            average: 0.998,
+            stop_after: 0,
+            loss: LossKind::BceDice,
             weight: 1.5,
             as_run: false,
+            tversky_alpha: 0.7,
+            tversky_gamma: 0.75,
             plateau_factor: 0.1,
             plateau_patience: 10,
-            validate_every: 30,
-            validation_limit: 0,
+            validate_every: 100,
+            validation_limit: 100,
+            save_every: 500,
         }
     }
 }
@@ -121,7 +156,7 @@ impl Settings {
     /// Every impossible value.
     fn problems(&self) -> Vec<Problem> {
         let scaled = 64.0 * self.width;
-        let checks: [(&str, bool, &str); 11] = [
+        let checks = [
             ("data", !self.data.as_os_str().is_empty(), "missing; name the folder of frames and masks"),
             ("run", !self.run.as_os_str().is_empty(), "missing; name the folder to write"),
             ("threads", self.threads <= 256, "impossible; use 0 (one per core) to 256"),
@@ -131,11 +166,8 @@ impl Settings {
                 (4.0..=64.0).contains(&scaled) && scaled.fract() == 0.0,
                 "impossible; use 1.0, 0.5 or 0.25",
             ),
-            (
-                "validation_part",
-                self.validation_part > 0.0 && self.validation_part < 1.0,
-                "impossible; use more than 0 and less than 1, such as 0.2",
-            ),
+            ("folds", (2..=100).contains(&self.folds), "impossible; use 2 to 100, such as 5"),
+            ("fold", (1..=100).contains(&self.fold), "impossible; use 1 to the number of folds"),
             ("epochs", (1..=100_000).contains(&self.epochs), "impossible; use 1 to 100000"),
             ("batch_size", (1..=4096).contains(&self.batch_size), "impossible; use 1 to 4096"),
             (
@@ -143,15 +175,41 @@ impl Settings {
                 self.learning_rate > 0.0 && self.learning_rate < 1.0,
                 "impossible; use more than 0 and less than 1, such as 1e-5",
             ),
+            ("accumulate", (1..=4096).contains(&self.accumulate), "impossible; use 1 to 4096"),
+            ("average", (0.0..1.0).contains(&self.average), "impossible; use 0 (none) or e.g. 0.998"),
+            (
+                "tversky_alpha",
+                self.tversky_alpha > 0.0 && self.tversky_alpha < 1.0,
+                "impossible; use more than 0 and less than 1, such as 0.7",
+            ),
+            (
+                "tversky_gamma",
+                self.tversky_gamma > 0.0 && self.tversky_gamma <= 4.0,
+                "impossible; use more than 0 and at most 4, such as 0.75",
+            ),
+            (
+                "plateau_factor",
+                self.plateau_factor > 0.0 && self.plateau_factor < 1.0,
+                "impossible; use e.g. 0.1",
+            ),
             ("weight", self.weight > 0.0 && self.weight.is_finite(), "impossible; use more than 0"),
             ("validate_every", self.validate_every > 0, "impossible; use at least 1"),
         ];
         let wrong = checks.into_iter().filter(|(_, good, _)| !good);
         let mut problems: Vec<_> = wrong.map(|(key, _, message)| Problem::at(key, message)).collect();
-        if !(self.plateau_factor > 0.0 && self.plateau_factor < 1.0) {
-            problems.push(Problem::at("plateau_factor", "impossible; use e.g. 0.1"));
+        if self.split_file.is_none() && self.fold > self.folds {
+            problems.push(Problem::at("fold", "impossible; use 1 to the number of folds"));
         }
         problems
+    }
+
+    /// The folds described, for `data`.
+    pub fn split(&self, data: &Dataset) -> Result<Split> {
+        let split = match &self.split_file {
+            Some(path) => Split::load(path)?,
+            None => Split::draw(data, self.split, self.folds, self.seed)?,
+        };
+        Ok(Split { fold: self.fold, positives_only: self.positives_only, ..split })
     }
 
     /// The network described.
@@ -161,7 +219,8 @@ impl Settings {
 
     /// The loss described.
     pub fn loss(&self) -> Loss {
-        Loss { kind: self.loss, weight: self.weight, as_run: self.as_run }
+        let Self { weight, as_run, tversky_alpha, tversky_gamma, .. } = *self;
+        Loss { kind: self.loss, weight, as_run, tversky_alpha, tversky_gamma }
     }
 
     /// The device described.
@@ -192,8 +251,10 @@ mod tests {
     const PATHS: &str = "data = \"d\"\nrun = \"r\"\n";
 
     #[test]
-    fn defaults_are_the_published_protocol() {
-        let s = load(PATHS).unwrap();
+    fn published_protocol_is_an_example() {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/published.toml");
+        let s = Settings::load(Path::new(example)).unwrap();
+        assert_eq!((s.split, s.sampler, s.augment), (SplitBy::Frame, Sampler::Shuffle, Augment::None));
         assert_eq!((s.epochs, s.batch_size, s.learning_rate), (15, 10, 1e-5));
         assert_eq!((s.loss, s.weight, s.validate_every), (LossKind::WeightedF, 1.5, 30));
         assert_eq!((s.plateau_factor, s.plateau_patience), (0.1, 10));
@@ -220,6 +281,10 @@ mod tests {
             ("batch_size = 5000", "3: batch_size: impossible"),
             ("threads = 257", "3: threads: impossible; use 0 (one per core) to 256"),
             ("epochs = 1000000", "3: epochs: impossible"),
+            ("folds = 1", "3: folds: impossible"),
+            ("folds = 3\nfold = 4", "4: fold: impossible"),
+            ("average = 1.0", "3: average: impossible"),
+            ("augment = true", "augment"),
             ("learning_rate = nan", "3: learning_rate: impossible"),
         ] {
             let error = format!("{:#}", load(&format!("{PATHS}{text}\n")).unwrap_err());

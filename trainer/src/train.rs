@@ -1,24 +1,30 @@
 //! The training loop.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 
-use anyhow::{Context, Result, bail};
-use tch::Device;
+use anyhow::{Context, Result, anyhow, bail};
+use tch::{Device, Tensor};
 
 use crate::adam::Adam;
+use crate::average::Average;
 use crate::checkpoint::Checkpoint;
 use crate::curves;
-use crate::data::{Batch, Dataset, Frame, Split, batch};
+use crate::data::{Augment, Batch, Dataset, Frame, Vary, batch, order};
+use crate::folds;
 use crate::init;
 use crate::metrics::{Figures, Sums};
 use crate::module::{Module, Parameters};
 use crate::network::FROZEN_CONVOLUTIONS;
-use crate::plateau::Plateau;
 use crate::progress::Progress;
 use crate::resume;
 use crate::rng::Rng;
 use crate::run::{Row, RunDir, State};
+use crate::schedule::{Plateau, Schedule};
 use crate::settings::Settings;
+
+/// Steps whose batches are made ahead, so that neither side waits for the other.
+const AHEAD: usize = 2;
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub enum Outcome {
     Finished,
     /// All epochs were done before.
     AlreadyFinished,
+    /// The validation loss has not fallen for `stop_after` epochs.
+    Stopped,
     /// Stopped in between; the checkpoint continues there.
     Interrupted,
 }
@@ -37,15 +45,17 @@ struct Trainer<'a> {
     size: (usize, usize),
     train: Vec<&'a Frame>,
     validation: Vec<&'a Frame>,
+    schedule: Schedule,
     device: Device,
     module: Module,
     adam: Adam,
+    average: Option<Average>,
     state: State,
     run: RunDir,
 }
 
 /// Trains on `data` as `settings` say, or goes on where the run's last checkpoint stopped. Ends
-/// after the batch under way when `stop` turns true.
+/// after the step under way when `stop` turns true.
 pub fn train(settings: &Settings, data: &Dataset, resume: bool, stop: &AtomicBool) -> Result<Outcome> {
     let mut trainer = Trainer::new(settings, data, resume)?;
     if trainer.state.epoch >= settings.epochs {
@@ -53,18 +63,21 @@ pub fn train(settings: &Settings, data: &Dataset, resume: bool, stop: &AtomicBoo
     }
     trainer.run.set_epochs(settings.epochs)?;
     for epoch in trainer.state.epoch..settings.epochs {
+        if trainer.is_stale() {
+            return Ok(Outcome::Stopped);
+        }
         if trainer.epoch(epoch, stop)? == Outcome::Interrupted {
             trainer.save_last()?;
             return Ok(Outcome::Interrupted);
         }
-        let row = trainer.validate(&trainer.validation, true)?;
+        let row = trainer.validate(None)?;
         eprintln!(
             "epoch {}: validation loss {:.4}, Dice {:.4}, IoU {:.4}, rate {:.1e}",
             epoch + 1,
             row.loss,
             row.figures[1],
             row.figures[0],
-            trainer.state.plateau.rate
+            row.rate
         );
         trainer.end_epoch(row)?;
     }
@@ -79,29 +92,48 @@ impl<'a> Trainer<'a> {
         }
         let device = settings.device()?;
         let network = settings.network()?;
+        // A run that was killed before its first checkpoint has nothing to lose.
+        let resume = resume && RunDir::has_begun(&settings.run);
         let (run, split) = if resume {
             let (run, stored, split) = RunDir::open(&settings.run)?;
             resume::check(&stored, settings)?;
             (run, split)
         } else {
-            let Settings { split: by, validation_part, positives_only, seed, .. } = *settings;
-            let split = Split::draw(data, by, validation_part, positives_only, seed)?;
+            let split = settings.split(data)?;
             (RunDir::create(&settings.run, settings, &split)?, split)
         };
         if split.data != data.digest {
             bail!("{}: these are not the run's frames; start a new run", settings.data.display());
         }
+        if let Some(warning) = folds::warning(&split, data)? {
+            eprintln!("{warning}");
+        }
         let (train, mut validation) = split.frames(data)?;
+        if !train.iter().any(|frame| frame.has_nerve()) {
+            bail!(
+                "{}: no training frame has a nerve (mask pixels from 128 up), so there is nothing to \
+                 learn; are these the right masks? `nervelight-train analyze report` shows them",
+                settings.data.display()
+            );
+        }
         // As the published project does; it also makes a limited validation a fair sample.
         Rng::new(&[settings.seed, 0x7a11]).shuffle(&mut validation);
+        let schedule = Schedule {
+            kind: settings.schedule,
+            rate: settings.learning_rate,
+            warmup: settings.warmup as i64,
+            steps: (settings.epochs * train.len().div_ceil(settings.batch_size * settings.accumulate)) as i64,
+        };
 
-        let (parameters, frozen, state, moments) = if resume {
+        let (parameters, frozen, state, saved) = if resume {
             let (checkpoint, state) = RunDir::load(&run.last())?;
-            let (moments, parameters): (Parameters, Parameters) =
-                checkpoint.tensors.into_iter().partition(|(name, _)| name.starts_with("adam."));
+            let saved = checkpoint.tensors;
+            let own = |name: &str| !name.starts_with("adam.") && !name.starts_with("average.");
+            let parameters = saved.iter().filter(|(name, _)| own(name));
+            let parameters = parameters.map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
             // What was frozen has no moments.
-            let trains = moments.contains_key("adam.mean.conv1_1.weight");
-            (parameters, if trains { 0 } else { FROZEN_CONVOLUTIONS }, state, Some(moments))
+            let trains = saved.contains_key("adam.mean.conv1_1.weight");
+            (parameters.collect(), if trains { 0 } else { FROZEN_CONVOLUTIONS }, state, Some(saved))
         } else {
             let start = match &settings.init {
                 Some(path) => init::from_file(&network, path)?,
@@ -113,80 +145,131 @@ impl<'a> Trainer<'a> {
         };
         let module = Module::new(network, parameters, frozen, settings.precision, device);
         let mut adam = Adam::new(&module.parameters);
-        if let Some(moments) = moments {
-            let load = adam.load(&moments, state.step);
-            load.map_err(|name| anyhow::anyhow!("{}: lacks `{name}`", run.last().display()))?;
+        let mut average =
+            (settings.average > 0.0).then(|| Average::new(settings.average, &module.parameters));
+        if let Some(saved) = saved {
+            let loaded = adam.load(&saved, state.step).and_then(|()| match &mut average {
+                Some(average) => average.load(&saved),
+                None => Ok(()),
+            });
+            loaded.map_err(|name| anyhow!("{}: lacks `{name}`", run.last().display()))?;
         }
         let size = (data.height, data.width);
-        Ok(Self { settings, size, train, validation, device, module, adam, state, run })
+        Ok(Self { settings, size, train, validation, schedule, device, module, adam, average, state, run })
     }
 
-    /// What is left of `epoch`, with a validation every `validate_every` batches.
+    /// What is left of `epoch`, with a validation every `validate_every` steps.
     fn epoch(&mut self, epoch: usize, stop: &AtomicBool) -> Result<Outcome> {
-        let Settings { seed, batch_size, epochs, .. } = *self.settings;
-        let mut frames = self.train.clone();
-        Rng::new(&[seed, 0x0de5, epoch as u64]).shuffle(&mut frames);
-        let limit = match self.settings.validation_limit {
-            0 => self.validation.len(),
-            limit => limit.min(self.validation.len()),
-        };
-        let sample = self.validation[..limit].to_vec();
-        let done = self.state.batch * batch_size;
-        let mut progress = Progress::new(format!("epoch {}/{epochs}", epoch + 1), done, frames.len());
-        for (index, frames) in frames.chunks(batch_size).enumerate().skip(self.state.batch) {
-            let loss = self.step(&self.batch(frames, Some(epoch)), epoch, index)?;
-            progress.say(format!("loss {loss:.4}"));
-            progress.advance(frames.len());
-            if index % self.settings.validate_every == 0 {
-                let row = self.validate(&sample, false)?;
-                self.state.plateau.step(row.loss);
-                self.record(row)?;
+        let Settings { seed, batch_size, accumulate, epochs, sampler, .. } = *self.settings;
+        let frames = order(&self.train, sampler, seed, epoch);
+        let vary = Vary { level: self.settings.augment, seed, epoch };
+        let vary = (vary.level != Augment::None).then_some(vary);
+        let (size, device, first) = (self.size, self.device, self.state.done);
+        let step_size = batch_size * accumulate;
+        let mut progress =
+            Progress::new(format!("epoch {}/{epochs}", epoch + 1), first * step_size, frames.len());
+        let (send, made) = sync_channel(AHEAD);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for frames in frames.chunks(step_size).skip(first) {
+                    let batches: Vec<Batch> =
+                        frames.chunks(batch_size).map(|frames| batch(frames, size, vary, device)).collect();
+                    // Nobody listens once training has ended.
+                    if send.send((batches, frames.len())).is_err() {
+                        break;
+                    }
+                }
+            });
+            for (index, (batches, frames)) in (first..).zip(made) {
+                let loss = self.step(&batches, epoch, index)?;
+                progress.say(format!("loss {loss:.4}"));
+                progress.advance(frames);
+                if index % self.settings.validate_every == 0 {
+                    let row = self.validate(Some(self.settings.validation_limit))?;
+                    self.state.plateau.step(row.loss);
+                    self.record(row)?;
+                }
+                self.state.done = index + 1;
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(Outcome::Interrupted);
+                }
+                let every = self.settings.save_every;
+                if every > 0 && self.state.step % every as i64 == 0 {
+                    self.save_last()?;
+                }
             }
-            self.state.batch = index + 1;
-            if stop.load(Ordering::Relaxed) {
-                return Ok(Outcome::Interrupted);
-            }
-        }
-        progress.finish();
-        Ok(Outcome::Finished)
+            progress.finish();
+            Ok(Outcome::Finished)
+        })
     }
 
-    /// One batch: forward, backward, Adam. Returns the loss before.
-    fn step(&mut self, batch: &Batch, epoch: usize, index: usize) -> Result<f64> {
-        let loss = self.settings.loss().of(&self.module.logits(&batch.crops), &batch.truth);
-        let value = loss.double_value(&[]);
-        if !value.is_finite() {
-            bail!(
-                "the loss is {value} in epoch {}, batch {}; the last good checkpoint stays in {}. \
-                 Lower learning_rate (now {:e}) and start anew or from it",
-                epoch + 1,
-                index + 1,
-                self.run.root().display(),
-                self.state.plateau.rate
-            );
+    /// Forward and backward over each batch, then Adam. Returns the mean loss before.
+    fn step(&mut self, batches: &[Batch], epoch: usize, index: usize) -> Result<f64> {
+        let rate = self.rate();
+        let mut sum = 0.0;
+        for batch in batches {
+            let loss = self.loss(&self.module.logits(&batch.crops), batch);
+            let value = loss.double_value(&[]);
+            if !value.is_finite() {
+                bail!(
+                    "the loss is {value} in epoch {}, batch {}; the last good checkpoint stays in {}. \
+                     Lower learning_rate (now {rate:e}) and start anew or from it",
+                    epoch + 1,
+                    index + 1,
+                    self.run.root().display(),
+                );
+            }
+            sum += value;
+            (loss / batches.len() as f64).backward();
         }
-        self.adam.backward_step(&mut self.module.parameters, &loss, self.state.plateau.rate);
+        self.adam.step(&mut self.module.parameters, rate);
         self.state.step += 1;
-        self.state.losses.push(value);
-        Ok(value)
+        if let Some(average) = &mut self.average {
+            average.step(&self.module.parameters, self.state.step);
+        }
+        let mean = sum / batches.len() as f64;
+        self.state.losses.push(mean);
+        Ok(mean)
     }
 
-    /// Loss and figures over `frames`, each the mean over batches.
-    fn validate(&self, frames: &[&Frame], full: bool) -> Result<Row> {
+    fn loss(&self, logits: &Tensor, batch: &Batch) -> Tensor {
+        self.settings.loss().of(logits, &batch.truth)
+    }
+
+    /// Learning rate of the next step.
+    fn rate(&self) -> f64 {
+        self.schedule.rate(self.state.step, &self.state.plateau)
+    }
+
+    /// Whether the validation loss has not fallen for long enough.
+    fn is_stale(&self) -> bool {
+        self.settings.stop_after > 0 && self.state.since_best >= self.settings.stop_after
+    }
+
+    /// Loss and figures of what the run would hand out now, the averages if it keeps some: over all
+    /// validation frames, or over the first `limit` (0 = all). Each is the mean over batches.
+    fn validate(&mut self, limit: Option<usize>) -> Result<Row> {
+        if let Some(average) = &mut self.average {
+            average.swap(&mut self.module);
+        }
+        let all = self.validation.len();
+        let count = limit.filter(|limit| *limit > 0).unwrap_or(all).min(all);
         let (mut loss, mut figures) = (0.0, Vec::new());
-        let loss_of = self.settings.loss();
-        for frames in frames.chunks(self.settings.batch_size) {
-            let Batch { crops, truth } = self.batch(frames, None);
-            let logits = tch::no_grad(|| self.module.logits(&crops));
-            loss += loss_of.of(&logits, &truth).double_value(&[]);
-            figures.push(Sums::of(&truth, &logits.sigmoid()).figures());
+        for frames in self.validation[..count].chunks(self.settings.batch_size) {
+            let batch = batch(frames, self.size, None, self.device);
+            let logits = tch::no_grad(|| self.module.logits(&batch.crops));
+            loss += self.settings.loss().of(&logits, &batch.truth).double_value(&[]);
+            figures.push(Sums::of(&batch.truth, &logits.sigmoid()).figures());
+        }
+        if let Some(average) = &mut self.average {
+            average.swap(&mut self.module);
         }
         let losses = &self.state.losses;
         Ok(Row {
             epoch: self.state.epoch,
             step: self.state.step,
-            full,
-            rate: self.state.plateau.rate,
+            full: limit.is_none(),
+            rate: self.schedule.rate(self.state.step - 1, &self.state.plateau),
             train_loss: (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64),
             loss: loss / figures.len().max(1) as f64,
             figures: Figures::mean(&figures).values(),
@@ -204,23 +287,28 @@ impl<'a> Trainer<'a> {
         if better {
             self.state.best = Some(row.loss);
         }
+        self.state.since_best = if better { 0 } else { self.state.since_best + 1 };
         self.record(row)?;
         self.state.epoch += 1;
-        self.state.batch = 0;
+        self.state.done = 0;
         if let Err(error) = curves::draw(&self.run, &self.state.history) {
             eprintln!("warning: no curves: {error:#}");
         }
-        self.save_last()?;
+        // First, since a run that is killed in between repeats its last steps and this with them.
         if better {
-            let checkpoint = Checkpoint { tensors: self.parameters(), ..Default::default() };
-            self.run.save(&self.run.best(), checkpoint, &self.state)?;
+            let tensors =
+                detached(self.average.as_ref().map_or(&self.module.parameters, Average::parameters));
+            self.run.save(&self.run.best(), Checkpoint { tensors, ..Default::default() }, &self.state)?;
         }
-        Ok(())
+        self.save_last()
     }
 
     fn save_last(&self) -> Result<()> {
-        let mut tensors = self.parameters();
+        let mut tensors = detached(&self.module.parameters);
         self.adam.save(&mut tensors);
+        if let Some(average) = &self.average {
+            average.save(&mut tensors);
+        }
         let last = self.run.last();
         let saved = self.run.save(&last, Checkpoint { tensors, ..Default::default() }, &self.state);
         saved.with_context(|| {
@@ -228,31 +316,18 @@ impl<'a> Trainer<'a> {
             format!("the checkpoint is lost; free some space and {then}")
         })
     }
+}
 
-    fn parameters(&self) -> Parameters {
-        let parameters = self.module.parameters.iter();
-        parameters.map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
-    }
-
-    /// `frames` on the device; varied for `epoch` where the settings say so.
-    fn batch(&self, frames: &[&Frame], epoch: Option<usize>) -> Batch {
-        let seed = self.settings.seed;
-        let epoch = epoch.filter(|_| self.settings.augment);
-        let vary = epoch.map(|epoch| {
-            move |frame: &Frame| {
-                let name =
-                    frame.name.bytes().fold(0u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
-                Rng::new(&[seed, 0xa06, epoch as u64, name])
-            }
-        });
-        batch(frames, self.size, vary.as_ref().map(|v| v as _), self.device)
-    }
+fn detached(parameters: &Parameters) -> Parameters {
+    parameters.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::loss::LossKind;
+    use crate::module::Precision;
+    use crate::schedule::Kind;
     use std::path::Path;
 
     /// Bright squares on dark noise, sometimes none: 32x64 pixels, learnable in seconds.
@@ -286,7 +361,11 @@ mod tests {
             batch_size: 4,
             learning_rate: 2e-3,
             loss: LossKind::BceDice,
-            augment: true,
+            augment: Augment::Full,
+            precision: Precision::Fp32,
+            schedule: Kind::Plateau,
+            average: 0.9,
+            warmup: 3,
             validate_every: 5,
             validation_limit: 3,
             ..Default::default()
@@ -327,7 +406,8 @@ mod tests {
     #[test]
     fn learns_squares() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = Settings { epochs: 12, augment: false, ..settings(&directory.path().join("run")) };
+        let settings =
+            Settings { epochs: 12, augment: Augment::None, ..settings(&directory.path().join("run")) };
         go(&settings, false, false).unwrap();
         let history = RunDir::load(&settings.run.join("checkpoints/last.safetensors")).unwrap().1.history;
         let full: Vec<f64> = history.iter().filter(|r| r.full).map(|r| r.loss).collect();

@@ -21,6 +21,8 @@ mod text;
 use anyhow::Result;
 use clap::Subcommand;
 
+pub use pairs::Pair;
+
 /// What to analyse.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -36,4 +38,9 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Scan(arguments) => scan::run(arguments),
         Command::Report(arguments) => report::run(arguments),
     }
+}
+
+/// Pairs of `frames` (rows of `width` pixels) whose sum of absolute differences is below `limit`.
+pub fn below(frames: &[&[u8]], width: usize, limit: u32) -> Vec<Pair> {
+    pairs::below(sad::Sad::detect(), frames, width, limit, &|_| ())
 }

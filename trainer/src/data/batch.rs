@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use super::augment::augment;
+use super::augment::{Augment, augment};
 use super::dataset::Frame;
 use crate::rng::Rng;
 
@@ -16,18 +16,36 @@ pub struct Batch {
     pub truth: Tensor,
 }
 
-/// Stacks `frames` of `height` x `width` pixels. `vary` gives a generator for each frame that
-/// is to be augmented.
+/// How frames vary in one epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct Vary {
+    /// How much.
+    pub level: Augment,
+    /// Of the run.
+    pub seed: u64,
+    /// From 0.
+    pub epoch: usize,
+}
+
+impl Vary {
+    /// The generator of one frame's changes: a frame shown twice in an epoch looks the same twice.
+    fn rng(self, frame: &Frame) -> Rng {
+        let name = frame.name.bytes().fold(0u64, |hash, b| hash.wrapping_mul(31).wrapping_add(b.into()));
+        Rng::new(&[self.seed, 0xa06, self.epoch as u64, name])
+    }
+}
+
+/// Stacks `frames` of `height` x `width` pixels, varied where `vary` says so.
 pub fn batch(
     frames: &[&Frame],
     (height, width): (usize, usize),
-    vary: Option<&(dyn Fn(&Frame) -> Rng + Sync)>,
+    vary: Option<Vary>,
     device: Device,
 ) -> Batch {
     let pixels: Vec<(Vec<u8>, Vec<u8>)> = frames
         .par_iter()
         .map(|frame| match vary {
-            Some(vary) => augment(frame, height, width, vary(frame)),
+            Some(vary) => augment(frame, (height, width), vary.level, vary.rng(frame)),
             None => (frame.luma.to_vec(), frame.nerve.to_vec()),
         })
         .collect();
