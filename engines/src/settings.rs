@@ -58,27 +58,45 @@ impl fmt::Display for Problems {
 /// # Errors
 /// Every unknown key, wrong type and problem that `check` finds.
 pub fn read<T: DeserializeOwned>(path: &Path, check: impl FnOnce(&T) -> Vec<Problem>) -> Result<T, Problems> {
-    let fail = |list| Problems { path: path.into(), list };
-    let text = fs::read_to_string(path).map_err(|e| {
+    read_text(path, &text(path)?, check)
+}
+
+/// The text of the file at `path`, for [`read_text`].
+///
+/// # Errors
+/// When it cannot be read.
+pub fn text(path: &Path) -> Result<String, Problems> {
+    fs::read_to_string(path).map_err(|e| {
         let message = format!("cannot be read: {e}. Check the path and its permissions");
-        fail(vec![Problem { line: None, key: None, message }])
-    })?;
-    let (value, mut problems) = parse::<T>(&text);
+        Problems { path: path.into(), list: vec![Problem { line: None, key: None, message }] }
+    })
+}
+
+/// [`read`] of a `text` that was read from `path` before.
+///
+/// # Errors
+/// As of [`read`].
+pub fn read_text<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    check: impl FnOnce(&T) -> Vec<Problem>,
+) -> Result<T, Problems> {
+    let (value, mut problems) = parse::<T>(text);
     if let Some(value) = &value {
-        let settings = settings(&text);
+        let settings = settings(text);
         for mut problem in check(value) {
             // A key that was blanked out has its own message already.
             if problems.iter().any(|known| known.key.is_some() && known.key == problem.key) {
                 continue;
             }
             let place = settings.iter().find(|s| problem.key.as_ref() == Some(&s.key));
-            problem.line = place.map(|s| line(&text, s.range.start));
+            problem.line = place.map(|s| line(text, s.range.start));
             problems.push(problem);
         }
     }
     match value {
         Some(value) if problems.is_empty() => Ok(value),
-        _ => Err(fail(problems)),
+        _ => Err(Problems { path: path.into(), list: problems }),
     }
 }
 

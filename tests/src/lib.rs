@@ -1,9 +1,10 @@
 //! Runs the built programs as their users would, and looks at what they made.
 
+pub mod browser;
 pub mod video;
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -134,6 +135,27 @@ pub fn run(command: &mut Command) -> Result<Ended> {
         stdout: String::from_utf8_lossy(&output.stdout).into(),
         stderr: String::from_utf8_lossy(&output.stderr).into(),
     })
+}
+
+/// Waits up to 60 s for a line of `from` in which `find` finds something; the lines after it are read
+/// and forgotten, so that the program never waits for a reader.
+///
+/// # Errors
+/// When there is no such line.
+pub fn wait_for_line<T: Send + 'static>(
+    from: impl Read + Send + 'static,
+    find: impl Fn(&str) -> Option<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, found) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if let Some(value) = find(&line) {
+                // Nobody waits for a second one.
+                let _ = sender.send(value);
+            }
+        }
+    });
+    found.recv_timeout(Duration::from_secs(60)).context("the program did not say what was waited for")
 }
 
 /// A daemon that runs until it is told to stop.

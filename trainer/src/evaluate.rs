@@ -75,7 +75,7 @@ pub fn select<'a>(data: &'a Dataset, split: &Split, part: Option<Part>) -> Resul
 /// Judges and writes the report.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let (run, settings, split) = RunDir::open(&arguments.run)?;
-    let data = Dataset::load(arguments.data.as_ref().unwrap_or(&settings.data))?;
+    let data = run.data(&settings, &split, arguments.data.as_deref())?;
     let frames = select(&data, &split, arguments.part)?;
     let module = trained(&run, &settings, arguments.checkpoint, settings.device()?)?;
     let predictions = predict(&module, &frames, (data.height, data.width), settings.batch_size)?;
@@ -87,7 +87,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         choose(&predictions)
     } else {
         // Chosen on the frames it is judged by, a point would flatter.
-        let own = Dataset::load(&settings.data)
+        let own = run
+            .data(&settings, &split, None)
             .context("threshold and least area are chosen on the run's own data; or give both")?;
         let validation = split.frames(&own)?.1;
         choose(&predict(&module, &validation, (own.height, own.width), settings.batch_size)?)

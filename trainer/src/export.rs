@@ -9,7 +9,7 @@ use nervelight_engines::golden::{Golden, check};
 use nervelight_engines::{Bundle, EngineSettings, PIXELS, plane};
 
 use crate::compare::Difference;
-use crate::data::{Dataset, Frame, batch};
+use crate::data::{Frame, batch};
 use crate::evaluate::{select, soft};
 use crate::metrics::Figures;
 use crate::module::Module;
@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("{}: is there already; remove it or choose another name", arguments.out.display());
     }
     let (run, settings, split) = RunDir::open(&arguments.run)?;
-    let data = Dataset::load(arguments.data.as_ref().unwrap_or(&settings.data))?;
+    let data = run.data(&settings, &split, arguments.data.as_deref())?;
     let frames = select(&data, &split, None)?;
     let size = (data.height, data.width);
     let module = trained(&run, &settings, arguments.checkpoint, settings.device()?)?;
@@ -92,6 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         provenance: Provenance {
             network: format!("{} x{}", module.network.name, module.network.width),
             data_digest: data.digest.clone(),
+            corrections_digest: data.corrections.as_ref().map(|applied| applied.corrections.digest.clone()),
             split_digest: split.digest(),
             seed: settings.seed,
             revision: env!("NERVELIGHT_REVISION").into(),

@@ -9,7 +9,7 @@ use ort::session::Session;
 use ort::value::Tensor as Value;
 use tch::{Device, Kind};
 
-use crate::data::{Dataset, batch};
+use crate::data::batch;
 use crate::evaluate::select;
 use crate::export::sample;
 use crate::onnx::{Outputs, model};
@@ -50,7 +50,7 @@ pub struct Arguments {
 /// Prints a line for each layer; an error when one differs.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let (run, settings, split) = RunDir::open(&arguments.run)?;
-    let data = Dataset::load(arguments.data.as_ref().unwrap_or(&settings.data))?;
+    let data = run.data(&settings, &split, arguments.data.as_deref())?;
     let size = (data.height, data.width);
     let module = trained(&run, &settings, arguments.checkpoint, settings.device()?)?;
     let graph = model(&module.network, &module.parameters, size, Outputs::Layers)

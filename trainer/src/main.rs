@@ -41,7 +41,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use cost::Cost;
-use data::Dataset;
+use data::{Corrections, Dataset};
 use settings::Settings;
 use train::Outcome;
 
@@ -132,7 +132,13 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     })
     .context("cannot listen for Ctrl-C")?;
 
-    let data = Dataset::load(&settings.data)?;
+    let data = match &settings.corrections {
+        Some(path) => Dataset::corrected(&settings.data, Corrections::load(path)?, None)?,
+        None => Dataset::load(&settings.data)?,
+    };
+    if let Some(applied) = &data.corrections {
+        println!("{applied}");
+    }
     println!("{} frames of {} patients", data.frames.len(), data.patients().len());
     let network = settings.network()?;
     let cost = Cost::of(&network, data.height, data.width);

@@ -7,8 +7,9 @@ use crate::schedule::Kind;
 use crate::settings::Settings;
 
 /// Keys that a resumed run takes as given: how long and on what it trains. The config of a run was
-/// found under `run`, and `data` is held to its digest, so that both may be written otherwise.
-const FREE: [&str; 6] = ["epochs", "threads", "device", "run", "data", "save_every"];
+/// found under `run`, and `data` and `corrections` are held to their digests, so that they may be
+/// written otherwise.
+const FREE: [&str; 7] = ["epochs", "threads", "device", "run", "data", "corrections", "save_every"];
 
 /// Refuses `given` where it would train otherwise than the run's `stored` settings.
 pub fn check(stored: &Settings, given: &Settings) -> Result<()> {

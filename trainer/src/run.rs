@@ -6,10 +6,13 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Checkpoint, write_atomically};
-use crate::data::Split;
+use crate::data::{Corrections, Dataset, Split};
 use crate::metrics::Figures;
 use crate::schedule::Plateau;
 use crate::settings::Settings;
+
+/// The run's copy of its corrections: the file they came from may be edited on.
+const CORRECTIONS: &str = "corrections.toml";
 
 /// Everything that a resumed run needs besides tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +91,52 @@ impl RunDir {
             .with_context(|| format!("{}: is no directory of a training run", root.display()))?;
         let split = Split::load(&run.split())?;
         Ok((run, settings, split))
+    }
+
+    /// Keeps a copy of the corrections that `data` was loaded with.
+    pub fn keep_corrections(&self, data: &Dataset) -> Result<()> {
+        match &data.corrections {
+            Some(applied) => self.write(CORRECTIONS, applied.corrections.text.as_bytes()),
+            None => match std::fs::remove_file(self.root.join(CORRECTIONS)) {
+                // Of a run that ended before its first checkpoint.
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// The corrections that the run trains with.
+    pub fn corrections(&self) -> Result<Option<Corrections>> {
+        let path = self.root.join(CORRECTIONS);
+        Ok(if path.exists() { Some(Corrections::load(&path)?) } else { None })
+    }
+
+    /// Refuses to resume with `data` that was corrected otherwise.
+    pub fn check_corrections(&self, data: &Dataset) -> Result<()> {
+        let own = self.corrections()?.map(|own| own.digest);
+        let given = data.corrections.as_ref().map(|applied| applied.corrections.digest.clone());
+        if own != given {
+            let name = |digest: Option<String>| digest.unwrap_or_else(|| "none".into());
+            bail!(
+                "{}: a resumed run keeps its corrections, but they were {} and are {} now (SHA-256). Set \
+                 `corrections` to the run's own copy, {}, or start a new run",
+                self.root.display(),
+                name(own),
+                name(given),
+                self.root.join(CORRECTIONS).display()
+            );
+        }
+        Ok(())
+    }
+
+    /// The run's data, corrected as it was for training, or the data in `elsewhere`: corrected too
+    /// when it is the same.
+    pub fn data(&self, settings: &Settings, split: &Split, elsewhere: Option<&Path>) -> Result<Dataset> {
+        let directory = elsewhere.unwrap_or(&settings.data);
+        Ok(match self.corrections()? {
+            Some(corrections) => Dataset::corrected(directory, corrections, Some(&split.data))?,
+            None => Dataset::load(directory)?,
+        })
     }
 
     /// Notes that the run goes on to `epochs`.

@@ -18,6 +18,9 @@ use crate::schedule;
 pub struct Settings {
     /// Directory of frames and masks.
     pub data: PathBuf,
+    /// File of decisions about frames that contradict each other; none = the data as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<PathBuf>,
     /// Directory that the run writes.
     pub run: PathBuf,
     /// Draws split, first weights, order and augmentation.
@@ -97,6 +100,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: PathBuf::new(),
+            corrections: None,
             run: PathBuf::new(),
             seed: 1,
             device: DeviceChoice::Auto,

@@ -97,10 +97,13 @@ impl<'a> Trainer<'a> {
         let (run, split) = if resume {
             let (run, stored, split) = RunDir::open(&settings.run)?;
             resume::check(&stored, settings)?;
+            run.check_corrections(data)?;
             (run, split)
         } else {
             let split = settings.split(data)?;
-            (RunDir::create(&settings.run, settings, &split)?, split)
+            let run = RunDir::create(&settings.run, settings, &split)?;
+            run.keep_corrections(data)?;
+            (run, split)
         };
         if split.data != data.digest {
             bail!("{}: these are not the run's frames; start a new run", settings.data.display());
@@ -348,7 +351,7 @@ mod tests {
             let patient = i / 5;
             Frame { name: format!("{patient}_{i}"), patient, luma: luma.into(), nerve: nerve.into() }
         });
-        Dataset { frames: frames.collect(), height, width, digest: "squares".into() }
+        Dataset { frames: frames.collect(), height, width, digest: "squares".into(), corrections: None }
     }
 
     fn settings(run: &Path) -> Settings {

@@ -92,18 +92,7 @@ impl Findings {
         let mut crossing: Vec<Match> = scan.matches.iter().copied().filter(crosses).collect();
         crossing.sort_by_key(|m| (m.pair.sad, m.pair));
         let mut groups = linked(data, scan, duplicates);
-        // Those that contradict themselves most first: they need a person.
-        let mut worst = vec![0; data.frames.len()];
-        for m in scan.matches.iter().filter(|m| m.pair.sad < duplicates) {
-            for i in [m.pair.a, m.pair.b] {
-                worst[i as usize] = m.mask_sad.max(worst[i as usize]);
-            }
-        }
-        groups.sort_by_cached_key(|group| {
-            let nerves: BTreeSet<bool> = group.iter().map(|&i| areas[i as usize] > 0).collect();
-            let worst = group.iter().map(|&i| worst[i as usize]).max();
-            std::cmp::Reverse((nerves.len(), worst))
-        });
+        worst_first(data, scan, duplicates, &mut groups);
         Self {
             counts: limits.into_iter().map(count).collect(),
             groups,
@@ -122,6 +111,22 @@ impl Findings {
     pub fn nerves(&self) -> usize {
         self.areas.iter().filter(|area| **area > 0).count()
     }
+}
+
+/// Sorts groups of frames linked by pairs under `limit`: those that contradict themselves most first,
+/// they need a person.
+pub fn worst_first(data: &Recorded, scan: &Scan, limit: u32, groups: &mut [Vec<u32>]) {
+    let mut worst = vec![0; data.frames.len()];
+    for m in scan.matches.iter().filter(|m| m.pair.sad < limit) {
+        for i in [m.pair.a, m.pair.b] {
+            worst[i as usize] = m.mask_sad.max(worst[i as usize]);
+        }
+    }
+    groups.sort_by_cached_key(|group| {
+        let nerves: BTreeSet<bool> = group.iter().map(|&i| data.frames[i as usize].area() > 0).collect();
+        let worst = group.iter().map(|&i| worst[i as usize]).max();
+        std::cmp::Reverse((nerves.len(), worst))
+    });
 }
 
 fn linked(data: &Recorded, scan: &Scan, limit: u32) -> Vec<Vec<u32>> {

@@ -11,6 +11,7 @@ mod pairs;
 mod picture;
 mod profile;
 mod report;
+mod resolve;
 mod sad;
 mod scan;
 mod strip;
@@ -30,6 +31,8 @@ pub enum Command {
     Scan(scan::Arguments),
     /// Write the state of a data set as one HTML file
     Report(report::Arguments),
+    /// Decide between masks that contradict each other
+    Resolve(resolve::Arguments),
 }
 
 /// Does it.
@@ -37,6 +40,7 @@ pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Scan(arguments) => scan::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Resolve(arguments) => resolve::run(arguments),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pictures for the page: data URIs of PNG, and masks as outlines.
+//! Pictures for pages: PNG, also as data URIs, and masks as SVG paths.
 
 use std::fmt::Write;
 
@@ -23,13 +23,19 @@ pub fn grey(luma: &[u8]) -> Result<String> {
         (four.iter().map(|&v| u16::from(v)).sum::<u16>() / 4) as u8
     };
     let pixels = half().map(|(x, y)| mean(x, y)).collect::<Vec<_>>();
-    png(&pixels, ExtendedColorType::L8)
+    uri(&pixels, ExtendedColorType::L8)
+}
+
+/// A frame at its own size, as PNG.
+pub fn whole(luma: &[u8]) -> Result<Vec<u8>> {
+    // Read from this machine: speed counts, not size.
+    png(luma, (FRAME_WIDTH, FRAME_HEIGHT), ExtendedColorType::L8, CompressionType::Fast)
 }
 
 /// Shares of a frame's size, 0..1, in colour, at half the size.
 pub fn heat(shares: &[f32]) -> Result<String> {
     let pixels: Vec<u8> = half().flat_map(|(x, y)| colour(shares[y * FRAME_WIDTH + x])).collect();
-    png(&pixels, ExtendedColorType::Rgb8)
+    uri(&pixels, ExtendedColorType::Rgb8)
 }
 
 /// The colour of a share as in [`heat`], red, green, blue.
@@ -45,23 +51,46 @@ fn half() -> impl Iterator<Item = (usize, usize)> {
     (0..SIZE.1).flat_map(|y| (0..SIZE.0).map(move |x| (2 * x, 2 * y)))
 }
 
-fn png(pixels: &[u8], kind: ExtendedColorType) -> Result<String> {
-    let mut file = vec![];
-    PngEncoder::new_with_quality(&mut file, CompressionType::Best, FilterType::Adaptive).write_image(
-        pixels,
-        SIZE.0 as u32,
-        SIZE.1 as u32,
-        kind,
-    )?;
-    Ok(format!("data:image/png;base64,{}", STANDARD.encode(file)))
+fn uri(pixels: &[u8], kind: ExtendedColorType) -> Result<String> {
+    Ok(format!("data:image/png;base64,{}", STANDARD.encode(png(pixels, SIZE, kind, CompressionType::Best)?)))
 }
 
-/// Edges of the region of at least `least`, as an SVG path in the frame's pixels.
-pub fn outline(mask: &Runs, least: u8) -> String {
+fn png(
+    pixels: &[u8],
+    (width, height): (usize, usize),
+    kind: ExtendedColorType,
+    compression: CompressionType,
+) -> Result<Vec<u8>> {
+    let mut file = vec![];
+    PngEncoder::new_with_quality(&mut file, compression, FilterType::Adaptive).write_image(
+        pixels,
+        width as u32,
+        height as u32,
+        kind,
+    )?;
+    Ok(file)
+}
+
+/// Whether each pixel of a frame is at least `least`.
+pub fn inside(mask: &Runs, least: u8) -> Vec<bool> {
     let mut inside = vec![false; FRAME_WIDTH * FRAME_HEIGHT];
     for (_, range) in mask.iter().filter(|(value, _)| *value >= least) {
         inside[range].fill(true);
     }
+    inside
+}
+
+/// A region of a frame as an SVG path to fill.
+pub fn region(inside: &[bool]) -> String {
+    let mut path = String::new();
+    for (y, row) in inside.chunks_exact(FRAME_WIDTH).enumerate() {
+        spans(FRAME_WIDTH, |x| row[x], |from, length| _ = write!(path, "M{from} {y}h{length}v1h-{length}z"));
+    }
+    path
+}
+
+/// Edges of a region of a frame, as an SVG path in the frame's pixels.
+pub fn outline(inside: &[bool]) -> String {
     let at = |x: usize, y: usize| x < FRAME_WIDTH && y < FRAME_HEIGHT && inside[y * FRAME_WIDTH + x];
     let mut path = String::new();
     for y in 0..=FRAME_HEIGHT {
@@ -100,8 +129,10 @@ mod tests {
         for y in 10..12 {
             mask[y * FRAME_WIDTH + 20..][..30].fill(255);
         }
-        assert_eq!(outline(&Runs::of(&mask), 128), "M20 10h30M20 12h30M20 10v2M50 10v2");
-        let full = outline(&Runs::of(&vec![255; FRAME_WIDTH * FRAME_HEIGHT]), 128);
+        let within = inside(&Runs::of(&mask), 128);
+        assert_eq!(outline(&within), "M20 10h30M20 12h30M20 10v2M50 10v2");
+        assert_eq!(region(&within), "M20 10h30v1h-30zM20 11h30v1h-30z");
+        let full = outline(&[true; FRAME_WIDTH * FRAME_HEIGHT]);
         assert_eq!(full, "M0 0h580M0 420h580M0 0v420M580 0v420");
     }
 

@@ -9,7 +9,7 @@ use super::findings::Findings;
 use super::{page, scan};
 
 /// Frames this close are duplicates, as in the published project.
-const DUPLICATES: u32 = 1000;
+pub const DUPLICATES: u32 = 1000;
 
 /// Arguments of `analyze report`.
 #[derive(Debug, clap::Args)]

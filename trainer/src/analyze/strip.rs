@@ -34,7 +34,8 @@ impl<'a> Strips<'a> {
     pub fn strip(&self, group: &[u32]) -> Result<String> {
         let shown = &group[..group.len().min(FRAMES)];
         let frames: Vec<_> = shown.iter().map(|&i| &self.data.frames[i as usize]).collect();
-        let paths: Vec<String> = frames.iter().map(|frame| picture::outline(&frame.mask, NERVE)).collect();
+        let paths: Vec<String> =
+            frames.iter().map(|frame| picture::outline(&picture::inside(&frame.mask, NERVE))).collect();
         let mut html = format!("<div class=group><p>{}</p><div class=strip>", self.caption(group));
         let mut first = String::new();
         for (i, frame) in frames.iter().enumerate() {

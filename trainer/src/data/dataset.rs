@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use nervelight_engines::settings::Problems;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::corrections::{Applied, Corrections, Subject};
 use super::read::{self, Picture};
 
 /// Rows of the frame that the network sees, as the published project crops.
@@ -43,8 +45,11 @@ pub struct Dataset {
     pub frames: Vec<Frame>,
     pub height: usize,
     pub width: usize,
-    /// SHA-256 over the sorted names and content digests, in hex.
+    /// SHA-256 over the sorted names and content digests, in hex; with corrections,
+    /// [`Corrections::digest_of`] that.
     pub digest: String,
+    /// What was corrected on loading.
+    pub corrections: Option<Applied>,
 }
 
 /// Why a directory is no data set.
@@ -61,6 +66,10 @@ pub enum DataError {
     Bad { directory: PathBuf, problems: Vec<String> },
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
+    #[error(transparent)]
+    Corrections(#[from] Problems),
+    #[error("{0}: every frame is dropped; decide otherwise with `nervelight-train analyze resolve`")]
+    Dropped(PathBuf),
 }
 
 fn list(problems: &[String]) -> String {
@@ -77,14 +86,40 @@ fn list(problems: &[String]) -> String {
 impl Dataset {
     /// Reads `directory`, or its folder `train` where there is one. Reports every bad file at once.
     pub fn load(directory: &Path) -> Result<Self, DataError> {
+        Ok(Self::read(directory, false)?.0)
+    }
+
+    /// [`Self::load`] with `corrections`. Where `only` is given, they are for the data set that has
+    /// this digest with them, and another comes as it is.
+    pub fn corrected(
+        directory: &Path,
+        corrections: Corrections,
+        only: Option<&str>,
+    ) -> Result<Self, DataError> {
+        let (mut data, subjects) = Self::read(directory, true)?;
+        let digest = corrections.digest_of(&data.digest);
+        if only.is_some_and(|only| only != digest) {
+            return Ok(data);
+        }
+        data.corrections = Some(corrections.apply(&mut data, &subjects)?);
+        data.digest = digest;
+        if data.frames.is_empty() {
+            return Err(DataError::Dropped(directory.into()));
+        }
+        Ok(data)
+    }
+
+    /// The data set and, where wanted, each frame's digests.
+    fn read(directory: &Path, subjects: bool) -> Result<(Self, Vec<Subject>), DataError> {
         let Listing { directory, pairs, mut problems } = Listing::find(directory)?;
-        let read: Vec<_> = pairs.par_iter().map(|(key, pair)| load_pair(key, pair)).collect();
-        let mut frames = Vec::with_capacity(read.len());
-        let mut digests = BTreeSet::new();
+        let read: Vec<_> = pairs.par_iter().map(|(key, pair)| load_pair(key, pair, subjects)).collect();
+        let (mut frames, mut subjects) = (Vec::with_capacity(read.len()), vec![]);
+        let mut files = BTreeSet::new();
         for pair in read {
             match pair {
-                Ok((frame, contents)) => {
-                    digests.extend(contents);
+                Ok((frame, subject, contents)) => {
+                    files.extend(contents);
+                    subjects.extend(subject);
                     frames.push(frame);
                 }
                 Err(bad) => problems.extend(bad),
@@ -94,11 +129,8 @@ impl Dataset {
             problems.sort();
             return Err(DataError::Bad { directory, problems });
         }
-        let mut digest = Sha256::new();
-        for (name, content) in &digests {
-            digest.update(format!("{content}  {name}\n"));
-        }
-        Ok(Self { frames, height: ROWS.len(), width: COLUMNS.len(), digest: hex(&digest.finalize()) })
+        let (height, width, digest) = (ROWS.len(), COLUMNS.len(), digest(&files));
+        Ok((Self { frames, height, width, digest, corrections: None }, subjects))
     }
 
     /// Patients, in order.
@@ -174,12 +206,25 @@ fn parse(stem: &str) -> Option<Key> {
     Some((patient.parse().ok()?, number.parse().ok()?))
 }
 
-fn name(path: &Path) -> String {
+/// The name of a file.
+pub fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A frame, and the names and content digests of the files it came from.
-type Loaded = (Frame, [(String, String); 2]);
+/// Name and content digest of a file.
+pub type Contents = (String, String);
+
+/// A frame, what it is known by where wanted, and the files it came from.
+type Loaded = (Frame, Option<Subject>, [Contents; 2]);
+
+/// SHA-256 over sorted names and content digests, in hex.
+pub fn digest(files: &BTreeSet<Contents>) -> String {
+    let mut digest = Sha256::new();
+    for (name, content) in files {
+        digest.update(format!("{content}  {name}\n"));
+    }
+    hex(&digest.finalize())
+}
 
 impl Pair {
     /// Frame and mask, or which of them is missing.
@@ -201,16 +246,17 @@ impl Pair {
     }
 }
 
-fn load_pair(key: &Key, pair: &Pair) -> Result<Loaded, Vec<String>> {
+fn load_pair(key: &Key, pair: &Pair, subject: bool) -> Result<Loaded, Vec<String>> {
     let (patient, number) = *key;
     let (frame, mask) = pair.complete(*key).map_err(|problem| vec![problem])?;
     match (load_picture(frame), load_picture(mask)) {
         (Ok((luma, luma_digest)), Ok((nerve, nerve_digest))) => {
+            let files = [(name(frame), luma_digest), (name(mask), nerve_digest)];
+            let name = format!("{patient}_{number}");
+            let subject = subject.then(|| Subject::of(&name, &luma.luma, &nerve.luma));
             let mut nerve = crop(&nerve);
             nerve.iter_mut().for_each(|pixel| *pixel = u8::from(*pixel >= NERVE));
-            let digests = [(name(frame), luma_digest), (name(mask), nerve_digest)];
-            let name = format!("{patient}_{number}");
-            Ok((Frame { name, patient, luma: crop(&luma), nerve }, digests))
+            Ok((Frame { name, patient, luma: crop(&luma), nerve }, subject, files))
         }
         (frame, mask) => Err([frame.err(), mask.err()].into_iter().flatten().collect()),
     }
@@ -236,7 +282,8 @@ fn crop(picture: &Picture) -> Box<[u8]> {
         .collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits, lower case.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

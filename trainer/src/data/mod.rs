@@ -2,6 +2,7 @@
 
 mod augment;
 mod batch;
+mod corrections;
 mod dataset;
 mod read;
 mod recorded;
@@ -12,6 +13,7 @@ mod stack;
 
 pub use augment::Augment;
 pub use batch::{Batch, Vary, batch};
+pub use corrections::{Corrections, Decision, Rule, Subject};
 pub use dataset::{Dataset, Frame, NERVE};
 pub use read::{FRAME_HEIGHT, FRAME_WIDTH};
 pub use recorded::{Recorded, RecordedFrame};

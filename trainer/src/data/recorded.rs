@@ -1,10 +1,12 @@
 //! Frames as recorded, uncropped, with masks as stored. What cannot be used is told, not fatal.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::dataset::{self, DataError, Key, Listing, NERVE, Pair};
+use super::corrections::Subject;
+use super::dataset::{self, Contents, DataError, Key, Listing, NERVE, Pair};
 use super::read::{FRAME_HEIGHT, FRAME_WIDTH};
 use super::runs::Runs;
 use super::stack::Stack;
@@ -39,6 +41,9 @@ pub struct Recorded {
     pub frames: Vec<RecordedFrame>,
     /// Files that cannot be used, each with the reason and a remedy.
     pub problems: Vec<String>,
+    /// SHA-256 over the sorted names and content digests of its files, in hex: without problems,
+    /// that of [`super::Dataset`].
+    pub digest: String,
     stack: Stack,
 }
 
@@ -60,9 +65,13 @@ impl Recorded {
             frame
         });
         let mut frames = vec![];
+        let mut files = BTreeSet::new();
         for frame in read {
             match frame {
-                Ok(frame) => frames.push(frame),
+                Ok((frame, contents)) => {
+                    files.extend(contents);
+                    frames.push(frame);
+                }
                 Err(bad) => problems.extend(bad),
             }
         }
@@ -70,12 +79,19 @@ impl Recorded {
         if frames.is_empty() {
             return Err(DataError::Bad { directory, problems });
         }
-        Ok(Self { frames, problems, stack })
+        Ok(Self { frames, problems, digest: dataset::digest(&files), stack })
     }
 
     /// Pixels of a frame of this set, row by row.
     pub fn luma(&self, frame: &RecordedFrame) -> &[u8] {
         self.stack.frame(frame.slot)
+    }
+
+    /// What each frame is known by in corrections, in order.
+    pub fn subjects(&self) -> Vec<Subject> {
+        let subject =
+            |frame: &RecordedFrame| Subject::of(&frame.name, self.luma(frame), &frame.mask.pixels());
+        self.frames.par_iter().map(subject).collect()
     }
 
     /// Pixels of every frame, in order.
@@ -84,14 +100,23 @@ impl Recorded {
     }
 }
 
-fn load_pair(key: Key, pair: &Pair, slot: usize, luma: &mut [u8]) -> Result<RecordedFrame, Vec<String>> {
+fn load_pair(
+    key: Key,
+    pair: &Pair,
+    slot: usize,
+    luma: &mut [u8],
+) -> Result<(RecordedFrame, [Contents; 2]), Vec<String>> {
     let (frame, mask) = pair.complete(key).map_err(|problem| vec![problem])?;
+    let names = [frame, mask].map(dataset::name);
     match (dataset::load_picture(frame), dataset::load_picture(mask)) {
         (Ok((picture, digest)), Ok((mask, mask_digest))) => {
             luma.copy_from_slice(&picture.luma);
             let (patient, number) = key;
             let name = format!("{patient}_{number}");
-            Ok(RecordedFrame { name, patient, digest, mask_digest, mask: Runs::of(&mask.luma), slot })
+            let [frame, mask_file] = names;
+            let contents = [(frame, digest.clone()), (mask_file, mask_digest.clone())];
+            let mask = Runs::of(&mask.luma);
+            Ok((RecordedFrame { name, patient, digest, mask_digest, mask, slot }, contents))
         }
         (frame, mask) => Err([frame.err(), mask.err()].into_iter().flatten().collect()),
     }

@@ -31,6 +31,11 @@ impl Runs {
         })
     }
 
+    /// Every pixel, row by row.
+    pub fn pixels(&self) -> Vec<u8> {
+        self.iter().flat_map(|(value, range)| std::iter::repeat_n(value, range.len())).collect()
+    }
+
     /// Pixels of at least `least`.
     pub fn area(&self, least: u8) -> usize {
         self.iter().filter(|(value, _)| *value >= least).map(|(_, range)| range.len()).sum()
@@ -62,8 +67,7 @@ mod tests {
             let mut mask = || -> Vec<u8> { (0..999).map(|_| rng.below(values) as u8).collect() };
             let (a, b) = (mask(), mask());
             let runs = Runs::of(&a);
-            let back: Vec<u8> = runs.iter().flat_map(|(value, range)| vec![value; range.len()]).collect();
-            assert_eq!(back, a);
+            assert_eq!(runs.pixels(), a);
             let want: u32 = a.iter().zip(&b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
             assert_eq!(runs.sad(&Runs::of(&b)), want);
             assert_eq!(runs.area(1), a.iter().filter(|p| **p >= 1).count());

@@ -214,7 +214,7 @@ mod tests {
             nerve: Box::from([u8::from(!n.is_multiple_of(patient + 2))]),
         };
         let all = frames.iter().enumerate().flat_map(|(p, &count)| (0..count).map(move |n| frame(p, n)));
-        Dataset { frames: all.collect(), height: 0, width: 0, digest: "d".into() }
+        Dataset { frames: all.collect(), height: 0, width: 0, digest: "d".into(), corrections: None }
     }
 
     fn patients_of(names: &[String]) -> BTreeSet<&str> {

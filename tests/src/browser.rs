@@ -1,0 +1,173 @@
+//! A headless Chromium that tests drive as a person would: it clicks, types and looks.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, Key, TypingData, WebDriver, WebElement};
+use tokio::runtime::Runtime;
+
+use crate::{free_port, wait_for};
+
+/// A page loads and answers well within it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A browser of its own: fresh profile, one window.
+pub struct Browser {
+    runtime: Runtime,
+    driver: Option<WebDriver>,
+    server: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts `chromedriver`, and Chromium with a window of 1500 by 950 pixels. None, with the reason
+    /// printed, where no `chromedriver` is installed.
+    ///
+    /// # Errors
+    /// When it is installed and does not start.
+    pub fn open() -> Result<Option<Self>> {
+        let port = free_port()?;
+        let mut command = Command::new("chromedriver");
+        command
+            .arg(format!("--port={port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let server = match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                eprintln!("skipped: no chromedriver in PATH; on Debian, ./setup.sh test installs it");
+                return Ok(None);
+            }
+            server => server.context("chromedriver")?,
+        };
+        let profile = tempfile::tempdir()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut browser = Self { runtime, driver: None, server, _profile: profile };
+        wait_for("chromedriver", || std::net::TcpStream::connect(("127.0.0.1", port)).ok())?;
+        let mut wanted = DesiredCapabilities::chrome();
+        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        for argument in [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1500,950",
+            &profile,
+        ] {
+            wanted.add_arg(argument)?;
+        }
+        let address = format!("http://127.0.0.1:{port}");
+        browser.driver = Some(browser.runtime.block_on(WebDriver::new(address, wanted))?);
+        Ok(Some(browser))
+    }
+
+    fn driver(&self) -> Result<&WebDriver> {
+        self.driver.as_ref().context("the browser is closed")
+    }
+
+    /// Opens an address.
+    ///
+    /// # Errors
+    /// When it cannot be loaded.
+    pub fn go(&self, address: &str) -> Result<()> {
+        Ok(self.runtime.block_on(self.driver()?.goto(address))?)
+    }
+
+    /// Waits until the CSS selector finds an element whose text contains `text`.
+    ///
+    /// # Errors
+    /// When there is none for 20 s; says what the page has there instead.
+    pub fn see(&self, selector: &str, text: &str) -> Result<()> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let there = self.texts(selector)?;
+            if there.iter().any(|found| found.contains(text)) {
+                return Ok(());
+            }
+            if std::time::Instant::now() > deadline {
+                let mut said = String::new();
+                let _ = write!(said, "{there:?}");
+                bail!("no {selector} says {text:?}, but {said}");
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// The visible text of every element that the CSS selector finds.
+    ///
+    /// # Errors
+    /// When the browser does not answer.
+    pub fn texts(&self, selector: &str) -> Result<Vec<String>> {
+        let script = format!(
+            "return [...document.querySelectorAll({})].map(element => element.innerText)",
+            Value::from(selector)
+        );
+        Ok(serde_json::from_value(self.run(&script)?)?)
+    }
+
+    /// Clicks the middle of the first element that the CSS selector finds, with the mouse.
+    ///
+    /// # Errors
+    /// When there is none, or something lies over it.
+    pub fn click(&self, selector: &str) -> Result<()> {
+        self.runtime.block_on(async {
+            let element: WebElement = self.driver()?.find(By::Css(selector)).await?;
+            element.click().await.with_context(|| format!("click {selector}"))
+        })
+    }
+
+    /// Types keys, wherever the focus is.
+    ///
+    /// # Errors
+    /// When the browser does not answer.
+    pub fn press(&self, keys: impl Into<TypingData>) -> Result<()> {
+        Ok(self.runtime.block_on(self.driver()?.action_chain().send_keys(keys).perform())?)
+    }
+
+    /// Types a key while another, such as [`Key::Shift`], is held.
+    ///
+    /// # Errors
+    /// When the browser does not answer.
+    pub fn press_with(&self, held: Key, key: char) -> Result<()> {
+        let chain = self.driver()?.action_chain().key_down(held.clone()).send_keys(key).key_up(held);
+        Ok(self.runtime.block_on(chain.perform())?)
+    }
+
+    /// What a script returns.
+    ///
+    /// # Errors
+    /// When it throws.
+    pub fn run(&self, script: &str) -> Result<Value> {
+        Ok(self.runtime.block_on(self.driver()?.execute(script, vec![]))?.json().clone())
+    }
+
+    /// Writes what the window shows as PNG.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn picture(&self, path: &Path) -> Result<()> {
+        Ok(self.runtime.block_on(self.driver()?.screenshot(path))?)
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            let _ = self.runtime.block_on(driver.quit());
+        }
+        // It ends browsers that are left; a kill would leave them.
+        let _ = kill_process(Pid::from_child(&self.server), Signal::TERM);
+        let _ = self.server.wait();
+    }
+}
