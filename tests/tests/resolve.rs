@@ -19,24 +19,26 @@ struct Data {
 impl Data {
     fn planted() -> Self {
         let data = Self { folder: tempfile::tempdir().unwrap() };
-        data.good(&["phantom", "--out", "data", "--frames", "40", "--patients", "4", "--seed", "3"]);
-        let (nerves, empty): (Vec<_>, Vec<_>) =
-            (0..10).map(|n| format!("1_{n}")).filter(|n| data.exists(n)).partition(|n| data.has_nerve(n));
-        let [a, b] = [&nerves[0], &nerves[1]];
+        data.good(&["phantom", "--out", "data", "--frames", "20", "--patients", "4", "--seed", "3"]);
+        // Empty masks compress best.
+        let size = |n: &u32| fs::metadata(data.file(&format!("1_{n}"), true)).unwrap().len();
+        let least = (1..=5).map(|n| size(&n)).min().unwrap();
+        let (empty, nerves): (Vec<u32>, Vec<u32>) = (1..=5).partition(|n| size(n) == least);
+        let [a, b, none] = [nerves[0], nerves[1], empty[0]].map(|n| format!("1_{n}"));
         for (name, picture, mask) in [
-            ("1_90", a, a),
-            ("1_91", a, b),
-            ("2_90", b, b),
-            ("3_90", b, &empty[0]),
-            ("4_90", &empty[0], &empty[0]),
-            ("4_91", &empty[0], &empty[0]),
-            ("4_92", &empty[0], a),
+            ("1_90", &a, &a),
+            ("1_91", &a, &b),
+            ("2_90", &b, &b),
+            ("3_90", &b, &none),
+            ("4_90", &none, &none),
+            ("4_91", &none, &none),
+            ("4_92", &none, &a),
         ] {
             data.copy(picture, name, false);
             data.copy(mask, name, true);
         }
         // The planted groups hold nothing else.
-        for name in [a, b, &empty[0]] {
+        for name in [&a, &b, &none] {
             fs::remove_file(data.file(name, false)).unwrap();
             fs::remove_file(data.file(name, true)).unwrap();
         }
@@ -51,17 +53,8 @@ impl Data {
         self.path(&format!("data/train/{name}{}.tif", if mask { "_mask" } else { "" }))
     }
 
-    fn exists(&self, name: &str) -> bool {
-        self.file(name, false).exists()
-    }
-
     fn copy(&self, from: &str, to: &str, mask: bool) {
         fs::copy(self.file(from, mask), self.file(to, mask)).unwrap();
-    }
-
-    /// Masks are stored without compression: an empty one has no 255 in its pixels.
-    fn has_nerve(&self, name: &str) -> bool {
-        fs::read(self.file(name, true)).unwrap().windows(8).any(|bytes| bytes == [255; 8])
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -129,7 +122,11 @@ fn a_person_resolves_groups_and_training_applies_it() {
     let Some(browser) = Browser::open().unwrap() else { return };
     let data = Data::planted();
     let page = Page::open(&data);
-    let see = |selector, text| browser.see(selector, text).unwrap();
+    // The page is ready when it takes keys again: those typed while it saves are not for the next group.
+    let see = |selector: &str, text: &str| {
+        let selector = format!("body[data-ready] {selector}");
+        browser.see(&selector, text).inspect_err(|_| keep_picture(&browser, "failed.png")).unwrap();
+    };
     browser.go(&page.address).unwrap();
     see("#progress", "0 of 3 resolved");
     see("#head", "nerve in some only");
