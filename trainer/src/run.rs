@@ -116,14 +116,17 @@ impl RunDir {
         let own = self.corrections()?.map(|own| own.digest);
         let given = data.corrections.as_ref().map(|applied| applied.corrections.digest.clone());
         if own != given {
+            let remedy = match own {
+                Some(_) => format!("set it to the run's own copy, {}", self.root.join(CORRECTIONS).display()),
+                None => "leave it out".into(),
+            };
             let name = |digest: Option<String>| digest.unwrap_or_else(|| "none".into());
             bail!(
-                "{}: a resumed run keeps its corrections, but they were {} and are {} now (SHA-256). Set \
-                 `corrections` to the run's own copy, {}, or start a new run",
+                "{}: a resumed run keeps its corrections, but they were {} and are {} now (SHA-256). Of \
+                 `corrections`: {remedy}; or start a new run",
                 self.root.display(),
                 name(own),
                 name(given),
-                self.root.join(CORRECTIONS).display()
             );
         }
         Ok(())
