@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Directory of frames and masks
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// Corrections that the runs will train with
+    #[arg(long, value_name = "FILE")]
+    corrections: Option<PathBuf>,
     /// File to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -52,6 +55,9 @@ pub struct CheckArguments {
     /// Directory of frames and masks
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// Corrections that the split was drawn with
+    #[arg(long, value_name = "FILE")]
+    corrections: Option<PathBuf>,
     /// A file of `split`, or split.json of a run
     #[arg(long, value_name = "FILE")]
     split: PathBuf,
@@ -66,7 +72,7 @@ pub fn split(arguments: &Arguments) -> Result<()> {
     if out.exists() {
         bail!("{}: is there already; runs may depend on it, so choose another name", out.display());
     }
-    let data = Dataset::load(&arguments.data)?;
+    let data = Dataset::open(&arguments.data, arguments.corrections.as_deref())?;
     let split = Split::draw(&data, *by, *folds as usize, *seed)?;
     split.save(out).with_context(|| format!("{}: write", out.display()))?;
     print!("{}", table(&split, &data)?);
@@ -92,7 +98,7 @@ fn table(split: &Split, data: &Dataset) -> Result<String> {
 /// Checks and reports.
 pub fn check(arguments: &CheckArguments) -> Result<()> {
     let split = Split::load(&arguments.split)?;
-    let data = Dataset::load(&arguments.data)?;
+    let data = Dataset::open(&arguments.data, arguments.corrections.as_deref())?;
     print!("{}", table(&split, &data)?);
     let crossings = crossings(&split, &data, arguments.threshold)?;
     if crossings.is_empty() {
@@ -176,7 +182,7 @@ mod tests {
             }
         };
         let frames = (0..6).flat_map(|p| (0..4).map(move |n| frame(p, n))).collect();
-        Dataset { frames, height: 32, width: 64, digest: "d".into() }
+        Dataset { frames, height: 32, width: 64, digest: "d".into(), corrections: None }
     }
 
     #[test]

@@ -41,7 +41,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use cost::Cost;
-use data::{Corrections, Dataset};
+use data::Dataset;
 use settings::Settings;
 use train::Outcome;
 
@@ -132,10 +132,7 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     })
     .context("cannot listen for Ctrl-C")?;
 
-    let data = match &settings.corrections {
-        Some(path) => Dataset::corrected(&settings.data, Corrections::load(path)?, None)?,
-        None => Dataset::load(&settings.data)?,
-    };
+    let data = Dataset::open(&settings.data, settings.corrections.as_deref())?;
     if let Some(applied) = &data.corrections {
         println!("{applied}");
     }

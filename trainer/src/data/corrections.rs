@@ -161,11 +161,17 @@ pub struct Applied {
     pub dropped: usize,
     /// Masks that are others now.
     pub replaced: usize,
+    /// The data has other files than when the decisions were made; every one fits all the same.
+    pub elsewhere: bool,
 }
 
 impl fmt::Display for Applied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "corrections: {} frames dropped, {} masks replaced", self.dropped, self.replaced)
+        write!(f, "corrections: {} frames dropped, {} masks replaced", self.dropped, self.replaced)?;
+        if self.elsewhere {
+            write!(f, " (the data has changed since; `analyze resolve` shows what is new)")?;
+        }
+        Ok(())
     }
 }
 
@@ -275,7 +281,8 @@ impl Corrections {
         let mut dropped = drops.iter();
         data.frames.retain(|_| !dropped.next().copied().unwrap_or(false));
         let dropped = drops.into_iter().filter(|drop| *drop).count();
-        Ok(Applied { corrections: self, dropped, replaced })
+        let elsewhere = self.data != data.digest;
+        Ok(Applied { corrections: self, dropped, replaced, elsewhere })
     }
 
     /// The digest of the data set of digest `data` with these corrections.
@@ -425,7 +432,10 @@ mod tests {
         };
         let (data, said) = applied(decision(Rule::Keep, 3, keep), &three()).unwrap();
         assert_eq!(masks(&data), [("1_1", &B[..]), ("1_2", &B), ("2_1", &A)]);
-        assert_eq!(said, "corrections: 1 frames dropped, 1 masks replaced");
+        assert!(
+            said.starts_with("corrections: 1 frames dropped, 1 masks replaced (the data has changed"),
+            "{said}"
+        );
         // The kept mask's own frame may be dropped.
         let both = |frames: &mut Vec<Subject>| (frames[1].keep, frames[1].drop) = (true, true);
         let (data, _) = applied(decision(Rule::Keep, 2, both), &three()).unwrap();

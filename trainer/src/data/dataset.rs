@@ -89,6 +89,14 @@ impl Dataset {
         Ok(Self::read(directory, false)?.0)
     }
 
+    /// [`Self::load`], with the corrections of a file where there is one.
+    pub fn open(directory: &Path, corrections: Option<&Path>) -> Result<Self, DataError> {
+        match corrections {
+            Some(path) => Self::corrected(directory, Corrections::load(path)?, None),
+            None => Self::load(directory),
+        }
+    }
+
     /// [`Self::load`] with `corrections`. Where `only` is given, they are for the data set that has
     /// this digest with them, and another comes as it is.
     pub fn corrected(
