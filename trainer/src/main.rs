@@ -5,14 +5,16 @@ mod analyze;
 mod average;
 mod checkpoint;
 mod clip;
-mod compare;
+
 mod cost;
 mod curves;
 mod data;
+mod difference;
 mod evaluate;
 mod export;
 mod folds;
 mod init;
+mod judge;
 mod layers;
 mod loss;
 mod metrics;
