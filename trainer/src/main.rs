@@ -5,6 +5,7 @@ mod analyze;
 mod average;
 mod checkpoint;
 mod clip;
+mod compare;
 
 mod cost;
 mod curves;
@@ -27,6 +28,7 @@ mod phantom;
 mod point;
 mod predict;
 mod progress;
+mod report;
 mod resume;
 mod rng;
 mod run;
@@ -72,6 +74,8 @@ enum Command {
     Train(TrainArguments),
     /// Judge a trained network by frame and by patient
     Evaluate(evaluate::Arguments),
+    /// Set two evaluations against each other
+    Compare(compare::Arguments),
     /// Write a trained network as a model bundle
     Export(export::Arguments),
     /// Compare every layer in ONNX Runtime with the trained network
@@ -103,6 +107,7 @@ fn main() -> ExitCode {
         Command::Split(arguments) => folds::split(&arguments).map(done),
         Command::CheckSplit(arguments) => folds::check(&arguments).map(done),
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
+        Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Layers(arguments) => layers::run(&arguments).map(done),
         Command::Train(arguments) => train(&arguments),
@@ -147,7 +152,12 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     println!("{} at width {}: {cost}", network.name, network.width);
     let outcome = train::train(&settings, &data, arguments.resume, &stop)?;
     match outcome {
-        Outcome::Finished => {}
+        Outcome::Finished => {
+            // The network is there; only the report is not.
+            if let Err(error) = evaluate::of_run(&settings.run, &data) {
+                eprintln!("warning: no report: {error:#}");
+            }
+        }
         Outcome::AlreadyFinished => {
             println!("{}: already finished: raise epochs to go on", settings.run.display());
         }

@@ -4,13 +4,12 @@ pub mod bootstrap;
 mod calibration;
 mod contour;
 mod distance;
-mod measure;
+pub mod measure;
 mod scored;
 mod sizes;
 mod summary;
 
 pub use calibration::Calibration;
-pub use measure::{Estimate, MEASURES, Measure, percent};
+pub use measure::{MEASURES, Measure, percent};
 pub use scored::{Ruler, Scored};
-pub use sizes::Size;
-pub use summary::{Figure, Patient, Summary};
+pub use summary::{Patient, Summary};
