@@ -152,12 +152,7 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     println!("{} at width {}: {cost}", network.name, network.width);
     let outcome = train::train(&settings, &data, arguments.resume, &stop)?;
     match outcome {
-        Outcome::Finished => {
-            // The network is there; only the report is not.
-            if let Err(error) = evaluate::of_run(&settings.run, &data) {
-                eprintln!("warning: no report: {error:#}");
-            }
-        }
+        Outcome::Finished => {}
         Outcome::AlreadyFinished => {
             println!("{}: already finished: raise epochs to go on", settings.run.display());
         }
@@ -165,6 +160,12 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
             println!("stopped: no lower validation loss in {} epochs; the best is kept", settings.stop_after)
         }
         Outcome::Interrupted => println!("interrupted; continue with --resume"),
+    }
+    if matches!(outcome, Outcome::Finished | Outcome::Stopped)
+        && let Err(error) = evaluate::of_run(&settings.run, &data)
+    {
+        // The network is there; only its report is not.
+        eprintln!("warning: no report: {error:#}");
     }
     Ok(outcome)
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use nervelight_engines::{Bundle, Engine, EngineSettings, PIXELS, plane};
 
-use super::judgement::{Case, Judgement, Speed, data_facts, split_digest, split_facts, warnings};
+use super::judgement::{Case, Judgement, Speed, data_facts, split_facts, warnings};
 use super::{Arguments, Opened, select};
 use crate::data::{Dataset, Frame, Split};
 use crate::judge::Ruler;
@@ -26,7 +26,7 @@ pub fn judge<'a>(
     arguments: &Arguments,
 ) -> Result<Judgement<'a>> {
     let bundle = Bundle::open(path)?;
-    let read = arguments.split.as_deref().map(read_split).transpose()?;
+    let read = arguments.split.as_deref().map(Split::load).transpose()?;
     let split = read.as_ref().or(run.map(|opened| &opened.split));
     let frames = match split {
         Some(split) => select(data, split, arguments.part)?,
@@ -68,7 +68,7 @@ pub fn judge<'a>(
     ];
     facts.extend(data_facts(data, &frames));
     if let Some(split) = split {
-        facts.extend(split_facts(split)?);
+        facts.extend(split_facts(split, data)?);
     }
     let ruler = Ruler { width: data.width, height: data.height, tolerance: arguments.tolerance };
     Ok(Judgement {
@@ -92,11 +92,6 @@ pub fn default_out(path: &Path, arguments: &Arguments) -> PathBuf {
     path.with_file_name(name.to_lowercase())
 }
 
-fn read_split(path: &Path) -> Result<Split> {
-    let text = std::fs::read(path).with_context(|| format!("{}: read", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{}: is no split.json of a run", path.display()))
-}
-
 fn what_it_saw(
     bundle: &Bundle,
     split: Option<&Split>,
@@ -105,9 +100,9 @@ fn what_it_saw(
 ) -> Result<Vec<String>> {
     let provenance = &bundle.manifest.provenance;
     Ok(match split {
-        Some(split) if split_digest(split)? == provenance.split_digest => warnings(split, data, frames),
+        Some(split) if split.digest() == provenance.split_digest => warnings(split, data, frames)?,
         Some(split) => {
-            let mut warnings = warnings(split, data, frames);
+            let mut warnings = warnings(split, data, frames)?;
             warnings.push(
                 "MAY BE SEEN IN TRAINING: the bundle was trained on another split than the one given".into(),
             );

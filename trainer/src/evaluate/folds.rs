@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::judgement::{Case, Judgement, data_facts, split_facts, warnings};
 use super::{Arguments, Opened};
@@ -26,8 +26,8 @@ pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, arguments: &Arguments) -> R
         let module = trained(&opened.run, &opened.settings, arguments.checkpoint, opened.settings.device()?)?;
         folds.push(predict(&module, &validation, (data.height, data.width), opened.settings.batch_size)?);
         facts.push(("fold", format!("{name}: {} at width {}", module.network.name, module.network.width)));
-        facts.extend(split_facts(split)?);
-        said.extend(warnings(split, data, &validation));
+        facts.extend(split_facts(split, data)?);
+        said.extend(warnings(split, data, &validation)?);
         frames.extend(validation);
     }
     facts.extend(data_facts(data, &frames));
@@ -63,30 +63,28 @@ pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, arguments: &Arguments) -> R
 
 /// Folds must divide the same data; none may judge a frame twice, or a patient that it trained on.
 fn check(splits: &[(String, &Split)], data: &Dataset) -> Result<()> {
-    let patients: BTreeMap<&str, u32> = data.frames.iter().map(|f| (f.name.as_str(), f.patient)).collect();
     let mut judged = BTreeMap::<&str, &str>::new();
     for (name, split) in splits {
         if split.data != data.digest {
             bail!("{name}: was trained on other frames than these; folds divide one data set");
         }
-        for frame in &split.validation {
-            if let Some(other) = judged.insert(frame, name) {
+        let (train, validation) = split.frames(data).with_context(|| name.clone())?;
+        for frame in &validation {
+            if let Some(other) = judged.insert(&frame.name, name) {
                 bail!(
-                    "frame {frame} is judged by {other} and by {name}; name the runs of one division into folds"
+                    "frame {} is judged by {other} and by {name}; name the runs of one division into folds",
+                    frame.name
                 );
             }
         }
-        let of = |frames: &[String]| -> BTreeSet<u32> {
-            frames.iter().filter_map(|frame| patients.get(frame.as_str()).copied()).collect()
-        };
-        let train: BTreeSet<&String> = split.train.iter().collect();
-        if let Some(frame) = split.validation.iter().find(|frame| train.contains(frame)) {
-            bail!("{name}: frame {frame} is in its training and its validation part; train it anew");
-        }
-        let crossing = of(&split.train).intersection(&of(&split.validation)).next().copied();
+        let known: BTreeSet<u32> = train.iter().map(|frame| frame.patient).collect();
         // Of a split by frame that is known, and said with every figure.
-        if let Some(patient) = crossing.filter(|_| split.by != SplitBy::Frame) {
-            bail!("{name}: was trained on frames of patient {patient}, whom it is to judge; train it anew");
+        let crossing = validation.iter().find(|f| split.by != SplitBy::Frame && known.contains(&f.patient));
+        if let Some(frame) = crossing {
+            bail!(
+                "{name}: was trained on frames of patient {}, whom it is to judge; train it anew",
+                frame.patient
+            );
         }
     }
     Ok(())
@@ -111,13 +109,9 @@ mod tests {
         let other = Split { data: "other".into(), ..good[0].clone() };
         assert!(says(&[&good[1], &other]).unwrap_err().contains("fold2: was trained on other frames"));
         let mut crossing = good[0].clone();
-        crossing.train.push("1_1".into());
-        crossing.validation.retain(|name| name != "1_1");
-        assert!(says(&[&crossing]).unwrap_err().contains("patient 1"));
+        crossing.folds = vec![vec!["1_0".into(), "2_0".into()], vec!["1_1".into(), "2_1".into()]];
+        assert!(says(&[&crossing]).unwrap_err().contains("fold1: was trained on frames of patient 1"));
         crossing.by = SplitBy::Frame;
         assert_eq!(says(&[&crossing]), Ok(()));
-        let mut seen = good[0].clone();
-        seen.train.push("1_1".into());
-        assert!(says(&[&seen]).unwrap_err().contains("frame 1_1"));
     }
 }

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nervelight_engines::EngineInfo;
-use nervelight_engines::bundle::hex;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::soft_sums;
-use crate::data::{Dataset, Frame, Split, SplitBy};
+use crate::data::{Dataset, Frame, Split, SplitBy, SplitError};
 use crate::judge::{Calibration, Ruler, Scored, Summary};
 use crate::metrics::Figures;
 use crate::point::Point;
@@ -98,11 +97,11 @@ impl Judgement<'_> {
 }
 
 /// What must be said of `frames` of `data` when `split` was trained on.
-pub fn warnings(split: &Split, data: &Dataset, frames: &[&Frame]) -> Vec<String> {
+pub fn warnings(split: &Split, data: &Dataset, frames: &[&Frame]) -> Result<Vec<String>, SplitError> {
     if split.data != data.digest {
-        return vec![];
+        return Ok(vec![]);
     }
-    let train: BTreeSet<&str> = split.train.iter().map(String::as_str).collect();
+    let train: BTreeSet<&str> = split.frames(data)?.0.iter().map(|frame| frame.name.as_str()).collect();
     let seen = frames.iter().filter(|frame| train.contains(frame.name.as_str())).count();
     let mut warnings = vec![];
     if seen > 0 {
@@ -119,25 +118,21 @@ pub fn warnings(split: &Split, data: &Dataset, frames: &[&Frame]) -> Vec<String>
                 .into(),
         );
     }
-    warnings
+    Ok(warnings)
 }
 
-/// Digest of a split as in a bundle's provenance.
-pub fn split_digest(split: &Split) -> serde_json::Result<String> {
-    Ok(hex(&serde_json::to_vec(split)?))
-}
-
-/// What is to be known about a data set and a split of it.
-pub fn split_facts(split: &Split) -> serde_json::Result<Vec<(&'static str, String)>> {
+/// What is to be known about `split`; the counts where it divides `data`.
+pub fn split_facts(split: &Split, data: &Dataset) -> Result<Vec<(&'static str, String)>, SplitError> {
     let by = match split.by {
         SplitBy::Frame => "frame (leaky)",
-        _ => "patient",
+        SplitBy::Patient => "patient",
     };
-    let [train, validation] = [&split.train, &split.validation].map(Vec::len);
-    Ok(vec![
-        ("split", format!("by {by}, seed {}: {train} frames to train, {validation} to validate", split.seed)),
-        ("split digest", split_digest(split)?),
-    ])
+    let mut text = format!("by {by}, seed {}, fold {} of {}", split.seed, split.fold, split.folds.len());
+    if split.data == data.digest {
+        let (train, validation) = split.frames(data)?;
+        text += &format!(": {} frames to train, {} to validate", train.len(), validation.len());
+    }
+    Ok(vec![("split", text), ("split digest", split.digest())])
 }
 
 /// The data judged by.
@@ -178,11 +173,8 @@ pub mod tests {
             let frames = data.frames.iter().filter(|f| (f.patient == held_out) == held);
             frames.map(|f| f.name.clone()).collect()
         };
-        serde_json::from_value(serde_json::json!({
-            "by": by, "seed": 1, "data": data.digest,
-            "train": names(false), "validation": names(true),
-        }))
-        .unwrap()
+        let folds = vec![names(true), names(false)];
+        Split { by, seed: 1, data: data.digest.clone(), fold: 1, positives_only: false, folds }
     }
 
     /// Patient 1's nerve found whole and patient 2's missed, of a split by frame.
@@ -199,7 +191,7 @@ pub mod tests {
         let frames: Vec<&Frame> = data.frames.iter().collect();
         Judgement {
             title: "runs/<first>".into(),
-            warnings: warnings(&split(data, SplitBy::Frame, 9), data, &frames)[1..].to_vec(),
+            warnings: warnings(&split(data, SplitBy::Frame, 1), data, &frames).unwrap()[1..].to_vec(),
             facts: data_facts(data, &frames),
             origin: "given".into(),
             cases: Case::all(predictions.collect(), point, ruler),
@@ -214,7 +206,7 @@ pub mod tests {
     #[test]
     fn leaks_are_named() {
         let data = data(3, 2);
-        let of = |by, frames: &[&Frame]| warnings(&split(&data, by, 1), &data, frames);
+        let of = |by, frames: &[&Frame]| warnings(&split(&data, by, 1), &data, frames).unwrap();
         let held: Vec<&Frame> = data.frames.iter().filter(|f| f.patient == 1).collect();
         let all: Vec<&Frame> = data.frames.iter().collect();
         assert!(of(SplitBy::Patient, &held).is_empty());
@@ -223,6 +215,6 @@ pub mod tests {
         assert!(seen[0].starts_with("SEEN IN TRAINING") && seen[0].contains("4 of these 6"), "{seen:?}");
         assert_eq!(of(SplitBy::Frame, &all).len(), 2);
         let other = Split { data: "other".into(), ..split(&data, SplitBy::Frame, 1) };
-        assert!(warnings(&other, &data, &all).is_empty());
+        assert!(warnings(&other, &data, &all).unwrap().is_empty());
     }
 }

@@ -42,10 +42,10 @@ pub fn judge<'a>(opened: &Opened, data: &'a Dataset, arguments: &Arguments) -> R
         ("network", format!("{} at width {}, 32-bit", module.network.name, module.network.width)),
     ];
     facts.extend(data_facts(data, &frames));
-    facts.extend(split_facts(split)?);
+    facts.extend(split_facts(split, data)?);
     Ok(Judgement {
         title: run.root().display().to_string(),
-        warnings: warnings(split, data, &frames),
+        warnings: warnings(split, data, &frames)?,
         facts,
         origin: origin.into(),
         cases: Case::all(predictions, point, ruler),

@@ -110,7 +110,8 @@ fn figures(judgement: &Judgement, summary: &Summary) -> String {
         html,
         "</table></div><p class=about><b>All empty</b> is what a network scores that never shows anything. \
          Intervals: patients are drawn anew {} times, percentiles 2.5 to 97.5; with fewer than about ten \
-         patients they are too narrow. HD95: 95% Hausdorff distance in pixels, the larger of both directions. \
+         patients they are too narrow, and without a single error they cannot show that one is possible. \
+         HD95: 95% Hausdorff distance in pixels, the larger of both directions. \
          Surface Dice: part of both contours within {} pixels of the other. Both weigh contours by their \
          length. Where the nerve is missed there is no distance: HD95 takes the frame's diagonal ({:.0}) and \
          surface Dice 0; frames without nerve are judged by presence alone.</p>",
