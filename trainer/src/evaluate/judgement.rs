@@ -138,11 +138,15 @@ pub fn split_facts(split: &Split, data: &Dataset) -> Result<Vec<(&'static str, S
 /// The data judged by.
 pub fn data_facts(data: &Dataset, frames: &[&Frame]) -> Vec<(&'static str, String)> {
     let patients: BTreeSet<u32> = frames.iter().map(|frame| frame.patient).collect();
-    vec![
+    let mut facts = vec![
         ("judged", format!("{} frames of {} patients", frames.len(), patients.len())),
         ("data digest", data.digest.clone()),
         ("program", format!("nervelight-train {}", env!("NERVELIGHT_REVISION"))),
-    ]
+    ];
+    if let Some(applied) = &data.corrections {
+        facts.push(("corrections", format!("digest {}", applied.corrections.digest)));
+    }
+    facts
 }
 
 #[cfg(test)]
