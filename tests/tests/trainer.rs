@@ -53,11 +53,24 @@ fn a_model_goes_from_data_to_the_cart() {
         "{table}"
     );
     assert_eq!(fs::read_dir(here.join("run/evaluation/overlays")).unwrap().count(), 2);
+    let page = fs::read_to_string(here.join("run/evaluation/report.html")).unwrap();
+    assert!(page.contains("All empty") && page.contains("Curves of training") && !page.contains("LEAKY"));
 
     let said = good(here, &["export", "--run", "run", "--out", "new.bundle", "--frames", "3"]);
     assert!(said.contains("3 frames equal to the trained network"), "{said}");
     let taken = train(here, &["export", "--run", "run", "--out", "new.bundle"]);
     assert!(!taken.success && taken.stderr.contains("is there already"), "{}", taken.stderr);
+
+    // The same frames through the bundle's engine: the same figures.
+    let table = good(here, &["evaluate", "--bundle", "new.bundle", "--run", "run", "--out", "engine"]);
+    assert!(table.contains("ONNX Runtime") && !table.contains("SEEN IN TRAINING"), "{table}");
+    let changes = good(here, &["compare", "run", "engine", "--fail-below", "0.02", "--out", "changes.html"]);
+    assert!(changes.contains("0 frames where only one of them shows a nerve"), "{changes}");
+    assert!(fs::read_to_string(here.join("changes.html")).unwrap().contains("<h2>Patients</h2>"));
+    let table = good(here, &["evaluate", "--bundle", "new.bundle", "--data", "data", "--out", "all"]);
+    assert!(table.contains("SEEN IN TRAINING"), "{table}");
+    let other = train(here, &["compare", "run", "all"]);
+    assert!(!other.success && other.stderr.contains("evaluate both on the same frames"), "{}", other.stderr);
 
     let cart = Cart::new(&format!(
         "source = {{ kind = \"phantom\", frames = 5, paced = false }}\nmodel = {{ bundle = \"{}\" }}\n\

@@ -8,8 +8,8 @@ use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance, SCHEMA};
 use nervelight_engines::golden::{Golden, check};
 use nervelight_engines::{Bundle, EngineSettings, PIXELS, plane};
 
-use crate::compare::Difference;
 use crate::data::{Frame, batch};
+use crate::difference::Difference;
 use crate::evaluate::{select, soft};
 use crate::metrics::Figures;
 use crate::module::Module;

@@ -6,13 +6,16 @@ mod average;
 mod checkpoint;
 mod clip;
 mod compare;
+
 mod cost;
 mod curves;
 mod data;
+mod difference;
 mod evaluate;
 mod export;
 mod folds;
 mod init;
+mod judge;
 mod layers;
 mod loss;
 mod metrics;
@@ -25,6 +28,7 @@ mod phantom;
 mod point;
 mod predict;
 mod progress;
+mod report;
 mod resume;
 mod rng;
 mod run;
@@ -70,6 +74,8 @@ enum Command {
     Train(TrainArguments),
     /// Judge a trained network by frame and by patient
     Evaluate(evaluate::Arguments),
+    /// Set two evaluations against each other
+    Compare(compare::Arguments),
     /// Write a trained network as a model bundle
     Export(export::Arguments),
     /// Compare every layer in ONNX Runtime with the trained network
@@ -101,6 +107,7 @@ fn main() -> ExitCode {
         Command::Split(arguments) => folds::split(&arguments).map(done),
         Command::CheckSplit(arguments) => folds::check(&arguments).map(done),
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
+        Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Layers(arguments) => layers::run(&arguments).map(done),
         Command::Train(arguments) => train(&arguments),
@@ -150,6 +157,12 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
             println!("stopped: no lower validation loss in {} epochs; the best is kept", settings.stop_after)
         }
         Outcome::Interrupted => println!("interrupted; continue with --resume"),
+    }
+    if matches!(outcome, Outcome::Finished | Outcome::Stopped)
+        && let Err(error) = evaluate::of_run(&settings.run, &data)
+    {
+        // The network is there; only its report is not.
+        eprintln!("warning: no report: {error:#}");
     }
     Ok(outcome)
 }

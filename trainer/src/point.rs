@@ -1,5 +1,6 @@
 //! The operating point: where a probability map becomes a yes or no, and how well it then does.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use nervelight_engines::bundle::threshold_byte;
@@ -60,14 +61,16 @@ impl Outcome {
         }
     }
 
-    fn iou(self) -> f64 {
+    /// I / (T + S - I); 1 where neither has any nerve.
+    pub fn iou(self) -> f64 {
         match self.truth + self.shown - self.both {
             0 => 1.0,
             union => f64::from(self.both) / f64::from(union),
         }
     }
 
-    fn presence_is_right(self) -> bool {
+    /// Whether nerve is shown exactly when there is one.
+    pub fn presence_is_right(self) -> bool {
         (self.truth > 0) == (self.shown > 0)
     }
 }
@@ -131,7 +134,10 @@ fn truth(prediction: &Prediction) -> u32 {
     prediction.frame.nerve.iter().map(|n| u32::from(*n)).sum()
 }
 
-fn scenes(predictions: &[Prediction], width: usize, threshold: f32) -> Vec<Scene> {
+fn scenes<'a, P>(predictions: &[P], width: usize, threshold: f32) -> Vec<Scene>
+where
+    P: Borrow<Prediction<'a>> + Sync,
+{
     let scene = |found: &mut Regions, p: &Prediction| {
         found.find(&p.map, width, threshold_byte(threshold));
         let mut regions = BTreeMap::<usize, Region>::new();
@@ -143,7 +149,7 @@ fn scenes(predictions: &[Prediction], width: usize, threshold: f32) -> Vec<Scene
         }
         Scene { truth: truth(p), regions: regions.into_values().collect() }
     };
-    predictions.par_iter().map_init(Regions::default, scene).collect()
+    predictions.par_iter().map(Borrow::borrow).map_init(Regions::default, scene).collect()
 }
 
 /// 1 where `point` shows nerve in a map with rows of `width` bytes.
@@ -168,14 +174,13 @@ pub fn outcomes(predictions: &[Prediction], width: usize, point: Point) -> Vec<O
 /// stands unless another is clearly better, and no area above half that of a typical small nerve
 /// (5th percentile) is tried: frames of a day not seen yet will hold smaller ones. A given
 /// `threshold` or `min_area` is kept.
-pub fn choose(
-    predictions: &[Prediction],
-    width: usize,
-    threshold: Option<f32>,
-    min_area: Option<u32>,
-) -> Point {
+pub fn choose<'a, P>(predictions: &[P], width: usize, threshold: Option<f32>, min_area: Option<u32>) -> Point
+where
+    P: Borrow<Prediction<'a>> + Sync,
+{
     let thresholds = threshold.map_or(vec![0.5, 0.4, 0.6, 0.3, 0.7], |t| vec![t]);
-    let mut nerves: Vec<u32> = predictions.iter().map(truth).filter(|area| *area > 0).collect();
+    let mut nerves: Vec<u32> =
+        predictions.iter().map(|p| truth(p.borrow())).filter(|area| *area > 0).collect();
     nerves.sort();
     let small = nerves.get(nerves.len() / 20).map_or(u32::MAX, |area| area / 2);
     let mut areas = min_area.map_or(vec![1, 100, 200, 400, 600, 800, 1000, 1500, 2000], |a| vec![a]);
@@ -239,7 +244,7 @@ mod tests {
         let empty = frame([0; 8]);
         let predictions = [prediction(&empty, [140, 140, 0, 0, 0, 0, 0, 0])];
         assert_eq!(choose(&predictions, 8, None, Some(1)), Point { threshold: 0.6, min_area: 1 });
-        assert_eq!(choose(&[], 8, None, None), Point { threshold: 0.5, min_area: 1 });
+        assert_eq!(choose::<Prediction>(&[], 8, None, None), Point { threshold: 0.5, min_area: 1 });
     }
 
     #[test]

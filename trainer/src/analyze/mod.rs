@@ -1,7 +1,7 @@
 //! `analyze`: what is wrong with a data set, before anything is trained on it.
 
 mod bounds;
-mod chart;
+pub mod chart;
 mod file;
 mod findings;
 mod grey;
@@ -17,7 +17,7 @@ mod scan;
 mod strip;
 #[cfg(test)]
 mod tests;
-mod text;
+pub mod text;
 
 use anyhow::Result;
 use clap::Subcommand;

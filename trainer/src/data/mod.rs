@@ -19,4 +19,4 @@ pub use read::{FRAME_HEIGHT, FRAME_WIDTH};
 pub use recorded::{Recorded, RecordedFrame};
 pub use runs::Runs;
 pub use sampler::{Sampler, order};
-pub use split::{Split, SplitBy};
+pub use split::{Split, SplitBy, SplitError};

@@ -1,0 +1,58 @@
+//! The trained network of one run.
+
+use anyhow::{Context, Result};
+
+use super::judgement::{Case, Judgement, data_facts, split_facts, warnings};
+use super::{Arguments, Opened, select};
+use crate::data::Dataset;
+use crate::judge::Ruler;
+use crate::point;
+use crate::predict::{Prediction, predict, trained};
+
+/// Judges the run's checkpoint.
+pub fn judge<'a>(opened: &Opened, data: &'a Dataset, arguments: &Arguments) -> Result<Judgement<'a>> {
+    let Opened { run, settings, split } = opened;
+    let frames = select(data, split, arguments.part)?;
+    let module = trained(run, settings, arguments.checkpoint, settings.device()?)?;
+    let predictions = predict(&module, &frames, (data.height, data.width), settings.batch_size)?;
+    let choose = |judged: &[Prediction<'_>]| {
+        point::choose(judged, data.width, arguments.threshold, arguments.min_area)
+    };
+    let (point, origin) = if arguments.threshold.is_some() && arguments.min_area.is_some() {
+        (choose(&predictions), "given on the command line")
+    } else if split.data == data.digest {
+        (
+            choose(&predictions),
+            "chosen on these very frames, so the figures flatter a little; --threshold and --min-area set \
+             it without them",
+        )
+    } else {
+        // Chosen on the frames it is judged by, a point would flatter.
+        let own = run
+            .data(settings, split, None)
+            .context("threshold and least area are chosen on the run's own data; or give both")?;
+        let validation = split.frames(&own)?.1;
+        let predictions = predict(&module, &validation, (own.height, own.width), settings.batch_size)?;
+        (choose(&predictions), "chosen on the run's validation frames, which are other data than these")
+    };
+    let ruler = Ruler { width: data.width, height: data.height, tolerance: arguments.tolerance };
+    let checkpoint = format!("{:?}", arguments.checkpoint).to_lowercase();
+    let mut facts = vec![
+        ("run", format!("{}, {checkpoint} checkpoint", run.root().display())),
+        ("network", format!("{} at width {}, 32-bit", module.network.name, module.network.width)),
+    ];
+    facts.extend(data_facts(data, &frames));
+    facts.extend(split_facts(split, data)?);
+    Ok(Judgement {
+        title: run.root().display().to_string(),
+        warnings: warnings(split, data, &frames)?,
+        facts,
+        origin: origin.into(),
+        cases: Case::all(predictions, point, ruler),
+        ruler,
+        batch_size: settings.batch_size,
+        engine: None,
+        runs: vec![run.root().into()],
+        data: data.digest.clone(),
+    })
+}
