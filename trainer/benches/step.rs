@@ -25,11 +25,20 @@ mod checkpoint;
 #[path = "../src/data/mod.rs"]
 mod data;
 #[allow(dead_code, unused_imports)]
+#[path = "../src/exported.rs"]
+mod exported;
+#[allow(dead_code, unused_imports)]
+#[path = "../src/fold.rs"]
+mod fold;
+#[allow(dead_code, unused_imports)]
 #[path = "../src/init.rs"]
 mod init;
 #[allow(dead_code, unused_imports)]
 #[path = "../src/loss.rs"]
 mod loss;
+#[allow(dead_code, unused_imports)]
+#[path = "../src/memory.rs"]
+mod memory;
 #[allow(dead_code, unused_imports)]
 #[path = "../src/module.rs"]
 mod module;
@@ -37,25 +46,29 @@ mod module;
 #[path = "../src/network.rs"]
 mod network;
 #[allow(dead_code, unused_imports)]
+#[path = "../src/onnx/mod.rs"]
+mod onnx;
+#[allow(dead_code, unused_imports)]
 #[path = "../src/rng.rs"]
 mod rng;
 
 use adam::Adam;
-use data::{Frame, batch};
+use data::{Augment, Frame, Vary, batch};
 use loss::{Loss, LossKind};
 use module::{Module, Precision};
 use network::Network;
-use rng::Rng;
 
 const BATCH: usize = 4;
 const RATE: f64 = 1e-4;
-const LOSS: Loss = Loss { kind: LossKind::BceDice, weight: 1.0, as_run: false };
+const LOSS: Loss =
+    Loss { kind: LossKind::BceDice, weight: 1.0, as_run: false, tversky_alpha: 0.5, tversky_gamma: 1.0 };
 /// Steps of each side before the clock starts.
 const WARM: usize = 2;
 /// bf16 against fp32: the first losses may differ by this part.
 const SAME: f64 = 0.02;
 
 fn main() -> Result<()> {
+    memory::keep();
     let threads = std::thread::available_parallelism()?.get();
     let frames = frames()?;
     println!("batch of {BATCH}, {WIDTH}x{HEIGHT}, {threads} threads");
@@ -154,9 +167,10 @@ impl Ours {
         let device = self.module.device();
         let begun = Instant::now();
         let batch = batch(frames, (HEIGHT, WIDTH), None, device);
-        let loss = LOSS.of(&self.module.logits(&batch.crops), &batch.truth);
+        let loss = LOSS.of(&self.module.train_logits(&batch.crops), &batch.truth);
         let value = loss.double_value(&[]);
-        self.adam.backward_step(&mut self.module.parameters, &loss, RATE);
+        loss.backward();
+        self.adam.step(&mut self.module.parameters, RATE);
         wait(device);
         Step { seconds: begun.elapsed().as_secs_f64(), loss: value }
     }
@@ -164,9 +178,9 @@ impl Ours {
 
 /// Seconds to make a batch of augmented frames.
 fn augmenting(frames: &[&Frame], epoch: usize, device: Device) -> f64 {
-    let vary = |frame: &Frame| Rng::new(&[1, epoch as u64, u64::from(frame.patient)]);
+    let vary = Vary { level: Augment::Full, seed: 1, epoch };
     let begun = Instant::now();
-    let batch = batch(frames, (HEIGHT, WIDTH), Some(&vary), device);
+    let batch = batch(frames, (HEIGHT, WIDTH), Some(vary), device);
     wait(device);
     drop(batch);
     begun.elapsed().as_secs_f64()

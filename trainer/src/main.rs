@@ -11,10 +11,13 @@ mod curves;
 mod data;
 mod evaluate;
 mod export;
+mod exported;
+mod fold;
 mod folds;
 mod init;
 mod layers;
 mod loss;
+mod memory;
 mod metrics;
 mod module;
 mod network;
@@ -30,6 +33,7 @@ mod rng;
 mod run;
 mod schedule;
 mod settings;
+mod teacher;
 mod train;
 
 use std::path::PathBuf;
@@ -95,6 +99,7 @@ struct TrainArguments {
 }
 
 fn main() -> ExitCode {
+    memory::keep();
     let result = match Cli::parse().command {
         Command::Phantom(arguments) => phantom::run(&arguments).map(done),
         Command::Analyze(command) => analyze::run(&command).map(done),
