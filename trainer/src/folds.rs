@@ -176,7 +176,7 @@ mod tests {
             }
         };
         let frames = (0..6).flat_map(|p| (0..4).map(move |n| frame(p, n))).collect();
-        Dataset { frames, height: 32, width: 64, digest: "d".into() }
+        Dataset { frames, height: 32, width: 64, digest: "d".into(), corrections: None }
     }
 
     #[test]
