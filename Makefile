@@ -36,12 +36,12 @@ test: ## Format, lints, licences and every test
 	cargo build --quiet --workspace --bins --locked
 	cargo nextest run --workspace --locked
 
-bench: ## Measure phantom, engine, pipeline and scan
+bench: ## Measure phantom, engine, pipeline, scan and training step
 	@./setup.sh train
 	cargo build --release --locked --quiet -p nervelightd
 	cargo bench --locked --quiet -p nervelight-phantom -p nervelight-engines
 	cargo bench --locked --quiet -p nervelight-tests
-	cargo bench --locked --quiet -p nervelight-train --bench scan
+	cargo bench --locked --quiet -p nervelight-train --bench scan --bench step
 
 trainer: ## Build the trainer: target/release/nervelight-train
 	@./setup.sh train

@@ -64,8 +64,11 @@ impl Adam {
             let _ = mean.lerp_(&gradient, 1.0 - BETA1);
             *square *= BETA2;
             *square += gradient.square() * (1.0 - BETA2);
-            let denominator = square.sqrt() / correction + EPSILON;
-            *parameter -= &*mean / denominator * rate;
+            // As few passes and new tensors as the bound operators allow.
+            let mut denominator = square.sqrt();
+            denominator /= correction;
+            denominator += EPSILON;
+            *parameter -= (&*mean * rate).divide_(&denominator);
         }
     }
 

@@ -22,7 +22,7 @@ impl Cost {
         // Distance in input pixels between neighbours of the layer's output.
         let mut pitch = 1;
         let mut input = height * width;
-        for (layer, [_, rows, columns]) in network.layers.iter().zip(network.shapes(height, width)) {
+        for (layer, [channels, rows, columns]) in network.layers.iter().zip(network.shapes(height, width)) {
             let output = rows * columns;
             // Each weight of a convolution is used once per output pixel, of a transposed
             // convolution once per input pixel.
@@ -38,13 +38,15 @@ impl Cost {
                     cost.receptive_field += pitch;
                     pitch *= 2;
                 }
+                // Folded into the convolution before it.
+                Op::BatchNorm { channels } => cost.parameters += 2 * channels,
                 Op::Relu | Op::Concat { .. } | Op::Sigmoid => {}
             }
-            if let Some(shape) = layer.weight_shape() {
+            if let Some(shape) = layer.kernel_shape() {
                 let weights: usize = shape.iter().product();
                 let gflop = 2.0 * (weights * uses) as f64 / 1e9;
                 cost.gflop += gflop;
-                cost.parameters += weights + layer.outputs().unwrap_or(0);
+                cost.parameters += weights + channels;
                 cost.layers.push((layer.name.clone(), gflop));
             }
             input = output;
@@ -79,6 +81,15 @@ mod tests {
         // 14 714 688 of VGG16 less two of three input channels, and the three on top.
         let top = 512 * 256 * 16 + 256 + 768 * 128 * 16 + 128 + 384 * 16 + 1;
         assert_eq!(cost.parameters, 14_714_688 - 2 * 9 * 64 + top);
+    }
+
+    #[test]
+    fn the_decoder_of_the_unet_costs_less_than_its_encoder() {
+        let cost = Cost::of(&Network::vgg16_unet(1.0), 416, 576);
+        let (encoder, decoder): (Vec<_>, Vec<_>) = cost.layers.iter().partition(|l| l.0.starts_with("conv"));
+        let sum = |layers: &[&(String, f64)]| layers.iter().map(|l| l.1).sum::<f64>();
+        assert!(sum(&decoder) < sum(&encoder), "{cost}");
+        assert!((200.0..225.0).contains(&cost.gflop), "{cost}");
     }
 
     #[test]

@@ -256,8 +256,16 @@ mod tests {
     /// A network with random weights in ONNX Runtime, against the same in libtorch.
     #[test]
     fn exported_network_computes_the_same_map() {
+        exported(Network::vgg16_fcn(0.25));
+    }
+
+    #[test]
+    fn exported_network_has_its_normalisation_folded_in() {
+        exported(Network::vgg16_unet(0.125));
+    }
+
+    fn exported(network: Network) {
         tch::manual_seed(1);
-        let network = Network::vgg16_fcn(0.25);
         let start = init::random(&network);
         let module = Module::new(network, start.parameters, 0, Precision::Fp32, tch::Device::Cpu);
         let size = (416, 576);

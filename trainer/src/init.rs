@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
 use crate::checkpoint;
+use crate::exported;
 use crate::module::Parameters;
-use crate::network::{FROZEN_CONVOLUTIONS, Layer, Network, Op};
+use crate::network::{FROZEN_CONVOLUTIONS, Network, Op};
 
 /// Why a file of weights cannot start a network.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// Unreadable or in no known format.
     #[error(
-        "{path}: cannot read weights: {cause}. Wanted: a checkpoint of an earlier run, or \
+        "{path}: cannot read weights: {cause}. Wanted: a checkpoint of an earlier run, a bundle, or \
          torchvision's VGG16 as .safetensors or .pth. A .pth from before PyTorch 1.6 must be \
          saved anew: python3 -c \"import torch; torch.save(torch.load('OLD.pth'), 'NEW.pth')\""
     )]
@@ -24,6 +25,24 @@ pub enum InitError {
          width = 1.0, or leave `init` out to train from scratch"
     )]
     Width { path: PathBuf, width: f64 },
+    /// Normalised features in a network without batch normalisation.
+    #[error(
+        "{path}: is vgg16_bn, but {network} has no batch normalisation; take vgg16, or network = \"vgg16-unet\""
+    )]
+    Normalised { path: PathBuf, network: &'static str },
+    /// A bundle of another network.
+    #[error(
+        "{path}: holds {found}, this run's network is {network}; set network = \"{found}\", or take another bundle"
+    )]
+    Network { path: PathBuf, found: String, network: &'static str },
+    /// Damaged, or no bundle.
+    #[error(transparent)]
+    Bundle(#[from] nervelight_engines::BundleError),
+    /// An ONNX file that this trainer did not write.
+    #[error(
+        "{path}: no weights of this trainer in it: {cause}; export the bundle anew, or take a checkpoint"
+    )]
+    Onnx { path: PathBuf, cause: String },
     /// A parameter is absent.
     #[error("{path}: has no `{name}`; is this a checkpoint of {network}, or VGG16?")]
     Missing { path: PathBuf, name: String, network: &'static str },
@@ -56,43 +75,52 @@ pub fn random(network: &Network) -> Start {
     let options = (Kind::Float, tch::Device::Cpu);
     let mut parameters = Parameters::new();
     for layer in &network.layers {
-        let Some((weight, bias)) = shapes(layer) else {
-            continue;
-        };
-        let fan = (weight[1] * weight[2] * weight[3]) as f64;
-        let (weight, bias) = match layer.op {
-            Op::Conv { .. } => {
-                (Tensor::randn(&weight, options) * (2.0 / fan).sqrt(), Tensor::zeros(&bias, options))
-            }
-            _ => {
-                let bound = 1.0 / fan.sqrt();
-                let uniform = |shape: &[i64]| Tensor::rand(shape, options) * (2.0 * bound) - bound;
-                (uniform(&weight), uniform(&bias))
-            }
-        };
-        parameters.insert(format!("{}.weight", layer.name), weight);
-        parameters.insert(format!("{}.bias", layer.name), bias);
+        for (name, shape) in layer.parameters() {
+            let fan: i64 = layer.kernel_shape().map_or(1, |[_, b, h, w]| (b * h * w) as i64);
+            let tensor = match (&layer.op, shape.len()) {
+                (Op::Conv { .. }, 4) => Tensor::randn(&shape, options) * (2.0 / fan as f64).sqrt(),
+                (Op::Deconv { .. }, _) => {
+                    let bound = 1.0 / (fan as f64).sqrt();
+                    Tensor::rand(&shape, options) * (2.0 * bound) - bound
+                }
+                (Op::BatchNorm { .. }, _) if name.ends_with(".weight") || name.ends_with(".running_var") => {
+                    Tensor::ones(&shape, options)
+                }
+                _ => Tensor::zeros(&shape, options),
+            };
+            parameters.insert(name, tensor);
+        }
     }
     Start { parameters, frozen: 0 }
 }
 
-/// Parameters from `path`: a checkpoint of ours replaces all, VGG16 the convolutions.
+/// Parameters from `path`: a checkpoint or bundle of ours replaces all, VGG16 the convolutions, with
+/// their batch normalisation where both have it.
 pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
-    let found = read(path)?;
     let mut start = random(network);
+    let found = if path.is_dir() || ["tar", "bundle", "onnx"].iter().any(|e| has_extension(path, e)) {
+        exported::read(network, path)?
+    } else {
+        read(path)?
+    };
     let vgg = found.contains_key("features.0.weight");
     if vgg && network.width != 1.0 {
         return Err(InitError::Width { path: path.into(), width: network.width });
     }
-    for (index, layer) in network.layers.iter().enumerate() {
-        let Some((weight_shape, bias_shape)) = shapes(layer) else {
-            continue;
-        };
-        if vgg && !matches!(layer.op, Op::Conv { .. }) {
+    let normalised = |op: &Op| matches!(op, Op::BatchNorm { .. });
+    let vgg_normalised = found.contains_key("features.1.running_mean");
+    let own_normalised = network.layers.iter().any(|l| normalised(&l.op));
+    if vgg_normalised && !own_normalised {
+        return Err(InitError::Normalised { path: path.into(), network: network.name });
+    }
+    // torchvision numbers all its layers.
+    let counted = network.layers.iter().filter(|l| !vgg || vgg_normalised || !normalised(&l.op));
+    for (index, layer) in counted.enumerate() {
+        if vgg && !layer.name.starts_with("conv") {
             continue;
         }
-        for (part, wanted) in [("weight", weight_shape), ("bias", bias_shape)] {
-            let own = format!("{}.{part}", layer.name);
+        for (own, wanted) in layer.parameters() {
+            let part = own.rsplit('.').next().unwrap_or_default();
             let name = if vgg { format!("features.{index}.{part}") } else { own.clone() };
             let Some(tensor) = found.get(&name) else {
                 let (path, network) = (path.into(), network.name);
@@ -112,8 +140,14 @@ pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
             start.parameters.insert(own, tensor.to_kind(Kind::Float));
         }
     }
-    start.frozen = if vgg { FROZEN_CONVOLUTIONS } else { 0 };
+    // Batch normalisation trains the better with the convolutions that feed it.
+    start.frozen = if vgg && !own_normalised { FROZEN_CONVOLUTIONS } else { 0 };
     Ok(start)
+}
+
+/// Whether the name of `path` ends in `.extension`.
+pub fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|e| e == extension)
 }
 
 /// A convolution on three equal channels as one on a single channel: its kernels summed.
@@ -121,14 +155,9 @@ fn fold_rgb(weight: &Tensor) -> Tensor {
     weight.to_kind(Kind::Float).sum_dim_intlist([1].as_slice(), true, Kind::Float)
 }
 
-fn shapes(layer: &Layer) -> Option<(Vec<i64>, Vec<i64>)> {
-    let weight = layer.weight_shape()?.map(|n| n as i64).to_vec();
-    Some((weight, vec![layer.outputs()? as i64]))
-}
-
 fn read(path: &Path) -> Result<Parameters, InitError> {
     let unreadable = |cause: String| InitError::Unreadable { path: path.into(), cause };
-    if path.extension().is_some_and(|e| e == "safetensors") {
+    if has_extension(path, "safetensors") {
         let file = checkpoint::read(path).map_err(|e| unreadable(e.to_string()))?;
         return Ok(file.tensors);
     }
@@ -183,6 +212,34 @@ mod tests {
         assert_eq!(start.parameters["conv1_1.weight"].size(), [64, 1, 3, 3]);
         let error = from_file(&Network::vgg16_fcn(0.25), &path).unwrap_err().to_string();
         assert!(error.contains("width = 1.0 only"), "{error}");
+    }
+
+    #[test]
+    fn vgg_starts_the_encoder_of_the_unet_unfrozen() {
+        let directory = tempfile::tempdir().unwrap();
+        let plain = fake_vgg(directory.path());
+        let network = Network::vgg16_unet(1.0);
+        let start = from_file(&network, &plain).unwrap();
+        assert_eq!(start.frozen, 0);
+        let plain = checkpoint::read(&plain).unwrap().tensors;
+        assert_eq!(start.parameters["conv5_3.weight"], plain["features.28.weight"]);
+
+        // As torchvision numbers vgg16_bn.
+        let mut tensors = Parameters::new();
+        for (index, layer) in network.layers.iter().enumerate().filter(|(_, l)| l.name.starts_with("conv")) {
+            for (name, shape) in layer.parameters() {
+                let part = name.rsplit('.').next().unwrap();
+                let tensor = Tensor::full(shape, index as f64, (Kind::Float, tch::Device::Cpu));
+                tensors.insert(format!("features.{index}.{part}"), tensor);
+            }
+        }
+        assert!(tensors.contains_key("features.41.running_var"), "torchvision's last");
+        let path = directory.path().join("vgg16_bn.safetensors");
+        checkpoint::write(&path, &Checkpoint { tensors, ..Default::default() }).unwrap();
+        let start = from_file(&network, &path).unwrap();
+        assert_eq!(start.parameters["conv5_3.bn.running_var"].double_value(&[0]), 41.0);
+        let error = from_file(&Network::vgg16_fcn(1.0), &path).unwrap_err().to_string();
+        assert!(error.contains("vgg16_bn") && error.contains("vgg16-unet"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use tch::{Device, Kind};
 use crate::data::batch;
 use crate::evaluate::select;
 use crate::export::sample;
+use crate::fold::fold;
+use crate::module::{Module, Precision};
 use crate::onnx::{Outputs, model};
 use crate::predict::{Which, trained};
 use crate::run::RunDir;
@@ -58,6 +60,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.onnx {
         std::fs::write(path, &graph).with_context(|| format!("{}: write", path.display()))?;
     }
+
+    // The graph has no batch normalisation of its own.
+    let (network, parameters) =
+        fold(&module.network, &module.parameters).map_err(|name| anyhow!("the checkpoint lacks `{name}`"))?;
+    let module = Module::new(network, parameters, 0, Precision::Fp32, module.device());
 
     let library = find_library(arguments.library.as_deref())?;
     let environment = ort::init_from(&library)?.with_name("layers").with_telemetry(false).build()?;

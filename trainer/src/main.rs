@@ -13,11 +13,14 @@ mod data;
 mod difference;
 mod evaluate;
 mod export;
+mod exported;
+mod fold;
 mod folds;
 mod init;
 mod judge;
 mod layers;
 mod loss;
+mod memory;
 mod metrics;
 mod module;
 mod network;
@@ -34,6 +37,7 @@ mod rng;
 mod run;
 mod schedule;
 mod settings;
+mod teacher;
 mod train;
 
 use std::path::PathBuf;
@@ -101,6 +105,7 @@ struct TrainArguments {
 }
 
 fn main() -> ExitCode {
+    memory::keep();
     let result = match Cli::parse().command {
         Command::Phantom(arguments) => phantom::run(&arguments).map(done),
         Command::Analyze(command) => analyze::run(&command).map(done),

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::network::{Network, Op};
+use crate::fold::EPSILON;
+use crate::network::{Network, Op, is_statistic};
 
 /// Number format of weights and activations during the forward pass.
 ///
@@ -27,7 +28,7 @@ pub type Parameters = BTreeMap<String, Tensor>;
 pub struct Module {
     /// What it computes.
     pub network: Network,
-    /// 32-bit leaves; those that train require gradients.
+    /// 32-bit leaves; those that train require gradients, running statistics do not.
     pub parameters: Parameters,
     precision: Precision,
 }
@@ -45,7 +46,7 @@ impl Module {
         let parameters = parameters
             .into_iter()
             .map(|(name, tensor)| {
-                let trains = !fixed.contains(&name);
+                let trains = !fixed.contains(&name) && !is_statistic(&name);
                 let leaf = tensor.detach().to_kind(Kind::Float).to_device(device).copy();
                 (name, leaf.set_requires_grad(trains))
             })
@@ -59,9 +60,20 @@ impl Module {
     }
 
     /// Crops `[N, 1, H, W]` uint8 to logits `[N, 1, H, W]`, 32-bit. H and W are multiples of 32.
+    /// Batch normalisation takes its running statistics.
     pub fn logits(&self, crops: &Tensor) -> Tensor {
+        self.last(crops, Norm::Running)
+    }
+
+    /// The same for a step of training: batch normalisation takes the batch's own statistics, and
+    /// the running ones follow them.
+    pub fn train_logits(&self, crops: &Tensor) -> Tensor {
+        self.last(crops, Norm::Batch)
+    }
+
+    fn last(&self, crops: &Tensor, norm: Norm) -> Tensor {
         let mut logits = None;
-        self.visit(crops, |op, output| {
+        self.visit(crops, norm, |op, output| {
             if *op != Op::Sigmoid {
                 logits = Some(output.shallow_clone());
             }
@@ -78,13 +90,14 @@ impl Module {
     /// Every layer's output by name, without gradients, in order.
     pub fn layer_outputs(&self, crops: &Tensor) -> Vec<(String, Tensor)> {
         let mut outputs = Vec::new();
-        tch::no_grad(|| self.visit(crops, |_, output| outputs.push(output.shallow_clone())));
+        // Copies: what follows may compute in place.
+        tch::no_grad(|| self.visit(crops, Norm::Running, |_, output| outputs.push(output.copy())));
         self.network.layers.iter().map(|l| l.name.clone()).zip(outputs).collect()
     }
 
-    fn visit(&self, crops: &Tensor, mut seen: impl FnMut(&Op, &Tensor)) {
+    fn visit(&self, crops: &Tensor, norm: Norm, mut seen: impl FnMut(&Op, &Tensor)) {
         let mut skips = HashMap::new();
-        let mut x = normalise(&crops.to_device(self.device())).to_kind(self.kind());
+        let mut x = one_channel_last(&normalise(&crops.to_device(self.device())).to_kind(self.kind()));
         for layer in &self.network.layers {
             x = match &layer.op {
                 Op::Conv { padding, .. } => {
@@ -96,7 +109,14 @@ impl Module {
                     let (stride, padding) = (*stride as i64, *padding as i64);
                     x.conv_transpose2d(&weight, Some(&bias), stride, padding, 0, 1, 1)
                 }
-                Op::Relu => x.relu(),
+                Op::BatchNorm { .. } => {
+                    let part = |part: &str| Some(&self.parameters[&format!("{}.{part}", layer.name)]);
+                    let (mean, variance) = (part("running_mean"), part("running_var"));
+                    let batch = norm == Norm::Batch;
+                    x.batch_norm(part("weight"), part("bias"), mean, variance, batch, MOMENTUM, EPSILON, true)
+                }
+                // In place: nothing needs the value before, backwards neither.
+                Op::Relu => x.relu_(),
                 Op::MaxPool => x.max_pool2d(2, 2, 0, 1, false),
                 Op::Concat { with } => Tensor::cat(&[&x, &skips[with.as_str()]], 1),
                 Op::Sigmoid => x.to_kind(Kind::Float).sigmoid(),
@@ -124,12 +144,71 @@ impl Module {
     }
 }
 
+/// Which statistics batch normalisation takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Norm {
+    Batch,
+    Running,
+}
+
+/// How far the running statistics move to those of a batch.
+const MOMENTUM: f64 = 0.1;
+
 /// Bytes to the network's input range, -1..1.
 pub fn normalise(crops: &Tensor) -> Tensor {
     crops.to_kind(Kind::Float) / 127.5 - 1.0
 }
 
+/// Contiguous `[N, 1, H, W]` with the strides of channels-last. One channel lies the same either way,
+/// and libtorch would take it, and with it the output of the first convolution, for channels-first.
+fn one_channel_last(x: &Tensor) -> Tensor {
+    match x.size()[..] {
+        [_, 1, height, width] => x.as_strided(x.size(), [height * width, 1, width, 1], None),
+        _ => x.shallow_clone(),
+    }
+}
+
 /// The same `[N, C, H, W]` values, channels next to each other in memory.
 fn channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init;
+
+    fn unet(precision: Precision) -> (Module, Tensor) {
+        tch::manual_seed(5);
+        let network = Network::vgg16_unet(0.0625);
+        let parameters = init::random(&network).parameters;
+        let crops = Tensor::randint(256, [2, 1, 64, 64], (Kind::Uint8, Device::Cpu));
+        (Module::new(network, parameters, 0, precision, Device::Cpu), crops)
+    }
+
+    #[test]
+    fn only_training_moves_the_running_statistics() {
+        for precision in [Precision::Fp32, Precision::Bf16] {
+            let (module, crops) = unet(precision);
+            let mean = || module.parameters["conv1_2.bn.running_mean"].copy();
+            let before = mean();
+            assert!(!before.requires_grad() && module.parameters["conv1_2.bn.weight"].requires_grad());
+            let first = module.predict(&crops);
+            assert_eq!(mean(), before);
+            module.train_logits(&crops).sum(Kind::Float).backward();
+            assert_ne!(mean(), before);
+            assert_eq!(mean().kind(), Kind::Float);
+            assert!(module.parameters["conv1_2.bn.weight"].grad().defined());
+            assert_ne!(module.predict(&crops), first);
+        }
+    }
+
+    #[test]
+    fn outputs_of_layers_are_those_before_the_relu_in_place() {
+        let (module, crops) = unet(Precision::Fp32);
+        let outputs = module.layer_outputs(&crops);
+        let output = |name: &str| &outputs.iter().find(|(n, _)| n == name).unwrap().1;
+        assert!(output("conv1_1.bn").min().double_value(&[]) < 0.0);
+        assert_eq!(output("conv1_1.bn").relu(), *output("relu1_1"));
+    }
 }

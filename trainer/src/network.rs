@@ -16,6 +16,9 @@ pub enum Op {
     Conv { inputs: usize, outputs: usize, kernel: usize, padding: usize },
     /// Transposed convolution; weight `[inputs, outputs, kernel, kernel]`.
     Deconv { inputs: usize, outputs: usize, kernel: usize, stride: usize, padding: usize },
+    /// Normalisation of each channel over batch and pixels (Ioffe and Szegedy 2015), always behind a
+    /// convolution, into which it is folded on export; weight, bias and running statistics `[channels]`.
+    BatchNorm { channels: usize },
     /// `max(x, 0)`.
     Relu,
     /// Maximum of 2x2, stride 2.
@@ -27,8 +30,8 @@ pub enum Op {
 }
 
 impl Layer {
-    /// Shape of the weight, for layers that have one. The bias always has `outputs` elements.
-    pub fn weight_shape(&self) -> Option<[usize; 4]> {
+    /// Shape of the kernel, for layers that have one.
+    pub fn kernel_shape(&self) -> Option<[usize; 4]> {
         match self.op {
             Op::Conv { inputs, outputs, kernel, .. } => Some([outputs, inputs, kernel, kernel]),
             Op::Deconv { inputs, outputs, kernel, .. } => Some([inputs, outputs, kernel, kernel]),
@@ -36,13 +39,28 @@ impl Layer {
         }
     }
 
-    /// Number of output channels, for layers with a weight.
-    pub fn outputs(&self) -> Option<usize> {
-        match self.op {
-            Op::Conv { outputs, .. } | Op::Deconv { outputs, .. } => Some(outputs),
-            _ => None,
-        }
+    /// Names, such as `conv1_1.weight`, and shapes of everything that training changes.
+    pub fn parameters(&self) -> Vec<(String, Vec<i64>)> {
+        let shapes = match self.op {
+            Op::Conv { outputs, .. } | Op::Deconv { outputs, .. } => {
+                let kernel = self.kernel_shape().unwrap_or_default();
+                vec![("weight", kernel.map(|n| n as i64).to_vec()), ("bias", vec![outputs as i64])]
+            }
+            Op::BatchNorm { channels } => {
+                ["weight", "bias", RUNNING[0], RUNNING[1]].map(|part| (part, vec![channels as i64])).into()
+            }
+            _ => vec![],
+        };
+        shapes.into_iter().map(|(part, shape)| (format!("{}.{part}", self.name), shape)).collect()
     }
+}
+
+/// What batch normalisation keeps of the batches it saw: it follows them, no gradient moves it.
+const RUNNING: [&str; 2] = ["running_mean", "running_var"];
+
+/// Whether the parameter called `name` is a running statistic.
+pub fn is_statistic(name: &str) -> bool {
+    RUNNING.iter().any(|part| name.ends_with(part))
 }
 
 /// A network: one luma channel in, one channel of nerve probability out, at the same size.
@@ -69,20 +87,9 @@ impl Network {
     ///
     /// The layer at index `i` of the VGG16 part is torchvision's `features.i`.
     pub fn vgg16_fcn(width: f64) -> Self {
-        let scaled = |channels: usize| ((channels as f64 * width).round() as usize).max(1);
-        let mut layers = Vec::new();
+        let scaled = |channels| scaled(channels, width);
+        let mut layers = features(width, false);
         let mut add = |name: String, op: Op| layers.push(Layer { name, op });
-        let mut inputs = 1;
-        for (block, channels) in VGG16.iter().enumerate() {
-            let block = block + 1;
-            for (i, outputs) in channels.iter().map(|c| scaled(*c)).enumerate() {
-                let i = i + 1;
-                add(format!("conv{block}_{i}"), Op::Conv { inputs, outputs, kernel: 3, padding: 1 });
-                add(format!("relu{block}_{i}"), Op::Relu);
-                inputs = outputs;
-            }
-            add(format!("pool{block}"), Op::MaxPool);
-        }
         let (c128, c256, c512) = (scaled(128), scaled(256), scaled(512));
         let deconv =
             |inputs, outputs, stride, padding| Op::Deconv { inputs, outputs, kernel: 4, stride, padding };
@@ -95,12 +102,49 @@ impl Network {
         Self { name: "vgg16-fcn", width, layers }
     }
 
+    /// VGG16 features with batch normalisation, then for each of the five scales a transposed
+    /// convolution (k2 s2), the features of that scale beside it and two convolutions: a U-Net
+    /// (Ronneberger et al. 2015). The decoder is half as wide as the encoder at most, which keeps
+    /// its work under that of the encoder.
+    pub fn vgg16_unet(width: f64) -> Self {
+        let mut layers = features(width, true);
+        let mut inputs = scaled(512, width);
+        for (scale, channels) in [32, 64, 128, 256, 256].into_iter().enumerate().rev() {
+            let (skip, outputs) = (VGG16[scale], scaled(channels, width));
+            let with = format!("relu{}_{}", scale + 1, skip.len());
+            let scale = scale + 1;
+            let up = Op::Deconv { inputs, outputs, kernel: 2, stride: 2, padding: 0 };
+            layers.push(Layer { name: format!("up{scale}"), op: up });
+            layers.push(Layer { name: format!("skip{scale}"), op: Op::Concat { with } });
+            inputs = outputs + scaled(skip[0], width);
+            for i in 1..=2 {
+                convolution(&mut layers, &format!("dec{scale}_{i}"), inputs, outputs, true);
+                inputs = outputs;
+            }
+        }
+        let op = Op::Conv { inputs, outputs: 1, kernel: 1, padding: 0 };
+        layers.push(Layer { name: "logits".into(), op });
+        layers.push(Layer { name: "probability".into(), op: Op::Sigmoid });
+        Self { name: "vgg16-unet", width, layers }
+    }
+
+    /// Names of all networks.
+    pub const NAMES: [&str; 2] = ["vgg16-fcn", "vgg16-unet"];
+
     /// The network called `name`, or the names there are.
     pub fn named(name: &str, width: f64) -> Result<Self, String> {
         match name {
             "vgg16-fcn" => Ok(Self::vgg16_fcn(width)),
-            _ => Err(format!("there is no network `{name}`; there is `vgg16-fcn`")),
+            "vgg16-unet" => Ok(Self::vgg16_unet(width)),
+            _ => Err(format!("there is no network `{name}`; there are {}", Self::NAMES.join(" and "))),
         }
+    }
+
+    /// The network that a bundle's manifest describes as `NAME xWIDTH`.
+    pub fn described(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(" x").and_then(|(name, width)| Some((name, width.parse().ok()?)));
+        let (name, width) = parts.ok_or_else(|| format!("`{text}` describes no network of this trainer"))?;
+        Self::named(name, width)
     }
 
     /// Channels, rows and columns of every layer's output for a crop of `height` x `width`.
@@ -122,7 +166,7 @@ impl Network {
                     let skip = self.layers.iter().position(|l| l.name == *with);
                     [c + skip.and_then(|i| shapes.get(i)).map_or(0, |s| s[0]), h, w]
                 }
-                Op::Relu | Op::Sigmoid => [c, h, w],
+                Op::BatchNorm { .. } | Op::Relu | Op::Sigmoid => [c, h, w],
             });
         }
         shapes
@@ -141,6 +185,37 @@ impl Network {
             .flat_map(|l| [format!("{}.weight", l.name), format!("{}.bias", l.name)])
             .collect()
     }
+}
+
+/// VGG16's convolutions and pools; `normalised` as torchvision's `vgg16_bn`.
+fn features(width: f64, normalised: bool) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    let mut inputs = 1;
+    for (block, channels) in (1..).zip(VGG16) {
+        for (i, channels) in (1..).zip(channels) {
+            let outputs = scaled(*channels, width);
+            convolution(&mut layers, &format!("conv{block}_{i}"), inputs, outputs, normalised);
+            inputs = outputs;
+        }
+        layers.push(Layer { name: format!("pool{block}"), op: Op::MaxPool });
+    }
+    layers
+}
+
+/// A 3x3 convolution, its batch normalisation where `normalised`, and ReLU: `conv1_1`, `conv1_1.bn` and
+/// `relu1_1`, or `dec1_1`, `dec1_1.bn` and `dec1_1.relu`.
+fn convolution(layers: &mut Vec<Layer>, name: &str, inputs: usize, outputs: usize, normalised: bool) {
+    let mut add = |name: String, op: Op| layers.push(Layer { name, op });
+    add(name.into(), Op::Conv { inputs, outputs, kernel: 3, padding: 1 });
+    if normalised {
+        add(format!("{name}.bn"), Op::BatchNorm { channels: outputs });
+    }
+    let relu = name.strip_prefix("conv").map_or_else(|| format!("{name}.relu"), |at| format!("relu{at}"));
+    add(relu, Op::Relu);
+}
+
+fn scaled(channels: usize, width: f64) -> usize {
+    ((channels as f64 * width).round() as usize).max(1)
 }
 
 #[cfg(test)]
@@ -167,7 +242,7 @@ mod tests {
     #[test]
     fn width_scales_all_but_input_and_output() {
         let network = Network::vgg16_fcn(0.25);
-        let shape = |name: &str| network.layers.iter().find(|l| l.name == name).and_then(Layer::weight_shape);
+        let shape = |name: &str| network.layers.iter().find(|l| l.name == name).and_then(Layer::kernel_shape);
         assert_eq!(shape("conv1_1"), Some([16, 1, 3, 3]));
         assert_eq!(shape("up4"), Some([192, 32, 4, 4]));
         assert_eq!(shape("up3"), Some([96, 1, 4, 4]));
@@ -182,5 +257,27 @@ mod tests {
         assert_eq!(shape("skip4"), [768, 26, 36]);
         assert_eq!(shape("skip3"), [384, 104, 144]);
         assert_eq!(shape("probability"), [1, 416, 576]);
+    }
+    #[test]
+    fn manifests_describe_networks() {
+        assert_eq!(Network::described("vgg16-unet x0.25").unwrap(), Network::vgg16_unet(0.25));
+        assert!(Network::described("unet").unwrap_err().contains("`unet`"));
+        assert!(Network::described("unet x1").unwrap_err().contains("vgg16-unet"));
+    }
+
+    #[test]
+    fn unet_has_a_skip_at_every_scale() {
+        let network = Network::vgg16_unet(0.5);
+        let shapes = network.shapes(416, 576);
+        let shape = |name: &str| shapes[network.layers.iter().position(|l| l.name == name).unwrap()];
+        assert_eq!(shape("skip5"), [128 + 256, 26, 36]);
+        assert_eq!(shape("skip4"), [128 + 256, 52, 72]);
+        assert_eq!(shape("skip3"), [64 + 128, 104, 144]);
+        assert_eq!(shape("skip2"), [32 + 64, 208, 288]);
+        assert_eq!(shape("skip1"), [16 + 32, 416, 576]);
+        assert_eq!(shape("probability"), [1, 416, 576]);
+        let names: std::collections::BTreeSet<_> = network.layers.iter().map(|l| &l.name).collect();
+        assert_eq!(names.len(), network.layers.len());
+        assert!(is_statistic("dec1_2.bn.running_var") && !is_statistic("dec1_2.bn.weight"));
     }
 }

@@ -82,6 +82,11 @@ pub struct Settings {
     pub tversky_alpha: f64,
     /// Its exponent.
     pub tversky_gamma: f64,
+    /// Run or bundle whose maps are learnt beside the truth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<PathBuf>,
+    /// Its part of the loss, 0..1.
+    pub teacher_weight: f64,
     /// Factor on the learning rate at a plateau.
     pub plateau_factor: f64,
     /// Validations without improvement before that.
@@ -129,6 +134,8 @@ impl Default for Settings {
             as_run: false,
             tversky_alpha: 0.7,
             tversky_gamma: 0.75,
+            teacher: None,
+            teacher_weight: 0.5,
             plateau_factor: 0.1,
             plateau_patience: 10,
             validate_every: 100,
@@ -164,7 +171,11 @@ impl Settings {
             ("data", !self.data.as_os_str().is_empty(), "missing; name the folder of frames and masks"),
             ("run", !self.run.as_os_str().is_empty(), "missing; name the folder to write"),
             ("threads", self.threads <= 256, "impossible; use 0 (one per core) to 256"),
-            ("network", Network::named(&self.network, 1.0).is_ok(), "unknown; use \"vgg16-fcn\""),
+            (
+                "network",
+                Network::named(&self.network, 1.0).is_ok(),
+                "unknown; use \"vgg16-fcn\" or \"vgg16-unet\"",
+            ),
             (
                 "width",
                 (4.0..=64.0).contains(&scaled) && scaled.fract() == 0.0,
@@ -197,6 +208,7 @@ impl Settings {
                 "impossible; use e.g. 0.1",
             ),
             ("weight", self.weight > 0.0 && self.weight.is_finite(), "impossible; use more than 0"),
+            ("teacher_weight", (0.0..=1.0).contains(&self.teacher_weight), "impossible; use 0 to 1"),
             ("validate_every", self.validate_every > 0, "impossible; use at least 1"),
         ];
         let wrong = checks.into_iter().filter(|(_, good, _)| !good);

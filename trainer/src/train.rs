@@ -22,6 +22,7 @@ use crate::rng::Rng;
 use crate::run::{Row, RunDir, State};
 use crate::schedule::{Plateau, Schedule};
 use crate::settings::Settings;
+use crate::teacher::Teacher;
 
 /// Steps whose batches are made ahead, so that neither side waits for the other.
 const AHEAD: usize = 2;
@@ -50,6 +51,7 @@ struct Trainer<'a> {
     module: Module,
     adam: Adam,
     average: Option<Average>,
+    teacher: Option<Teacher>,
     state: State,
     run: RunDir,
 }
@@ -157,8 +159,22 @@ impl<'a> Trainer<'a> {
             });
             loaded.map_err(|name| anyhow!("{}: lacks `{name}`", run.last().display()))?;
         }
+        let teacher = Teacher::of(settings, &run, resume, device)?;
         let size = (data.height, data.width);
-        Ok(Self { settings, size, train, validation, schedule, device, module, adam, average, state, run })
+        Ok(Self {
+            settings,
+            size,
+            train,
+            validation,
+            schedule,
+            device,
+            module,
+            adam,
+            average,
+            teacher,
+            state,
+            run,
+        })
     }
 
     /// What is left of `epoch`, with a validation every `validate_every` steps.
@@ -211,7 +227,7 @@ impl<'a> Trainer<'a> {
         let rate = self.rate();
         let mut sum = 0.0;
         for batch in batches {
-            let loss = self.loss(&self.module.logits(&batch.crops), batch);
+            let loss = self.loss(&self.module.train_logits(&batch.crops), batch);
             let value = loss.double_value(&[]);
             if !value.is_finite() {
                 bail!(
@@ -236,7 +252,11 @@ impl<'a> Trainer<'a> {
     }
 
     fn loss(&self, logits: &Tensor, batch: &Batch) -> Tensor {
-        self.settings.loss().of(logits, &batch.truth)
+        let truth = self.settings.loss().of(logits, &batch.truth);
+        match &self.teacher {
+            Some(teacher) => teacher.join(&truth, logits, &batch.crops),
+            None => truth,
+        }
     }
 
     /// Learning rate of the next step.
@@ -404,6 +424,30 @@ mod tests {
         for file in ["curves/loss.png", "curves/overlap.svg", "checkpoints/best.safetensors", "split.json"] {
             assert!(straight.run.join(file).is_file(), "{file}");
         }
+    }
+
+    #[test]
+    fn a_unet_with_a_teacher_resumes_to_the_bit() {
+        let directory = tempfile::tempdir().unwrap();
+        let wide = Settings { epochs: 1, width: 0.125, ..settings(&directory.path().join("wide")) };
+        go(&wide, false, false).unwrap();
+        let student = |name: &str| Settings {
+            network: "vgg16-unet".into(),
+            teacher: Some(wide.run.clone()),
+            epochs: 1,
+            ..settings(&directory.path().join(name))
+        };
+        let (straight, broken) = (student("straight"), student("broken"));
+        assert_eq!(go(&straight, false, false).unwrap(), Outcome::Finished);
+        assert_eq!(go(&broken, false, true).unwrap(), Outcome::Interrupted);
+        assert_eq!(go(&broken, true, false).unwrap(), Outcome::Finished);
+        let tensors =
+            |s: &Settings| RunDir::load(&s.run.join("checkpoints/last.safetensors")).unwrap().0.tensors;
+        let (straight, broken) = (tensors(&straight), tensors(&broken));
+        assert!(straight["conv1_1.bn.running_mean"].abs().max().double_value(&[]) > 0.0);
+        assert!(!straight.contains_key("adam.mean.conv1_1.bn.running_mean"));
+        assert_eq!(straight.len(), broken.len());
+        assert!(straight.iter().all(|(name, tensor)| *tensor == broken[name]));
     }
 
     #[test]

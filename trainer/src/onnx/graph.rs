@@ -1,13 +1,17 @@
 //! From the network's description and parameters to an ONNX graph, bytes in and bytes out.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use nervelight_engines::contract::{INPUT, OUTPUT};
 use prost::Message;
+use tch::{Kind, Tensor};
 
 use super::proto::{
     AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
-    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
+    ValueInfoProto,
 };
 use crate::checkpoint::bytes;
+use crate::fold::fold;
 use crate::module::Parameters;
 use crate::network::{Network, Op};
 
@@ -24,14 +28,16 @@ pub enum Outputs {
     Layers,
 }
 
-/// The model file of `network` for crops of `height` x `width`. Returns the name of a parameter
-/// that is absent.
+/// The model file of `network` for crops of `height` x `width`, batch normalisation folded into the
+/// convolutions. Returns the name of a parameter that is absent.
 pub fn model(
     network: &Network,
     parameters: &Parameters,
     (height, width): (usize, usize),
     outputs: Outputs,
 ) -> Result<Vec<u8>, String> {
+    let metadata_props = notes(network, parameters)?;
+    let (network, parameters) = &fold(network, parameters)?;
     let mut graph = GraphProto { name: network.name.into(), ..Default::default() };
     graph.input.push(value(INPUT, DataType::Uint8, [1, height, width]));
     graph.output.push(value(OUTPUT, DataType::Uint8, [1, height, width]));
@@ -47,10 +53,8 @@ pub fn model(
     for (layer, shape) in network.layers.iter().zip(network.shapes(height, width)) {
         let name = layer.name.as_str();
         let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        if layer.weight_shape().is_some() {
-            for parameter in [&weight, &bias] {
-                graph.initializer.push(constant(parameter, parameters)?);
-            }
+        for (parameter, _) in layer.parameters() {
+            graph.initializer.push(constant(&parameter, parameters)?);
         }
         let weighted = [input, weight.as_str(), bias.as_str()];
         graph.node.push(match &layer.op {
@@ -58,6 +62,8 @@ pub fn model(
             Op::Deconv { kernel, stride, padding, .. } => {
                 node("ConvTranspose", &weighted, name, window(*kernel, *stride, *padding))
             }
+            // Folded away.
+            Op::BatchNorm { .. } => continue,
             Op::Relu => node("Relu", &[input], name, vec![]),
             Op::MaxPool => node("MaxPool", &[input], name, window(2, 2, 0)),
             Op::Concat { with } => node("Concat", &[input, with], name, vec![int("axis", 1)]),
@@ -81,8 +87,48 @@ pub fn model(
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: Some(graph),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        metadata_props,
     };
     Ok(model.encode_to_vec())
+}
+
+/// Weight and bias of every batch normalisation as text, so that training can go on from the file.
+fn notes(network: &Network, parameters: &Parameters) -> Result<Vec<StringStringEntryProto>, String> {
+    let norms = network.layers.iter().filter(|l| matches!(l.op, Op::BatchNorm { .. }));
+    let names = norms.flat_map(|l| ["weight", "bias"].map(|part| format!("{}.{part}", l.name)));
+    let note = |key: String| {
+        let value = BASE64_STANDARD.encode(bytes(parameters.get(&key).ok_or(&key)?));
+        Ok(StringStringEntryProto { key, value })
+    };
+    names.map(note).collect()
+}
+
+impl ModelProto {
+    /// What [`model`] wrote, by name: kernels and biases, weights and biases of folded batch
+    /// normalisation. Fails with what is wrong.
+    pub fn parameters(&self) -> Result<Parameters, String> {
+        let graph = self.graph.as_ref().ok_or("it has no graph")?;
+        let mut parameters = Parameters::new();
+        for constant in graph.initializer.iter().filter(|c| c.data_type == DataType::Float as i32) {
+            let tensor = floats(&constant.raw_data, &constant.dims);
+            parameters
+                .insert(constant.name.clone(), tensor.map_err(|e| format!("`{}`: {e}", constant.name))?);
+        }
+        for StringStringEntryProto { key, value } in &self.metadata_props {
+            let floats = BASE64_STANDARD.decode(value).map_err(|e| e.to_string());
+            let floats = floats.and_then(|bytes| floats_of(&bytes));
+            parameters.insert(key.clone(), floats.map_err(|e| format!("`{key}`: {e}"))?);
+        }
+        Ok(parameters)
+    }
+}
+
+fn floats_of(bytes: &[u8]) -> Result<Tensor, String> {
+    floats(bytes, &[(bytes.len() / 4) as i64])
+}
+
+fn floats(bytes: &[u8], shape: &[i64]) -> Result<Tensor, String> {
+    Tensor::f_from_data_size(bytes, shape, Kind::Float).map_err(|e| e.to_string())
 }
 
 fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {

@@ -4,3 +4,4 @@ mod graph;
 mod proto;
 
 pub use graph::{Outputs, model};
+pub use proto::ModelProto;

@@ -1,0 +1,118 @@
+//! Weights out of a model bundle or its ONNX file, for a run whose folder is gone.
+
+use std::path::Path;
+
+use nervelight_engines::{Bundle, Precision};
+use prost::Message;
+
+use crate::fold::unfold;
+use crate::init::{InitError, has_extension};
+use crate::module::Parameters;
+use crate::network::{Network, Op};
+use crate::onnx::ModelProto;
+
+/// Parameters of `network` by name from a bundle, whose digests are checked, or from an ONNX file.
+pub fn read(network: &Network, path: &Path) -> Result<Parameters, InitError> {
+    let onnx = |cause: String| InitError::Onnx { path: path.into(), cause };
+    let bytes = if has_extension(path, "onnx") {
+        std::fs::read(path).map_err(|e| onnx(e.to_string()))?
+    } else {
+        Bundle::open(path)?.read(Precision::Fp32.onnx_file())?
+    };
+    let model = ModelProto::decode(bytes.as_slice()).map_err(|e| onnx(e.to_string()))?;
+    let named = model.graph.as_ref().map(|graph| graph.name.clone()).unwrap_or_default();
+    if Network::NAMES.contains(&named.as_str()) && named != network.name {
+        return Err(InitError::Network { path: path.into(), found: named, network: network.name });
+    }
+    let mut parameters = model.parameters().map_err(onnx)?;
+    for layer in network.layers.iter().filter(|l| matches!(l.op, Op::BatchNorm { .. })) {
+        let part = |part: &str| {
+            let name = format!("{}.{part}", layer.name);
+            parameters.get(&name).ok_or_else(|| onnx(format!("it does not say `{name}`")))
+        };
+        let parts = unfold(part("weight")?, part("bias")?);
+        parameters.extend(layer.parameters().into_iter().map(|(name, _)| name).zip(parts));
+    }
+    Ok(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init::{from_file, random};
+    use crate::onnx::{Outputs, model};
+    use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance, SCHEMA};
+
+    const SIZE: (usize, usize) = (64, 64);
+
+    /// A bundle of a network with random weights, and those weights.
+    fn bundle(directory: &Path, network: &Network) -> (std::path::PathBuf, Parameters) {
+        tch::manual_seed(4);
+        let parameters = random(network).parameters;
+        let mut draft = Draft::new(Manifest {
+            schema: SCHEMA,
+            name: "old".into(),
+            version: "1".into(),
+            geometry: Geometry::default(),
+            threshold: 0.5,
+            min_area: 1,
+            class: "nerve".into(),
+            provenance: Provenance::default(),
+            files: std::collections::BTreeMap::new(),
+        });
+        draft.file("fp32.onnx", model(network, &parameters, SIZE, Outputs::Map).unwrap());
+        let path = directory.join("old.bundle");
+        draft.write(&path).unwrap();
+        (path, parameters)
+    }
+
+    #[test]
+    fn a_bundle_starts_the_network_it_was_written_from() {
+        let directory = tempfile::tempdir().unwrap();
+        let network = Network::vgg16_fcn(0.0625);
+        let (path, parameters) = bundle(directory.path(), &network);
+        for path in [path.clone(), path.join("fp32.onnx")] {
+            let start = from_file(&network, &path).unwrap();
+            assert_eq!((start.frozen, start.parameters.len()), (0, parameters.len()));
+            assert!(parameters.iter().all(|(name, tensor)| start.parameters[name] == *tensor));
+        }
+    }
+
+    #[test]
+    fn another_network_another_width_and_a_changed_file_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, _) = bundle(directory.path(), &Network::vgg16_fcn(0.0625));
+        let error = |network: Network| from_file(&network, &path).unwrap_err().to_string();
+        let other = error(Network::vgg16_unet(0.0625));
+        assert!(other.contains("holds vgg16-fcn") && other.contains("vgg16-unet"), "{other}");
+        let wide = error(Network::vgg16_fcn(0.125));
+        assert!(wide.contains("conv1_1.weight") && wide.contains("width 0.125"), "{wide}");
+
+        let onnx = path.join("fp32.onnx");
+        let mut bytes = std::fs::read(&onnx).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&onnx, bytes).unwrap();
+        let changed = error(Network::vgg16_fcn(0.0625));
+        assert!(changed.contains("fp32.onnx"), "{changed}");
+        std::fs::write(&onnx, "hello").unwrap();
+        let foreign = from_file(&Network::vgg16_fcn(0.0625), &onnx).unwrap_err().to_string();
+        assert!(foreign.contains("no weights of this trainer"), "{foreign}");
+    }
+
+    #[test]
+    fn folded_normalisation_comes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let network = Network::vgg16_unet(0.0625);
+        let (path, parameters) = bundle(directory.path(), &network);
+        let start = from_file(&network, &path).unwrap();
+        assert_eq!(start.parameters.keys().collect::<Vec<_>>(), parameters.keys().collect::<Vec<_>>());
+        let again = model(&network, &start.parameters, SIZE, Outputs::Map).unwrap();
+        let first = ModelProto::decode(std::fs::read(path.join("fp32.onnx")).unwrap().as_slice()).unwrap();
+        let again = ModelProto::decode(again.as_slice()).unwrap().parameters().unwrap();
+        for (name, tensor) in first.parameters().unwrap() {
+            let off = (&again[&name] - &tensor).abs().max().double_value(&[]);
+            assert!(off < 1e-5, "{name}: {off}");
+        }
+    }
+}
