@@ -1,9 +1,14 @@
 //! From nothing to a running model: data, training, evaluation, export, daemon.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::hash_map::RandomState;
 use std::fs;
+use std::hash::BuildHasher;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use image::{GrayImage, Luma, RgbImage};
 
 use nervelight_tests::{Cart, Ended, program, run};
 
@@ -109,4 +114,108 @@ fn mistakes_are_named_with_a_remedy() {
     says(&["train", "--config", "wrong.toml"], &["wrong.toml:2: epoch", "wrong.toml:3: loss"]);
     says(&["evaluate", "--run", "absent"], &["absent"]);
     says(&["export", "--run", "absent", "--out", "x.bundle"], &["absent"]);
+}
+
+/// A frame of 580x420 and its mask, as PNG.
+fn save(folder: &Path, name: &str, nerve: u8, mask_width: u32) {
+    fs::create_dir_all(folder).unwrap();
+    GrayImage::from_fn(580, 420, |x, y| Luma([(x * y) as u8]))
+        .save(folder.join(format!("{name}.png")))
+        .unwrap();
+    let mask = GrayImage::from_pixel(mask_width, 420, Luma([nerve]));
+    mask.save(folder.join(format!("{name}_mask.png"))).unwrap();
+}
+
+#[test]
+fn data_that_cannot_teach_are_refused_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path();
+    let data = here.join("data");
+    fs::write(here.join("train.toml"), CONFIG).unwrap();
+    let refused = |words: &[&str]| {
+        let ended = train(here, &["train", "--config", "train.toml"]);
+        assert!(!ended.success && !ended.stderr.contains("panicked"), "{}", ended.stderr);
+        for word in words {
+            assert!(ended.stderr.contains(word), "{word:?} is missing in:\n{}", ended.stderr);
+        }
+        assert!(!here.join("run/checkpoints/last.safetensors").exists());
+        let _ = fs::remove_dir_all(&data);
+        let _ = fs::remove_dir_all(here.join("run"));
+    };
+    (1..=6).for_each(|n| save(&data, &format!("7_{n}"), 255, 580));
+    refused(&["1 patients (first: 7)", "split = \"frame\""]);
+    (1..=6).for_each(|p| save(&data, &format!("{p}_1"), 0, 580));
+    refused(&["no training frame has a nerve", "right masks"]);
+    (1..=6).for_each(|p| save(&data, &format!("{p}_1"), 255, 579));
+    refused(&["6 of its files", "1_1_mask.png", "579x420", "580x420"]);
+    (1..=6).for_each(|p| save(&data, &format!("{p}_1"), 255, 580));
+    RgbImage::new(580, 420).save(data.join("3_1.png")).unwrap();
+    refused(&["1 of its files", "3_1.png", "channel"]);
+}
+
+/// Ten kills at random moments of a run: it goes on each time, and ends with the bytes of a run that
+/// was left alone.
+#[test]
+fn killed_runs_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path();
+    good(here, &["phantom", "--out", "data", "--frames", "18", "--patients", "6", "--seed", "8"]);
+    let config = |run: &str| {
+        format!(
+            "data = \"data\"\nrun = \"{run}\"\nwidth = 0.0625\nthreads = 1\nepochs = 8\nbatch_size = 1\n\
+             accumulate = 2\nwarmup = 5\nvalidate_every = 4\nvalidation_limit = 1\nsave_every = 2\n"
+        )
+    };
+    for run in ["straight", "killed"] {
+        fs::write(here.join(format!("{run}.toml")), config(run)).unwrap();
+    }
+    let begun = Instant::now();
+    good(here, &["train", "--config", "straight.toml"]);
+    let whole = begun.elapsed();
+
+    let random = |n: u32| (RandomState::new().hash_one(n) >> 11) as f64 / (1u64 << 53) as f64;
+    let mut log = String::new();
+    let mut kills = 0;
+    for n in 0..60 {
+        if kills == 10 {
+            break;
+        }
+        let mut command = Command::new(program("nervelight-train").unwrap());
+        command.args(["train", "--config", "killed.toml", "--resume"]).current_dir(here);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let after = whole.mul_f64(random(n) * 0.6);
+        let deadline = Instant::now() + after;
+        let ended = loop {
+            match child.try_wait().unwrap() {
+                None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+                ended => break ended,
+            }
+        };
+        log += &format!("kill {kills} after {after:?}: {ended:?}\n");
+        match ended {
+            Some(status) => {
+                let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+                assert!(status.success(), "{log}{said}");
+                same_bytes(here, &log);
+                // It was done too early: once more from the start.
+                fs::remove_dir_all(here.join("killed")).unwrap();
+            }
+            None => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                kills += 1;
+            }
+        }
+    }
+    assert_eq!(kills, 10, "{log}");
+    good(here, &["train", "--config", "killed.toml", "--resume"]);
+    same_bytes(here, &log);
+}
+
+fn same_bytes(here: &Path, log: &str) {
+    for file in ["checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.csv", "split.json"]
+    {
+        let read = |run: &str| fs::read(here.join(run).join(file)).unwrap();
+        assert!(read("straight") == read("killed"), "{file} differs after\n{log}");
+    }
 }
