@@ -69,6 +69,23 @@ if ! cmp -s "$library" "$cache/libonnxruntime.so"; then
 fi
 
 if [ "$what" = test ]; then
+    # TensorRT's headers come inside two packages of cargo's registry, its runtime without builder (44 MB) in pip's.
+    for source in trtx-sys@0.5.0:10.16 trtx-sys@0.9.1:11.4; do
+        crate=${source%:*} version=${source#*:}
+        [ -e "$cache/tensorrt/$version/NvInfer.h" ] && continue
+        say "headers of TensorRT $version: cargo package $crate"
+        cargo info --quiet --registry crates-io "$crate" >/dev/null
+        mkdir -p "$cache/tensorrt"
+        cp -r "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"${crate/@/-}"*/TensorRT-Headers/TRT-Enterprise-"$version" \
+            "$cache/tensorrt/$version"
+    done
+    if [ "$(uname -m)" = x86_64 ] && ! [ -e "$cache/tensorrt/lean/libnvinfer_lean.so.11" ]; then
+        say "pip install tensorrt-lean-cu13-libs==11.4.0.106 -> $cache/tensorrt/lean"
+        .venv/bin/pip install -q --disable-pip-version-check --no-deps --target "$cache/tensorrt/lean.new" \
+            tensorrt-lean-cu13-libs==11.4.0.106
+        mv "$cache/tensorrt/lean.new/tensorrt_lean_libs" "$cache/tensorrt/lean"
+        rm -r "$cache/tensorrt/lean.new"
+    fi
     for tool in nextest deny; do
         command -v "cargo-$tool" >/dev/null && continue
         say "cargo install cargo-$tool (some minutes)"
