@@ -60,6 +60,7 @@ int main() {
         {"zero_plan", NL_BUILD, NL_OK, ""},
         {"cancel", NL_BUILD, NL_OK, ""},
         {"broken_runtime", NL_OK, NL_RUNTIME, ""},
+        {"tiny_runtime", NL_OK, NL_RUNTIME, ""},
         {"refuse_plan", NL_OK, NL_PLAN, "another version"},
         {"wrong_plan", NL_OK, NL_CONTRACT, "the plan has"},
         {"no_context", NL_OK, NL_CONTEXT, "no memory for a context"},

@@ -235,6 +235,7 @@ int32_t getInferLibVersion() noexcept { return static_cast<int32_t>(has("other_m
 
 void* createInferRuntime_INTERNAL(void* logger, int32_t) noexcept {
     gLogger = static_cast<ILogger*>(logger);
+    if (has("tiny_runtime")) return reinterpret_cast<void*>(0x228);
     if (has("broken_runtime")) return Broken<IRuntime>::get();
     return static_cast<IRuntime*>(new Made<IRuntime, Runtime>("runtime"));
 }

@@ -129,7 +129,7 @@ fn an_integrated_gpu_copies_nothing() {
     assert_eq!(first_byte(engine.as_mut(), 33), 33);
     drop(engine);
     let journal = bench.journal();
-    assert!(journal.contains("host+ host+ load engine+ context+ map map"), "{journal}");
+    assert!(journal.contains("host+ host+ runtime+ load engine+ context+ map map"), "{journal}");
     assert!(["memory+", "upload", "download"].iter().all(|call| !journal.contains(call)), "{journal}");
     assert_eq!(bench.double.alive().unwrap(), 0);
 }
@@ -233,7 +233,7 @@ fn the_golden_frames_reject_a_precision_and_the_next_one_is_used() {
 
 #[test]
 fn an_engine_that_no_precision_makes_right_is_refused() {
-    let bench = Bench::new("", &[("fp16.onnx", "double:invert"), ("fp32.onnx", "double:invert")]);
+    let bench = Bench::new("", &[("fp16.onnx", "double:invert"), ("fp32.onnx", "double:invert again")]);
     let error = bench.open().err().unwrap();
     assert!(matches!(error, EngineError::Golden { limit: 0.98, .. }), "{error}");
     let again = bench.open().err().unwrap();
@@ -389,7 +389,7 @@ fn the_real_lean_runtime_tells_its_version_and_fails_cleanly() {
     let prospect = tensorrt::probe(&bench.bundle, &settings).unwrap();
     assert_eq!(prospect.info.runtime, "TensorRT 11.4.0");
     assert!(!prospect.is_built);
-    // Its factory hands out an object without an implementation: it finds no driver.
+    // Its factory hands out something that is no object: it finds no driver.
     let record = Record {
         key: prospect.key,
         precision: Precision::Fp16,

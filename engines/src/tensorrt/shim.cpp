@@ -48,11 +48,14 @@ private:
     NlHooks mHooks;
 };
 
-// The factories can hand out an interface without an implementation after they have failed; the first call
-// through it would be the end of the process.
+// The factories can hand out something unusable after they have failed, and the first call through it would be the
+// end of the process: an interface whose implementation is null, or (11.4 without a driver) a member's address in an
+// object that is null, 0x228. No object lies in the first page.
 template <typename T>
 struct Peek : T {
-    static bool isUsable(T const* object) noexcept { return object != nullptr && object->*(&Peek::mImpl) != nullptr; }
+    static bool isUsable(T const* object) noexcept {
+        return reinterpret_cast<uintptr_t>(object) >= 4096 && object->*(&Peek::mImpl) != nullptr;
+    }
 };
 
 template <typename T>
