@@ -13,10 +13,8 @@ mod shim {
 
     const SHIM: &str = "src/tensorrt";
     /// The headers, each with the Debian packages (JetPack's names) that hold it.
-    const HEADERS: [(&str, &str); 2] = [
-        ("NvInfer.h", "libnvinfer-headers-dev libnvinfer-dev"),
-        ("NvOnnxParser.h", "libnvonnxparsers-dev"),
-    ];
+    const HEADERS: [(&str, &str); 2] =
+        [("NvInfer.h", "libnvinfer-headers-dev libnvinfer-dev"), ("NvOnnxParser.h", "libnvonnxparsers-dev")];
     /// Where packages and archives put them.
     const PLACES: [&str; 6] = [
         "/usr/include/aarch64-linux-gnu",

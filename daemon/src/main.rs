@@ -1,8 +1,10 @@
 //! `nervelightd`: live nerve segmentation on an ultrasound cart.
 
+mod build;
 mod capture;
 mod config;
 mod crop;
+mod engines;
 mod figures;
 mod frame;
 mod http;
@@ -46,6 +48,12 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Build the TensorRT engine of a bundle for this machine, ahead of the first start.
+    #[command(after_help = "Example:\n  nervelightd build --bundle nerve.bundle --precision fp16")]
+    Build(build::Arguments),
+    /// List the engines that were built on this machine, verify them, and remove those of no use.
+    #[command(after_help = "Example:\n  nervelightd engines --prune")]
+    Engines(engines::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +68,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run { config } => run::run(&config),
         Command::Check { config } => run::check(&config),
+        Command::Build(arguments) => build::build(&arguments),
+        Command::Engines(arguments) => engines::engines(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -257,7 +257,7 @@ pub enum EngineError {
         flat: bool,
     },
     /// An engine that was rejected before, and would be again.
-    #[error("{0} (found when it was built; `nervelightd build` tries again)")]
+    #[error("{0} (found when it was built; `nervelightd build --force` tries again)")]
     Rejected(String),
     /// TensorRT or its device.
     #[error(transparent)]

@@ -86,7 +86,8 @@ pub fn compile(include: &Path, sources: &[&str], flags: &[&str]) -> Result<PathB
 
 /// For each of the abstract classes a `Stub` whose every function ends the process.
 fn stubs(include: &Path) -> Result<String> {
-    let read = |name: &str| fs::read_to_string(include.join(name)).with_context(|| include.display().to_string());
+    let read =
+        |name: &str| fs::read_to_string(include.join(name)).with_context(|| include.display().to_string());
     let (impls, parser) = (read("NvInferImpl.h")?, read("NvOnnxParser.h")?);
     let mut text = String::from("namespace nvinfer1::apiv {\n");
     for class in CLASSES {

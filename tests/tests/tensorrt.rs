@@ -101,7 +101,8 @@ fn a_plan_is_built_kept_loaded_and_freed_in_order() {
         assert!(journal.contains(step), "{step} in {journal}");
     }
     // One frame by hand, then the same work recorded and replayed.
-    let first = "stream+ event+ event+ upload enqueue download record upload enqueue download graph+ ready+ launch";
+    let first =
+        "stream+ event+ event+ upload enqueue download record upload enqueue download graph+ ready+ launch";
     assert!(journal.contains(first), "{journal}");
 
     for value in [7, 200] {
@@ -112,7 +113,8 @@ fn a_plan_is_built_kept_loaded_and_freed_in_order() {
     assert_eq!(engine.device_memory(), Some(1 << 30));
     // On another thread than the one that made it.
     thread::spawn(move || drop(engine)).join().unwrap();
-    let freed = "ready- graph- context- engine- runtime- host- host- memory- memory- stream- event- event- device-";
+    let freed =
+        "ready- graph- context- engine- runtime- host- host- memory- memory- stream- event- event- device-";
     assert_eq!(bench.journal(), freed);
     assert_eq!(bench.double.alive().unwrap(), 0);
 
@@ -186,7 +188,10 @@ fn another_model_library_option_or_gpu_is_another_plan() {
     bench.journal();
     drop(open(&bench.bundle, &settings).unwrap());
     let journal = bench.journal();
-    assert!(journal.contains("level=5") && journal.contains("timing=1 "), "the timing cache grows: {journal}");
+    assert!(
+        journal.contains("level=5") && journal.contains("timing=1 "),
+        "the timing cache grows: {journal}"
+    );
     let entries = bench.store().list().unwrap();
     assert_eq!(entries.len(), 2);
 
@@ -209,7 +214,8 @@ fn another_model_library_option_or_gpu_is_another_plan() {
 
 #[test]
 fn the_golden_frames_reject_a_precision_and_the_next_one_is_used() {
-    let models = [("int8-trt.onnx", "double:invert"), ("fp16.onnx", "double:flat"), ("fp32.onnx", "double:identity")];
+    let models =
+        [("int8-trt.onnx", "double:invert"), ("fp16.onnx", "double:flat"), ("fp32.onnx", "double:identity")];
     let bench = Bench::new("", &models);
     let mut engine = open(&bench.bundle, &bench.settings(Precision::Int8)).unwrap();
     assert_eq!(engine.info().precision, Precision::Fp32);
@@ -314,7 +320,10 @@ fn a_frame_that_fails_is_an_error_and_a_device_that_fell_off_stays_one() {
 fn without_a_gpu_tensorrt_is_not_touched() {
     let bench = Bench::good("no_gpu");
     let error = bench.open().err().unwrap();
-    assert!(matches!(error, EngineError::Tensorrt(TensorrtError::NoDevice { asked: 0, found: 0 })), "{error}");
+    assert!(
+        matches!(error, EngineError::Tensorrt(TensorrtError::NoDevice { asked: 0, found: 0 })),
+        "{error}"
+    );
     bench.double.set("old_driver").unwrap();
     let error = bench.open().err().unwrap();
     assert!(error.to_string().contains("CUDA 11.4"), "{error}");
@@ -322,7 +331,10 @@ fn without_a_gpu_tensorrt_is_not_touched() {
     let mut settings = bench.settings(Precision::Fp16);
     settings.tensorrt.device = 4;
     let error = open(&bench.bundle, &settings).err().unwrap();
-    assert!(matches!(error, EngineError::Tensorrt(TensorrtError::NoDevice { asked: 4, found: 1 })), "{error}");
+    assert!(
+        matches!(error, EngineError::Tensorrt(TensorrtError::NoDevice { asked: 4, found: 1 })),
+        "{error}"
+    );
     assert_eq!(bench.journal(), "", "no library of TensorRT was called");
 }
 

@@ -5,7 +5,7 @@ use super::ffi::Libraries;
 use super::run::TensorrtEngine;
 use super::store::{Found, Key, Record, Store, now};
 use super::watch::Watch;
-use super::{Prospect, TensorrtError};
+use super::{Machine, Prospect, TensorrtError, TensorrtSettings};
 use crate::bundle::{Bundle, hex};
 use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision};
 use crate::golden;
@@ -51,7 +51,12 @@ impl<'a> Ground<'a> {
     }
 
     /// The engine of one precision, from the store or built, proven on the golden frames.
-    fn open(&self, precision: Precision, rebuild: bool, watch: &Watch) -> Result<Box<dyn Engine>, EngineError> {
+    fn open(
+        &self,
+        precision: Precision,
+        rebuild: bool,
+        watch: &Watch,
+    ) -> Result<Box<dyn Engine>, EngineError> {
         let onnx = self.bundle.read(precision.tensorrt_file())?;
         let key = self.key(&onnx);
         if !rebuild {
@@ -92,14 +97,21 @@ impl<'a> Ground<'a> {
         proven
     }
 
-    fn build(&self, precision: Precision, onnx: &[u8], key: &Key, watch: &Watch) -> Result<Vec<u8>, TensorrtError> {
+    fn build(
+        &self,
+        precision: Precision,
+        onnx: &[u8],
+        key: &Key,
+        watch: &Watch,
+    ) -> Result<Vec<u8>, TensorrtError> {
         let what = format!("{precision} engine of {}", self.bundle.model());
         tracing::info!(engine = %what, gpu = %self.device.gpu.name, "building; this can take minutes");
         watch.start(what);
         let timing = self.store.timing(key);
-        let built = self.device.bind().and_then(|()| {
-            self.libraries.build(onnx, key.workspace as usize, key.level, &timing, watch)
-        });
+        let built = self
+            .device
+            .bind()
+            .and_then(|()| self.libraries.build(onnx, key.workspace as usize, key.level, &timing, watch));
         watch.finish();
         let (plan, grown) = built?;
         if !grown.is_empty()
@@ -161,4 +173,14 @@ pub fn probe(bundle: &Bundle, settings: &EngineSettings) -> Result<Prospect, Eng
     let key = ground.key(&bundle.read(settings.precision.tensorrt_file())?);
     let is_built = !matches!(ground.store.find(&key), Found::Nothing);
     Ok(Prospect { info: ground.info(settings.precision), key, is_built })
+}
+
+/// Brings device and libraries up, and says what they are.
+///
+/// # Errors
+/// When there is no device or library.
+pub fn machine(settings: &TensorrtSettings) -> Result<Machine, TensorrtError> {
+    let device = Device::open(settings.device)?;
+    let libraries = Libraries::load(settings.library.as_deref())?;
+    Ok(Machine { version: libraries.version.clone(), gpu: device.gpu })
 }

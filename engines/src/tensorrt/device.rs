@@ -111,7 +111,9 @@ fn release() -> String {
         let text = fs::read_to_string(path).ok()?;
         Some(text.lines().next()?.trim_start_matches('#').trim().to_owned())
     };
-    first_line("/sys/module/nvidia/version").or_else(|| first_line("/etc/nv_tegra_release")).unwrap_or_default()
+    first_line("/sys/module/nvidia/version")
+        .or_else(|| first_line("/etc/nv_tegra_release"))
+        .unwrap_or_default()
 }
 
 /// A stream with the two events that time a frame on it.
@@ -238,7 +240,8 @@ impl Memory {
         let Some([to, _]) = &self.copies else { return Ok(()) };
         // SAFETY: both are alive and of one length, and whoever owns them waits for the stream before he frees or
         // changes them.
-        let copied = unsafe { result::memcpy_htod_async(to.address, self.input.bytes(), stream.stream.cu_stream()) };
+        let copied =
+            unsafe { result::memcpy_htod_async(to.address, self.input.bytes(), stream.stream.cu_stream()) };
         copied.map_err(refused("copy to the GPU"))
     }
 
@@ -249,8 +252,9 @@ impl Memory {
     pub fn download(&mut self, stream: &Stream) -> Result<(), TensorrtError> {
         let Some([_, from]) = &self.copies else { return Ok(()) };
         // SAFETY: as for `upload`.
-        let copied =
-            unsafe { result::memcpy_dtoh_async(self.output.bytes_mut(), from.address, stream.stream.cu_stream()) };
+        let copied = unsafe {
+            result::memcpy_dtoh_async(self.output.bytes_mut(), from.address, stream.stream.cu_stream())
+        };
         copied.map_err(refused("copy from the GPU"))
     }
 }
@@ -268,7 +272,8 @@ impl HostBuffer {
     fn new(device: &Device) -> Result<Self, TensorrtError> {
         let refused = refused("give pinned memory");
         // SAFETY: the context is bound; what is allocated is written before anything reads it.
-        let address = unsafe { result::malloc_host(PIXELS, sys::CU_MEMHOSTALLOC_DEVICEMAP) }.map_err(&refused)?;
+        let address =
+            unsafe { result::malloc_host(PIXELS, sys::CU_MEMHOSTALLOC_DEVICEMAP) }.map_err(&refused)?;
         let address = NonNull::new(address.cast::<Plane>())
             .ok_or_else(|| refused(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)))?;
         // SAFETY: a plane's bytes were allocated there.
@@ -291,7 +296,8 @@ impl HostBuffer {
     fn mapped(&self) -> Result<u64, TensorrtError> {
         let mut address = 0;
         // SAFETY: allocated with CU_MEMHOSTALLOC_DEVICEMAP.
-        let asked = unsafe { sys::cuMemHostGetDevicePointer_v2(&mut address, self.address.as_ptr().cast(), 0) };
+        let asked =
+            unsafe { sys::cuMemHostGetDevicePointer_v2(&mut address, self.address.as_ptr().cast(), 0) };
         asked.result().map_err(refused("map pinned memory"))?;
         Ok(address)
     }

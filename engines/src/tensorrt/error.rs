@@ -14,7 +14,9 @@ pub enum TensorrtError {
     #[error("no NVIDIA driver: libcuda.so.1 cannot be opened. TensorRT needs an NVIDIA GPU and its driver")]
     NoDriver,
     /// The driver is older than any that TensorRT 10.3 runs on.
-    #[error("the NVIDIA driver knows CUDA {found} only, TensorRT 10.3 needs 12.0. Update the driver or JetPack")]
+    #[error(
+        "the NVIDIA driver knows CUDA {found} only, TensorRT 10.3 needs 12.0. Update the driver or JetPack"
+    )]
     OldDriver {
         /// Major and minor version.
         found: String,
@@ -59,7 +61,9 @@ pub enum TensorrtError {
         symbol: &'static str,
     },
     /// The library's version is not one this program can call.
-    #[error("{path} is TensorRT {found}, this program was compiled for {compiled}. Build it on this machine again")]
+    #[error(
+        "{path} is TensorRT {found}, this program was compiled for {compiled}. Build it on this machine again"
+    )]
     Version {
         /// The library.
         path: PathBuf,
@@ -80,7 +84,9 @@ pub enum TensorrtError {
     #[error("the build was cancelled")]
     Cancelled,
     /// The engine store cannot be read or written.
-    #[error("engine store {path}: {source}. Check the folder's owner and free space, or set engine.tensorrt.store")]
+    #[error(
+        "engine store {path}: {source}. Check the folder's owner and free space, or set engine.tensorrt.store"
+    )]
     Store {
         /// The file or folder.
         path: PathBuf,

@@ -84,8 +84,12 @@ unsafe extern "C" {
         plan: NlBytes,
         out: *mut *mut NlEngine,
     ) -> i32;
-    fn nl_engine_bind(engine: *mut NlEngine, contract: *const NlContract, input: *mut c_void, output: *mut c_void)
-    -> i32;
+    fn nl_engine_bind(
+        engine: *mut NlEngine,
+        contract: *const NlContract,
+        input: *mut c_void,
+        output: *mut c_void,
+    ) -> i32;
     fn nl_engine_enqueue(engine: *mut NlEngine, stream: *mut c_void) -> i32;
     fn nl_engine_memory(engine: *const NlEngine) -> i64;
     fn nl_engine_close(engine: *mut NlEngine);
@@ -111,7 +115,12 @@ impl<'a> Hooks<'a> {
     }
 
     fn raw(&self) -> NlHooks {
-        NlHooks { user: ptr::from_ref(self).cast_mut().cast(), log: on_log, progress: on_progress, bytes: on_bytes }
+        NlHooks {
+            user: ptr::from_ref(self).cast_mut().cast(),
+            log: on_log,
+            progress: on_progress,
+            bytes: on_bytes,
+        }
     }
 
     /// The one gate: every status of the shim passes here, failures with what TensorRT said since the last.
@@ -145,7 +154,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 unsafe fn hooks_and_text<'a>(user: *mut c_void, text: *const c_char) -> (&'a Hooks<'a>, String) {
     // SAFETY: the caller's word.
     unsafe {
-        let text = if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() };
+        let text =
+            if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() };
         (&*user.cast::<Hooks<'a>>(), text)
     }
 }
@@ -283,7 +293,9 @@ impl Libraries {
             builder.is_none().then(|| format!("{} runs plans and builds none", path.display()));
         let parser = match open("libnvonnxparser") {
             // SAFETY: type as declared in NvOnnxParser.h.
-            Ok((parser, _)) => unsafe { parser.get::<ParserFactory>(b"createNvOnnxParser_INTERNAL").ok().map(|f| *f) },
+            Ok((parser, _)) => unsafe {
+                parser.get::<ParserFactory>(b"createNvOnnxParser_INTERNAL").ok().map(|f| *f)
+            },
             Err(e) => {
                 cannot_build.get_or_insert(e.to_string());
                 None

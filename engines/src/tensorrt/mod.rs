@@ -29,7 +29,7 @@ pub use error::TensorrtError;
 pub use watch::{Progress, Watch};
 
 #[cfg(feature = "tensorrt")]
-pub use build::{open, probe};
+pub use build::{machine, open, probe};
 
 use crate::engine::EngineInfo;
 
@@ -66,9 +66,18 @@ pub struct Prospect {
     pub is_built: bool,
 }
 
+/// What plans of this machine are bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Version of TensorRT.
+    pub version: String,
+    /// The GPU and its driver.
+    pub gpu: store::Gpu,
+}
+
 #[cfg(not(feature = "tensorrt"))]
 mod absent {
-    use super::{Prospect, TensorrtError, Watch};
+    use super::{Machine, Prospect, TensorrtError, TensorrtSettings, Watch};
     use crate::bundle::Bundle;
     use crate::engine::{Engine, EngineError, EngineSettings};
 
@@ -84,15 +93,18 @@ mod absent {
     ///
     /// # Errors
     /// Always.
-    pub fn open(
-        _: &Bundle,
-        _: &EngineSettings,
-        _: bool,
-        _: &Watch,
-    ) -> Result<Box<dyn Engine>, EngineError> {
+    pub fn machine(_: &TensorrtSettings) -> Result<Machine, TensorrtError> {
+        Err(TensorrtError::NotBuilt)
+    }
+
+    /// Says that the backend is not in this program.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn open(_: &Bundle, _: &EngineSettings, _: bool, _: &Watch) -> Result<Box<dyn Engine>, EngineError> {
         Err(TensorrtError::NotBuilt.into())
     }
 }
 
 #[cfg(not(feature = "tensorrt"))]
-pub use absent::{open, probe};
+pub use absent::{machine, open, probe};

@@ -144,14 +144,17 @@ impl Store {
             }
             Ok((Record { rejected: Some(why), .. }, _)) => return Found::Rejected(why),
             Ok((_, plan)) => return Found::Plan(plan),
-            Err(fault) => tracing::warn!(plan = %name, %fault, "the stored plan is not used; it is built again"),
+            Err(fault) => {
+                tracing::warn!(plan = %name, %fault, "the stored plan is not used; it is built again")
+            }
         }
         Found::Nothing
     }
 
     /// The record and the plan that fits it.
     fn judge(&self, name: &str, text: &[u8]) -> Result<(Record, Vec<u8>), String> {
-        let record: Record = serde_json::from_slice(text).map_err(|e| format!("its record is malformed: {e}"))?;
+        let record: Record =
+            serde_json::from_slice(text).map_err(|e| format!("its record is malformed: {e}"))?;
         if record.key.name() != name {
             return Err("its record is of another key".into());
         }
