@@ -77,7 +77,7 @@ fn digests(path: &PathBuf) -> Result<Vec<String>> {
     let bundle = Bundle::open(path)?;
     let all = [Precision::Fp32, Precision::Fp16, Precision::Int8].map(Precision::tensorrt_file);
     let present = all.iter().filter(|file| bundle.manifest.files.contains_key(**file));
-    Ok(present.map(|file| Ok(hex(&bundle.read(file)?))).collect::<Result<_>>()?)
+    present.map(|file| Ok(hex(&bundle.read(file)?))).collect()
 }
 
 /// What a plan is good for, in a word or two, and whether it may go.

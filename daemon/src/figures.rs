@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use nervelight_engines::EngineInfo;
 use nervelight_engines::tensorrt::Progress;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::SyncMode;
 use crate::stream::OutputStatus;
@@ -54,7 +54,7 @@ struct Distribution {
 }
 
 /// Quantiles in milliseconds.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Median.
     pub p50: f64,

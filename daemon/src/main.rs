@@ -1,9 +1,11 @@
 //! `nervelightd`: live nerve segmentation on an ultrasound cart.
 
+mod bench;
 mod build;
 mod capture;
 mod config;
 mod crop;
+mod energy;
 mod engines;
 mod figures;
 mod frame;
@@ -54,6 +56,9 @@ enum Command {
     /// List the engines that were built on this machine, verify them, and remove those of no use.
     #[command(after_help = "Example:\n  nervelightd engines --prune")]
     Engines(engines::Arguments),
+    /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
+    #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
         Command::Check { config } => run::check(&config),
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -137,7 +137,7 @@ pub enum Provider {
 }
 
 /// What a configuration says about the engine.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSettings {
     /// What computes.

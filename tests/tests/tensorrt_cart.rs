@@ -194,3 +194,32 @@ fn a_precision_that_is_rejected_gives_way_with_its_figures() {
     let report = bench.cart.report().unwrap();
     assert_eq!(report["engine"]["precision"], "fp32", "{report:#}");
 }
+
+#[test]
+fn bench_measures_every_backend_and_precision_that_is_there() {
+    let models = [
+        ("fp16.onnx", "double:invert"),
+        ("fp32.onnx", "double:identity"),
+        ("int8-trt.onnx", "double:identity"),
+    ];
+    let bench = Bench::new(&models, "kind = \"phantom\"");
+    let arguments = ["bench", "--bundle", "tiny.bundle", "--frames", "20", "--seconds", "1"];
+    let ended = bench.run("", &[&arguments[..], &["--store", "engines", "--json", "b.json"]].concat());
+    assert!(ended.success, "{ended:?}");
+    let json: Value = serde_json::from_slice(&fs::read(bench.cart.path("b.json")).unwrap()).unwrap();
+    let rows = json["rows"].as_array().unwrap();
+    let names: Vec<_> =
+        rows.iter().map(|r| format!("{} {}", r["backend"], r["precision"]).replace('"', "")).collect();
+    assert_eq!(names, ["onnx fp32", "onnx fp16", "tensorrt fp32", "tensorrt fp16", "tensorrt int8"]);
+    // These models are none to ONNX Runtime, which is a row and not the end.
+    assert!(rows[0]["failed"].as_str().unwrap().contains("fp32.onnx"), "{json:#}");
+    assert!(ended.stdout.contains("not measured: onnx fp16"), "{ended:?}");
+    let engine = &rows[2]["engine"];
+    assert_eq!(engine["device_ms"]["p50"], 1.5, "{json:#}");
+    assert!(engine["frames_per_s"].as_f64().unwrap() > 1.0 && engine["memory_mb"].as_f64().unwrap() > 1.0);
+    assert_eq!(rows[3]["engine"]["precision"], "fp32", "fp16 was rejected");
+    assert!(ended.stdout.contains("tensorrt fp16 (as fp32)"), "{}", ended.stdout);
+    let pipeline = &rows[4]["pipeline"];
+    assert_eq!(pipeline["frames_in"], 30, "{json:#}");
+    assert!(pipeline["frames_masked"].as_u64() > Some(0), "{json:#}");
+}

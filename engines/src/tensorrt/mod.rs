@@ -23,7 +23,7 @@ mod run;
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use error::TensorrtError;
 pub use watch::{Progress, Watch};
@@ -34,7 +34,7 @@ pub use build::{machine, open, probe};
 use crate::engine::EngineInfo;
 
 /// What a configuration says about TensorRT, all of it optional.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TensorrtSettings {
     /// The folder of `libnvinfer`; the system's loader finds it if absent.
