@@ -22,6 +22,7 @@ packages=(build-essential ca-certificates curl git pkg-config python3-venv
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver)
 fi
+[ "$what" != test ] || packages+=(valgrind)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

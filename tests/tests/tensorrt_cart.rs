@@ -103,6 +103,26 @@ fn build_list_verify_and_prune() {
 }
 
 #[test]
+fn valgrind_finds_nothing() {
+    let bench = Bench::good("kind = \"phantom\"");
+    for (faults, success) in [("", true), ("integrated", true), ("falls_off=1", false)] {
+        let mut command = Command::new("valgrind");
+        command.args([
+            "--quiet",
+            "--leak-check=full",
+            "--show-leak-kinds=definite",
+            "--errors-for-leak-kinds=definite",
+        ]);
+        let plain = bench.command(faults, &[&BUILD[..], &["--force"]].concat());
+        command.arg(plain.get_program()).args(plain.get_args()).current_dir(bench.cart.dir.path());
+        command.envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let ended = run(&mut command).unwrap();
+        assert!(!ended.stderr.contains("=="), "{faults}: {}", ended.stderr);
+        assert_eq!(ended.success, success, "{faults}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_live_run_shows_video_under_a_badge_until_the_engine_is_built() {
     let bench = Bench::good("kind = \"phantom\", fps = 15, frames = 60");
     let ended = bench.run("slow_build=50", &RUN);

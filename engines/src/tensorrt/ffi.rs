@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -265,8 +266,8 @@ impl Libraries {
             let path = folder.map_or_else(|| PathBuf::from(&name), |folder| folder.join(&name));
             // SAFETY: the initialisers of NVIDIA's libraries ask nothing of their caller.
             match unsafe { Library::new(&path) } {
-                // Leaked on purpose, see the type's description.
-                Ok(library) => Ok((&*Box::leak(Box::new(library)), path)),
+                // Never closed, see the type's description.
+                Ok(library) => Ok((ManuallyDrop::new(library), path)),
                 Err(e) => Err(TensorrtError::Library { name, major, reason: e.to_string() }),
             }
         };
