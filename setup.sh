@@ -55,12 +55,22 @@ fi
 [ -x .venv/bin/python ] || { say "python3 -m venv .venv"; python3 -m venv .venv; }
 has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.version('$1').split('+')[0] != '$2')" 2>/dev/null; }
 need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
-need onnxruntime 1.32.0
+onnxruntime=1.32.0
+if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))' && [ "$what" = run ]; then
+    # There is no wheel for a Python this old (JetPack 6 has 3.10); the library inside does not care.
+    target=.venv/onnxruntime-$onnxruntime
+    [ -e "$target" ] || { say "pip install onnxruntime==$onnxruntime, made for Python 3.12 -> $target"
+        .venv/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
+            --platform "manylinux_2_28_$(uname -m)" --target "$target" "onnxruntime==$onnxruntime"; }
+    library=$(echo "$target"/onnxruntime/capi/libonnxruntime.so.*)
+else
+    need onnxruntime $onnxruntime
+    library=$(echo .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
+fi
 [ "$what" = run ] || need torch 2.11.0
 
 # The daemon finds the library here whatever becomes of .venv.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nervelight
-library=$(echo .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
 if ! cmp -s "$library" "$cache/libonnxruntime.so"; then
     say "$library -> $cache/libonnxruntime.so"
     mkdir -p "$cache"

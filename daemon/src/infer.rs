@@ -19,6 +19,8 @@ const JOBS: usize = 5;
 const FAILURES_TO_REOPEN: u32 = 3;
 /// How long the end waits for an engine that is at work.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The same for one that is being built: it looks only between steps whether it should stop.
+const BUILD_PATIENCE: Duration = Duration::from_secs(20);
 /// Least time from one opening to the next.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -171,7 +173,8 @@ impl Drop for Inference {
     fn drop(&mut self) {
         self.requests = None;
         while self.untaken.try_recv().is_ok() {}
-        let ended = self.running.recv_timeout(PATIENCE);
+        let patience = if self.is_open() { PATIENCE } else { BUILD_PATIENCE };
+        let ended = self.running.recv_timeout(patience);
         if ended == Err(RecvTimeoutError::Timeout) {
             tracing::error!("the engine hangs; the process ends without it");
         }
