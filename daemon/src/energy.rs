@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+/// Rails that add up to an AGX Orin, which has no sensor for all of it.
+const RAILS: [&str; 3] = ["VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"];
 /// The sensor averages over about a millisecond; slower than this misses a frame's peaks.
 const SAMPLING: Duration = Duration::from_millis(20);
 
 /// A measurement that is on its way.
 pub enum Meter {
-    /// Voltage and current of the whole module, sampled and added up.
+    /// Voltage and current of the module, sampled and added up.
     Power {
         /// Tells the thread to stop.
         stop: Arc<AtomicBool>,
@@ -33,7 +35,8 @@ impl Meter {
     }
 
     fn start_in(sys: &Path) -> Option<Self> {
-        if let Some((volts, amperes)) = module_sensor(sys) {
+        let rails = module_rails(sys);
+        if !rails.is_empty() {
             let stop = Arc::new(AtomicBool::new(false));
             let stopped = stop.clone();
             let thread = thread::spawn(move || {
@@ -41,10 +44,7 @@ impl Meter {
                 while !stopped.load(Ordering::Relaxed) {
                     thread::sleep(SAMPLING);
                     let now = Instant::now();
-                    // Millivolts times milliamperes.
-                    let watts =
-                        number(&volts).zip(number(&amperes)).map_or(0.0, |(v, a)| v as f64 * a as f64 * 1e-6);
-                    joules += watts * (now - last).as_secs_f64();
+                    joules += rails.iter().map(Rail::watts).sum::<f64>() * (now - last).as_secs_f64();
                     last = now;
                 }
                 joules
@@ -79,18 +79,36 @@ fn microjoules(file: &Path, begun: u64) -> u64 {
     if now >= begun { now - begun } else { (range + now).saturating_sub(begun) }
 }
 
-/// Files of voltage (mV) and current (mA) at the module's input.
-fn module_sensor(sys: &Path) -> Option<(PathBuf, PathBuf)> {
-    let chips = children(&sys.join("bus/i2c/drivers/ina3221")).flat_map(|chip| children(&chip.join("hwmon")));
-    for hwmon in chips {
+/// Files of voltage (mV) and current (mA).
+struct Rail {
+    volts: PathBuf,
+    amperes: PathBuf,
+}
+
+impl Rail {
+    fn watts(&self) -> f64 {
+        number(&self.volts).zip(number(&self.amperes)).map_or(0.0, |(mv, ma)| mv as f64 * ma as f64 * 1e-6)
+    }
+}
+
+/// The module's input, or the rails that add up to it.
+fn module_rails(sys: &Path) -> Vec<Rail> {
+    let (mut input, mut parts) = (vec![], vec![]);
+    for hwmon in children(&sys.join("bus/i2c/drivers/ina3221")).flat_map(|chip| children(&chip.join("hwmon")))
+    {
         for n in 1..=3 {
-            let is_input = text(&hwmon.join(format!("in{n}_label"))).is_some_and(|label| label == "VDD_IN");
-            if is_input {
-                return Some((hwmon.join(format!("in{n}_input")), hwmon.join(format!("curr{n}_input"))));
+            let rail = || Rail {
+                volts: hwmon.join(format!("in{n}_input")),
+                amperes: hwmon.join(format!("curr{n}_input")),
+            };
+            match text(&hwmon.join(format!("in{n}_label"))) {
+                Some(label) if label == "VDD_IN" => input.push(rail()),
+                Some(label) if RAILS.contains(&label.as_str()) => parts.push(rail()),
+                _ => {}
             }
         }
     }
-    None
+    if input.is_empty() { parts } else { input }
 }
 
 fn children(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
@@ -135,6 +153,25 @@ mod tests {
         let joules = meter.stop();
         let most = 10.0 * begun.elapsed().as_secs_f64();
         assert!(joules > 0.5 && joules <= most, "{joules} J, at most {most}");
+    }
+
+    #[test]
+    fn a_modules_rails_are_added() {
+        let sys = tempfile::tempdir().unwrap();
+        let chip = sys.path().join("bus/i2c/drivers/ina3221");
+        for (hwmon, n, label) in
+            [("a/hwmon/h1", 1, "VDD_GPU_SOC"), ("a/hwmon/h1", 3, "VIN_SYS_5V0"), ("b/hwmon/h2", 2, "x")]
+        {
+            let file = |kind: &str| format!("{kind}{n}");
+            let (label_file, volts, amperes) = (
+                format!("{}_label", file("in")),
+                format!("{}_input", file("in")),
+                format!("{}_input", file("curr")),
+            );
+            write(&chip.join(hwmon), &[(&label_file, label), (&volts, "5000"), (&amperes, "1000")]);
+        }
+        let rails = module_rails(sys.path());
+        assert_eq!(rails.iter().map(Rail::watts).sum::<f64>(), 10.0);
     }
 
     #[test]
