@@ -64,6 +64,7 @@ pub fn engines(arguments: &Arguments) -> Result<()> {
         false => print!("{}", table(&judged, &store)),
     }
     if arguments.prune {
+        store.sweep()?;
         for (entry, state, _) in judged.iter().filter(|(.., is_useless)| *is_useless) {
             store.forget(&entry.name)?;
             tracing::info!(plan = %entry.name, %state, "removed");

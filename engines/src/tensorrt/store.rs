@@ -6,13 +6,18 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::TensorrtError;
 use crate::bundle::hex;
 use crate::engine::Precision;
+
+/// Beginning of the names of files that are being written.
+const UNFINISHED: &str = ".new-";
+/// No file takes longer to write.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// What a plan is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,6 +240,22 @@ impl Store {
         Entry { name, record, fault, bytes }
     }
 
+    /// Removes what a power cut left of files that were being written.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn sweep(&self) -> Result<(), TensorrtError> {
+        for file in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            // A build that is on its way writes such a file too, and not for so long.
+            let age = file.metadata().ok().and_then(|meta| meta.modified().ok()?.elapsed().ok());
+            let is_left = age.is_some_and(|age| age > LEFT_BEHIND);
+            if is_left && file.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                self.remove_file(&file.path())?;
+            }
+        }
+        Ok(())
+    }
+
     fn timing_file(&self, key: &Key) -> PathBuf {
         let mut name = hex(format!("{} {:?}", key.version, key.gpu).as_bytes());
         name.truncate(16);
@@ -258,7 +279,7 @@ impl Store {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), TensorrtError> {
         let write = || {
             fs::create_dir_all(&self.folder)?;
-            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
+            let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder)?;
             file.write_all(bytes)?;
             use std::os::unix::fs::PermissionsExt;
             file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
@@ -284,4 +305,81 @@ fn fail(path: &Path) -> impl Fn(io::Error) -> TensorrtError {
 /// Seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(onnx: &str) -> Record {
+        let gpu = Gpu {
+            name: "g".into(),
+            compute_capability: "8.7".into(),
+            multiprocessors: 8,
+            driver: "CUDA 12.6".into(),
+        };
+        let key = Key {
+            onnx: onnx.into(),
+            backend: "tensorrt".into(),
+            version: "10.3.0".into(),
+            gpu,
+            workspace: 0,
+            level: 3,
+        };
+        let (precision, model) = (Precision::Fp16, "m 1".into());
+        Record {
+            key,
+            precision,
+            model,
+            built: 0,
+            seconds: 1.0,
+            sha256: String::new(),
+            bytes: 0,
+            rejected: None,
+        }
+    }
+
+    #[test]
+    fn a_cut_at_any_instant_leaves_a_plan_that_is_whole_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(Some(dir.path()));
+        let record = record("a");
+        let plan_of = |found| match found {
+            Found::Plan(plan) => Some(plan),
+            _ => None,
+        };
+        store.put(record.clone(), b"first").unwrap();
+        let (plan, json) = (store.file(&record.key.name(), "plan"), store.file(&record.key.name(), "json"));
+        let old = fs::read(&json).unwrap();
+        store.put(record.clone(), b"second").unwrap();
+        let new = fs::read(&json).unwrap();
+        assert_eq!(plan_of(store.find(&record.key)), Some(b"second".to_vec()));
+        // Between the steps of `put`: the record gone, the new plan beside no record or, if the removal was lost,
+        // beside the old one.
+        fs::remove_file(&json).unwrap();
+        assert_eq!(plan_of(store.find(&record.key)), None);
+        fs::write(&json, old).unwrap();
+        assert_eq!(plan_of(store.find(&record.key)), None);
+        // A file of which the disk kept half.
+        fs::write(&json, &new[..new.len() / 2]).unwrap();
+        assert_eq!(plan_of(store.find(&record.key)), None);
+        fs::write(&json, new).unwrap();
+        fs::write(&plan, b"sec").unwrap();
+        assert_eq!(plan_of(store.find(&record.key)), None);
+        store.forget(&record.key.name()).unwrap();
+        assert!(store.list().unwrap().is_empty() && !plan.exists() && !json.exists());
+    }
+
+    #[test]
+    fn what_is_left_of_unfinished_files_is_swept_and_fresh_ones_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(Some(dir.path()));
+        let (old, fresh) = (dir.path().join(".new-old"), dir.path().join(".new-fresh"));
+        fs::write(&fresh, "").unwrap();
+        let long_ago = SystemTime::now() - LEFT_BEHIND - Duration::from_secs(60);
+        fs::File::create(&old).unwrap().set_modified(long_ago).unwrap();
+        store.sweep().unwrap();
+        assert!(!old.exists() && fresh.exists());
+        Store::new(Some(&dir.path().join("none"))).sweep().unwrap();
+    }
 }
