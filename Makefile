@@ -4,6 +4,12 @@ SHELL := /bin/bash
 # The trainer builds against the PyTorch in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(HOME)/.cargo/bin:$(PATH)
 
+# What of the daemon to build: `make install FEATURES=tensorrt` on a Jetson, see docs/jetson.md.
+FEATURES ?=
+DAEMON_FEATURES := $(if $(FEATURES),--features $(FEATURES))
+# The tests compile the TensorRT backend with headers that setup.sh fetched.
+TENSORRT_TESTS = TENSORRT_INCLUDE_DIR=$${XDG_CACHE_HOME:-$$HOME/.cache}/nervelight/tensorrt/11.4
+
 DAEMON := target/release/nervelightd
 DEMO := target/demo
 
@@ -31,10 +37,11 @@ live: ## The same at 30 frames/s on http://127.0.0.1:8321 until Ctrl-C
 test: ## Format, lints, licences and every test
 	@./setup.sh test
 	cargo fmt --check
-	cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+	cargo clippy --quiet --workspace --locked -- -D warnings
+	$(TENSORRT_TESTS) cargo clippy --quiet --workspace --all-targets --features tensorrt --locked -- -D warnings
 	cargo deny --log-level error check bans licenses sources
-	cargo build --quiet --workspace --bins --locked
-	cargo nextest run --workspace --locked
+	$(TENSORRT_TESTS) cargo build --quiet --workspace --bins --features tensorrt --locked
+	$(TENSORRT_TESTS) cargo nextest run --workspace --features tensorrt --locked
 
 bench: ## Measure phantom, engine, pipeline, scan and training step
 	@./setup.sh train
@@ -49,7 +56,7 @@ trainer: ## Build the trainer: target/release/nervelight-train
 
 install: ## Install the daemon as a service on this machine (as root)
 	@./setup.sh run
-	cargo build --release --locked -p nervelightd
+	cargo build --release --locked -p nervelightd $(DAEMON_FEATURES)
 	install -D -m 755 $(DAEMON) $(DESTDIR)/usr/bin/nervelightd
 	install -D -m 644 $${XDG_CACHE_HOME:-$$HOME/.cache}/nervelight/libonnxruntime.so $(DESTDIR)/usr/lib/nervelight/libonnxruntime.so
 	install -D -m 644 systemd/nervelightd.service $(DESTDIR)/usr/lib/systemd/system/nervelightd.service

@@ -22,6 +22,7 @@ packages=(build-essential ca-certificates curl git pkg-config python3-venv
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver)
 fi
+[ "$what" != test ] || packages+=(valgrind)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -54,12 +55,22 @@ fi
 [ -x .venv/bin/python ] || { say "python3 -m venv .venv"; python3 -m venv .venv; }
 has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.version('$1').split('+')[0] != '$2')" 2>/dev/null; }
 need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
-need onnxruntime 1.32.0
+onnxruntime=1.32.0
+if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))' && [ "$what" = run ]; then
+    # There is no wheel for a Python this old (JetPack 6 has 3.10); the library inside does not care.
+    target=.venv/onnxruntime-$onnxruntime
+    [ -e "$target" ] || { say "pip install onnxruntime==$onnxruntime, made for Python 3.12 -> $target"
+        .venv/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
+            --platform "manylinux_2_28_$(uname -m)" --target "$target" "onnxruntime==$onnxruntime"; }
+    library=$(echo "$target"/onnxruntime/capi/libonnxruntime.so.*)
+else
+    need onnxruntime $onnxruntime
+    library=$(echo .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
+fi
 [ "$what" = run ] || need torch 2.11.0
 
 # The daemon finds the library here whatever becomes of .venv.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nervelight
-library=$(echo .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
 if ! cmp -s "$library" "$cache/libonnxruntime.so"; then
     say "$library -> $cache/libonnxruntime.so"
     mkdir -p "$cache"
@@ -69,6 +80,23 @@ if ! cmp -s "$library" "$cache/libonnxruntime.so"; then
 fi
 
 if [ "$what" = test ]; then
+    # TensorRT's headers come inside two packages of cargo's registry, its runtime without builder (44 MB) in pip's.
+    for source in trtx-sys@0.5.0:10.16 trtx-sys@0.9.1:11.4; do
+        crate=${source%:*} version=${source#*:}
+        [ -e "$cache/tensorrt/$version/NvInfer.h" ] && continue
+        say "headers of TensorRT $version: cargo package $crate"
+        cargo info --quiet --registry crates-io "$crate" >/dev/null
+        mkdir -p "$cache/tensorrt"
+        cp -r "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"${crate/@/-}"*/TensorRT-Headers/TRT-Enterprise-"$version" \
+            "$cache/tensorrt/$version"
+    done
+    if [ "$(uname -m)" = x86_64 ] && ! [ -e "$cache/tensorrt/lean/libnvinfer_lean.so.11" ]; then
+        say "pip install tensorrt-lean-cu13-libs==11.4.0.106 -> $cache/tensorrt/lean"
+        .venv/bin/pip install -q --disable-pip-version-check --no-deps --target "$cache/tensorrt/lean.new" \
+            tensorrt-lean-cu13-libs==11.4.0.106
+        mv "$cache/tensorrt/lean.new/tensorrt_lean_libs" "$cache/tensorrt/lean"
+        rm -r "$cache/tensorrt/lean.new"
+    fi
     for tool in nextest deny; do
         command -v "cargo-$tool" >/dev/null && continue
         say "cargo install cargo-$tool (some minutes)"

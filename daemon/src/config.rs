@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nervelight_engines::EngineSettings;
 use nervelight_engines::settings::{self, Problem, Problems};
+use nervelight_engines::tensorrt::TensorrtSettings;
 use serde::{Deserialize, Serialize};
 
 /// A checked configuration with every path absolute.
@@ -358,6 +359,8 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
     let colour = parse_colour(&raw.overlay.color);
     check(colour.is_some(), "overlay.color", "must be a colour like \"#ffd000\"");
     check(raw.engine.threads <= 256, "engine.threads", "must be from 1 to 256, or 0 for one per core");
+    let level = raw.engine.tensorrt.optimization_level;
+    check(level <= 5, "engine.tensorrt.optimization_level", "must be from 0 (fast to build) to 5");
     let ms = 1..=60_000;
     check(ms.contains(&raw.sync.max_mask_age_ms), "sync.max_mask_age_ms", "must be from 1 to 60000");
     check(ms.contains(&raw.sync.engine_timeout_ms), "sync.engine_timeout_ms", "must be from 1 to 60000");
@@ -389,6 +392,11 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
             bundle,
             engine: EngineSettings {
                 library: raw.engine.library.as_ref().map(|p| base.join(p)),
+                tensorrt: TensorrtSettings {
+                    library: raw.engine.tensorrt.library.as_ref().map(|p| base.join(p)),
+                    store: raw.engine.tensorrt.store.as_ref().map(|p| base.join(p)),
+                    ..raw.engine.tensorrt.clone()
+                },
                 ..raw.engine.clone()
             },
             x: raw.region.x,
@@ -639,6 +647,13 @@ mod tests {
         assert!(source.caps.is_some() && source.path.is_some() && source.paced.is_some());
         assert!(source.seed.is_some() && source.frames.is_some() && source.fps.is_some());
         assert!(source.pipeline.is_some() && source.live.is_some());
+        let tensorrt = &raw.engine.tensorrt;
+        assert!(tensorrt.library.is_some() && tensorrt.store.is_some());
+        let default = TensorrtSettings::default();
+        assert_eq!(
+            (tensorrt.workspace_mib, tensorrt.optimization_level, tensorrt.device),
+            (default.workspace_mib, default.optimization_level, default.device)
+        );
         assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
         assert!(raw.report.path.is_some());

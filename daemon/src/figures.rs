@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use nervelight_engines::EngineInfo;
-use serde::Serialize;
+use nervelight_engines::tensorrt::Progress;
+use serde::{Deserialize, Serialize};
 
 use crate::config::SyncMode;
 use crate::stream::OutputStatus;
@@ -53,7 +54,7 @@ struct Distribution {
 }
 
 /// Quantiles in milliseconds.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Median.
     pub p50: f64,
@@ -151,6 +152,7 @@ impl Figures {
             dice: (self.dice.1 > 0).then(|| (self.dice.0 / self.dice.1 as f64 * 1e4).round() / 1e4),
             dice_frames: self.dice.1,
             sinks: now.sinks,
+            engine_build: now.build,
             error: now.error,
         }
     }
@@ -163,8 +165,11 @@ pub struct Context {
     pub source: String,
     /// Size and rate of its frames, once the first has come.
     pub frames: String,
-    /// What computes the masks.
+    /// What computes the masks, or will once it is open.
     pub engine: EngineInfo,
+    /// Why it could not be opened; the video goes on without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_failed: Option<String>,
     /// How masks and frames are matched.
     pub sync: SyncMode,
 }
@@ -181,6 +186,8 @@ pub struct Now {
     pub discarded: u64,
     /// What became of the sinks.
     pub sinks: Vec<OutputStatus>,
+    /// How far the build of the engine is, while there is one.
+    pub build: Option<Progress>,
     /// Why the run ended early.
     pub error: Option<String>,
 }
@@ -231,6 +238,9 @@ pub struct Snapshot {
     pub dice_frames: u64,
     /// What became of the sinks.
     pub sinks: Vec<OutputStatus>,
+    /// How far the build of the engine is, while there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_build: Option<Progress>,
     /// Why the run ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -2,7 +2,7 @@
 //! it is told to, whether the engine is slow, fails or hangs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ const JOBS: usize = 5;
 const FAILURES_TO_REOPEN: u32 = 3;
 /// How long the end waits for an engine that is at work.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The same for one that is being built: it looks only between steps whether it should stop.
+const BUILD_PATIENCE: Duration = Duration::from_secs(20);
 /// Least time from one opening to the next.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,7 @@ pub struct Inference {
     spare: Vec<Job>,
     outstanding: usize,
     busy: Arc<BusySince>,
+    is_open: Arc<AtomicBool>,
     /// Disconnected when the thread has ended and freed its engine.
     running: Receiver<()>,
 }
@@ -66,7 +69,18 @@ impl Inference {
     ///
     /// # Errors
     /// What `open` says, or that no thread can be started.
-    pub fn start(mut open: OpenEngine) -> Result<(Self, EngineInfo)> {
+    pub fn start(open: OpenEngine) -> Result<(Self, EngineInfo)> {
+        let (this, opened) = Self::start_opening(open)?;
+        let info = opened.recv().context("the engine's thread died while opening")??;
+        Ok((this, info))
+    }
+
+    /// Starts the thread, which tells when the engine is open, or why it cannot be: the video need not wait for a
+    /// build of minutes.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start_opening(mut open: OpenEngine) -> Result<(Self, Receiver<Result<EngineInfo, EngineError>>)> {
         let (requests, taken) = bounded::<Job>(1);
         let (answers, results) = bounded(JOBS);
         let (ready, opened) = bounded(1);
@@ -74,12 +88,15 @@ impl Inference {
         let busy = Arc::new(BusySince { epoch: Instant::now(), micros: AtomicU64::new(0) });
         let untaken = taken.clone();
         let worker_busy = busy.clone();
+        let is_open = Arc::new(AtomicBool::new(false));
+        let worker_is_open = is_open.clone();
         thread::Builder::new()
             .name("engine".into())
             .spawn(move || {
                 yield_to_the_video();
                 match open() {
                     Ok(engine) => {
+                        worker_is_open.store(true, Ordering::Relaxed);
                         let _ = ready.send(Ok(engine.info().clone()));
                         work(engine, &mut open, &taken, &answers, &worker_busy);
                     }
@@ -88,13 +105,12 @@ impl Inference {
                 drop(alive);
             })
             .context("cannot start the engine's thread")?;
-        let info = opened.recv().context("the engine's thread died while opening")??;
         let now = Instant::now();
         let job =
             || Job { number: 0, arrived: now, crop: plane(), map: plane(), outcome: Ok(Duration::ZERO) };
         let spare = std::iter::repeat_with(job).take(JOBS).collect();
         let requests = Some(requests);
-        Ok((Self { requests, untaken, results, spare, outstanding: 0, busy, running }, info))
+        Ok((Self { requests, untaken, results, spare, outstanding: 0, busy, is_open, running }, opened))
     }
 
     /// Hands the engine the crop that `fill` writes. A crop that it has not begun is displaced.
@@ -133,6 +149,11 @@ impl Inference {
         self.spare.push(job);
     }
 
+    /// Whether the engine has been opened; before that nothing need be submitted.
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
     /// Whether the engine has answered everything it was given.
     pub fn is_idle(&self) -> bool {
         self.outstanding == 0
@@ -152,7 +173,8 @@ impl Drop for Inference {
     fn drop(&mut self) {
         self.requests = None;
         while self.untaken.try_recv().is_ok() {}
-        let ended = self.running.recv_timeout(PATIENCE);
+        let patience = if self.is_open() { PATIENCE } else { BUILD_PATIENCE };
+        let ended = self.running.recv_timeout(patience);
         if ended == Err(RecvTimeoutError::Timeout) {
             tracing::error!("the engine hangs; the process ends without it");
         }

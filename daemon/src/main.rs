@@ -1,8 +1,12 @@
 //! `nervelightd`: live nerve segmentation on an ultrasound cart.
 
+mod bench;
+mod build;
 mod capture;
 mod config;
 mod crop;
+mod energy;
+mod engines;
 mod figures;
 mod frame;
 mod http;
@@ -46,6 +50,15 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Build the TensorRT engine of a bundle for this machine, ahead of the first start.
+    #[command(after_help = "Example:\n  nervelightd build --bundle nerve.bundle --precision fp16")]
+    Build(build::Arguments),
+    /// List the engines that were built on this machine, verify them, and remove those of no use.
+    #[command(after_help = "Example:\n  nervelightd engines --prune")]
+    Engines(engines::Arguments),
+    /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
+    #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +73,9 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run { config } => run::run(&config),
         Command::Check { config } => run::check(&config),
+        Command::Build(arguments) => build::build(&arguments),
+        Command::Engines(arguments) => engines::engines(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use crossbeam_channel::{Receiver, bounded};
 use gst_video::VideoInfo;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use nervelight_engines::{Bundle, EngineInfo, Manifest, golden};
+use nervelight_engines::tensorrt::{self, TensorrtError, Watch};
+use nervelight_engines::{Backend, Bundle, EngineError, EngineInfo, Manifest, golden, open_watched};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use thread_priority::{
@@ -58,9 +59,8 @@ pub fn run(path: &Path) -> Result<()> {
         "bundle verified"
     );
     let model = ModelDefaults { threshold: bundle.manifest.threshold, min_area: bundle.manifest.min_area };
-    let (inference, engine) = Inference::start(opener(&config, bundle))?;
-    tracing::info!(runtime = %engine.runtime, provider = %engine.provider, precision = ?engine.precision,
-        threads = engine.threads, "engine ready");
+    let watch = Arc::new(Watch::new(stop.clone()));
+    let (inference, engine, opened) = start_engine(&config, bundle, &watch)?;
 
     let (capture, slot) = start_source(&config)?;
     let board = Board::default();
@@ -71,9 +71,16 @@ pub fn run(path: &Path) -> Result<()> {
         tracing::info!("page at http://{}", listener.local_addr()?);
         http::serve(listener, page)?;
     }
-    let context =
-        Context { source: config.source.to_string(), frames: String::new(), engine, sync: config.sync.mode };
-    let mut daemon = Daemon { config: &config, model, slot, wishes, board, jpegs, metrics, context, stop };
+    let context = Context {
+        source: config.source.to_string(),
+        frames: String::new(),
+        engine,
+        engine_failed: None,
+        sync: config.sync.mode,
+    };
+    let opening = Opening { watch, opened };
+    let mut daemon =
+        Daemon { config: &config, model, slot, wishes, board, jpegs, metrics, context, opening, stop };
     let outcome = daemon.follow(inference);
     // The slot first: a source that waits for room in it could not be stopped.
     drop(daemon);
@@ -99,11 +106,7 @@ pub fn check(path: &Path) -> Result<()> {
         Ok(bundle) => {
             let Manifest { name, version, .. } = &bundle.manifest;
             row("model", Ok(format!("{name} {version} ({})", bundle.digest)));
-            let engine = opener(&config, bundle)().map(|engine| {
-                let EngineInfo { runtime, provider, precision, threads, .. } = engine.info();
-                format!("{runtime}, {provider}, {precision:?}, {threads} threads")
-            });
-            row("engine", engine.map_err(Into::into));
+            row("engine", check_engine(&config, bundle));
         }
     }
     row("sync", Ok(format!("{:?}", config.sync.mode)));
@@ -128,11 +131,49 @@ fn place_phantom(config: &Config) -> Result<()> {
     Ok(())
 }
 
+fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
+    if config.engine.backend == Backend::Tensorrt {
+        // Opening might mean a build of minutes, and this runs before every start.
+        let found = tensorrt::probe(&bundle, &config.engine)?;
+        let EngineInfo { runtime, provider, precision, .. } = found.info;
+        let built = if found.is_built { "built before" } else { "not built yet: `run` or `build` will" };
+        return Ok(format!("{runtime}, {provider}, {precision}, {built}"));
+    }
+    let engine = opener(config, bundle, Arc::default())()?;
+    let EngineInfo { runtime, provider, precision, threads, .. } = engine.info();
+    Ok(format!("{runtime}, {provider}, {precision}, {threads} threads"))
+}
+
+/// A thread that tells when the engine is open.
+type Opened = Receiver<Result<EngineInfo, EngineError>>;
+
+/// Starts the engine's thread. A TensorRT engine is opened while live video passes already: it may have to be built.
+/// What is missing for that is found before.
+fn start_engine(
+    config: &Config,
+    bundle: Bundle,
+    watch: &Arc<Watch>,
+) -> Result<(Inference, EngineInfo, Option<Opened>)> {
+    if config.engine.backend == Backend::Tensorrt && config.source.is_live() {
+        let prospect = tensorrt::probe(&bundle, &config.engine)?;
+        let (inference, opened) = Inference::start_opening(opener(config, bundle, watch.clone()))?;
+        return Ok((inference, prospect.info, Some(opened)));
+    }
+    let (inference, engine) = Inference::start(opener(config, bundle, watch.clone()))?;
+    log_ready(&engine);
+    Ok((inference, engine, None))
+}
+
+fn log_ready(engine: &EngineInfo) {
+    tracing::info!(runtime = %engine.runtime, provider = %engine.provider, precision = %engine.precision,
+        threads = engine.threads, "engine ready");
+}
+
 /// Opens the engine and proves it on the bundle's golden frames, which also warms it up.
-fn opener(config: &Config, bundle: Bundle) -> OpenEngine {
+fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
     let settings = config.engine.clone();
     Box::new(move || {
-        let mut engine = nervelight_engines::open(&bundle, &settings)?;
+        let mut engine = open_watched(&bundle, &settings, &watch)?;
         let agreement = golden::check(engine.as_mut(), &bundle)?;
         tracing::info!(dice = agreement.dice, max_diff = agreement.max_diff, "golden frames agree");
         Ok(engine)
@@ -164,10 +205,37 @@ struct Daemon<'a> {
     jpegs: JpegSender,
     metrics: PrometheusHandle,
     context: Context,
+    opening: Opening,
     stop: Arc<AtomicBool>,
 }
 
+/// An engine that is opened while the video passes.
+struct Opening {
+    watch: Arc<Watch>,
+    /// None once it is open, or cannot be.
+    opened: Option<Opened>,
+}
+
 impl Daemon<'_> {
+    /// Hears whether the engine is open by now.
+    fn hear_engine(&mut self) {
+        let Some(heard) = self.opening.opened.as_ref().and_then(|opened| opened.try_recv().ok()) else {
+            return;
+        };
+        self.opening.opened = None;
+        match heard {
+            Ok(engine) => {
+                log_ready(&engine);
+                self.context.engine = engine;
+            }
+            Err(EngineError::Tensorrt(TensorrtError::Cancelled)) => {}
+            Err(error) => {
+                tracing::error!(%error, "there is no engine; the video goes on without overlay");
+                self.context.engine_failed = Some(error.to_string());
+            }
+        }
+    }
+
     /// Takes frames until there are no more, then finishes every file and writes the report.
     fn follow(&mut self, inference: Inference) -> Result<()> {
         let Some(first) = self.first_frame()? else { return Ok(()) };
@@ -261,6 +329,7 @@ impl Daemon<'_> {
             if way.outputs.iter().all(|o| !o.is_alive()) {
                 bail!("every sink has failed");
             }
+            self.hear_engine();
             while let Ok(Command::Overlay(enabled)) = self.wishes.try_recv() {
                 tracing::info!(enabled, "overlay switched");
                 way.enabled = enabled;
@@ -305,7 +374,8 @@ impl Daemon<'_> {
             true => arrived.saturating_sub(displaced + way.figures.frames_out),
             false => 0,
         };
-        let now = Now { ai: way.ai, arrived, displaced, discarded, sinks, error };
+        let build = self.opening.watch.progress();
+        let now = Now { ai: way.ai, arrived, displaced, discarded, sinks, build, error };
         way.figures.snapshot(&self.context, now)
     }
 }

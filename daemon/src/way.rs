@@ -132,6 +132,10 @@ impl Way {
         self.number += 1;
         self.read_answers();
         let waited = match self.mode {
+            _ if !self.inference.is_open() => {
+                self.figures.crops_skipped += 1;
+                Duration::ZERO
+            }
             SyncMode::Latest => {
                 self.submit(&frame)?;
                 Duration::ZERO

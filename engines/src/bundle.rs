@@ -167,6 +167,11 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// `name version` of the model.
+    pub fn model(&self) -> String {
+        format!("{} {}", self.manifest.name, self.manifest.version)
+    }
+
     /// Reads one of the bundle's files and checks its digest on the very bytes returned.
     ///
     /// # Errors

@@ -1,12 +1,15 @@
 //! The engine: a cropped luma plane in, a probability map out.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{Bundle, BundleError};
 use crate::contract::Plane;
 use crate::onnx::OnnxEngine;
+use crate::tensorrt::{self, TensorrtError, TensorrtSettings, Watch};
 
 /// Computes the nerve's probability map of one crop at a time.
 ///
@@ -21,6 +24,16 @@ pub trait Engine: Send {
 
     /// What computes: runtime, device, precision and model.
     fn info(&self) -> &EngineInfo;
+
+    /// The device's own time for the last frame, where the device tells.
+    fn device_time(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Memory of the device that is in use, by everybody, in bytes; none where it is the CPU's.
+    fn device_memory(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Provenance of every mask an engine makes.
@@ -62,6 +75,50 @@ impl Precision {
             Self::Int8 => "int8-cpu.onnx",
         }
     }
+
+    /// The same for TensorRT, which wants another style of quantisation.
+    pub fn tensorrt_file(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32.onnx",
+            Self::Fp16 => "fp16.onnx",
+            Self::Int8 => "int8-trt.onnx",
+        }
+    }
+
+    /// The file of a bundle that `backend` opens.
+    pub fn file(self, backend: Backend) -> &'static str {
+        match backend {
+            Backend::Onnx => self.onnx_file(),
+            Backend::Tensorrt => self.tensorrt_file(),
+        }
+    }
+
+    /// The precisions that lose less, nearest first.
+    pub fn wider(self) -> impl Iterator<Item = Self> {
+        let all = [Self::Int8, Self::Fp16, Self::Fp32];
+        all.into_iter().skip_while(move |&p| p != self).skip(1)
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// ONNX Runtime, on the CPU or through one of its providers.
+    #[default]
+    Onnx,
+    /// TensorRT on an NVIDIA GPU, with engines built on this machine.
+    Tensorrt,
 }
 
 /// Where ONNX Runtime executes.
@@ -80,17 +137,21 @@ pub enum Provider {
 }
 
 /// What a configuration says about the engine.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSettings {
+    /// What computes.
+    pub backend: Backend,
     /// Which of the bundle's models to run.
     pub precision: Precision,
-    /// Where to run it. A provider that is missing is an error, never a silent fallback.
+    /// Where ONNX Runtime runs it. A provider that is missing is an error, never a silent fallback.
     pub provider: Provider,
     /// CPU threads, 0 for one per core.
     pub threads: usize,
     /// `libonnxruntime.so`; when absent see [`crate::onnx::find_library`].
     pub library: Option<PathBuf>,
+    /// Everything about TensorRT.
+    pub tensorrt: TensorrtSettings,
 }
 
 /// Opens the engine that `settings` ask for on the model in `bundle`.
@@ -99,7 +160,22 @@ pub struct EngineSettings {
 /// When the runtime's library, the provider or the model is missing, or the model breaks the
 /// [contract](crate::contract).
 pub fn open(bundle: &Bundle, settings: &EngineSettings) -> Result<Box<dyn Engine>, EngineError> {
-    Ok(Box::new(OnnxEngine::open(bundle, settings)?))
+    open_watched(bundle, settings, &Watch::default())
+}
+
+/// The same as [`open`]; `watch` shows how far a build is, and can stop it.
+///
+/// # Errors
+/// As for [`open`].
+pub fn open_watched(
+    bundle: &Bundle,
+    settings: &EngineSettings,
+    watch: &Watch,
+) -> Result<Box<dyn Engine>, EngineError> {
+    match settings.backend {
+        Backend::Onnx => Ok(Box::new(OnnxEngine::open(bundle, settings)?)),
+        Backend::Tensorrt => tensorrt::open(bundle, settings, false, watch),
+    }
 }
 
 /// Why an engine could not be opened or did not answer.
@@ -164,11 +240,12 @@ pub enum EngineError {
     },
     /// The engine disagrees with the frames the trainer computed.
     #[error(
-        "{engine} gives another result than the trainer did on golden frame {frame}: Dice {dice:.3} is \
-         under {limit:.2}. The model is not used; try another precision or provider"
+        "{engine} gives another result than the trainer did on golden frame {frame}: Dice {dice:.3}, at least \
+         {limit:.2} is needed{}. The model is not used; try another precision or provider",
+        if *.flat { "; its map is one value throughout, as NaN gives" } else { "" }
     )]
     Golden {
-        /// The engine's runtime and provider.
+        /// The engine's runtime, provider and precision.
         engine: String,
         /// The golden frame's name.
         frame: String,
@@ -176,7 +253,15 @@ pub enum EngineError {
         dice: f64,
         /// Agreement needed.
         limit: f64,
+        /// The engine's map is one value throughout and the expected one is not.
+        flat: bool,
     },
+    /// An engine that was rejected before, and would be again.
+    #[error("{0} (found when it was built; `nervelightd build --force` tries again)")]
+    Rejected(String),
+    /// TensorRT or its device.
+    #[error(transparent)]
+    Tensorrt(#[from] TensorrtError),
     /// Nothing proves what the engine computes.
     #[error("{0} has no golden frames to prove the engine with. Export the bundle again")]
     NoGolden(PathBuf),

@@ -2,10 +2,19 @@
 
 use crate::bundle::Bundle;
 use crate::contract::{self, Plane, plane};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Precision};
 
-/// Least Dice of an engine's map against the expected one.
-pub const MIN_DICE: f64 = 0.98;
+/// Least range of an expected map for which a map of one value throughout is a failure by itself. Rounding to half
+/// precision moves a byte or two.
+const FLAT: u8 = 16;
+
+/// Least Dice of an engine's map against the expected fp32 one.
+pub fn min_dice(precision: Precision) -> f64 {
+    match precision {
+        Precision::Fp32 | Precision::Fp16 => 0.98,
+        Precision::Int8 => 0.95,
+    }
+}
 
 /// A crop with the fp32 map that the trainer computed for it.
 #[derive(Debug)]
@@ -30,7 +39,8 @@ pub struct Agreement {
 /// Runs the bundle's golden frames through `engine`.
 ///
 /// # Errors
-/// When there is no golden frame, one fails, or its Dice is under [`MIN_DICE`].
+/// When there is no golden frame, one fails, its Dice is under [`min_dice`], or its map has one value throughout
+/// where the expected one has not: NaN leaves no other trace in bytes.
 pub fn check(engine: &mut dyn Engine, bundle: &Bundle) -> Result<Agreement, EngineError> {
     let threshold = bundle.manifest.threshold_byte();
     let mut found = plane();
@@ -42,18 +52,21 @@ pub fn check(engine: &mut dyn Engine, bundle: &Bundle) -> Result<Agreement, Engi
     for golden in frames {
         engine.infer(&golden.crop, &mut found)?;
         let dice = contract::dice(&found, &golden.map, threshold);
-        if dice < MIN_DICE {
-            let info = engine.info();
-            return Err(EngineError::Golden {
-                engine: format!("{} ({})", info.runtime, info.provider),
-                frame: golden.name,
-                dice,
-                limit: MIN_DICE,
-            });
+        let flat = range(&found) == 0 && range(&golden.map) >= FLAT;
+        let info = engine.info();
+        let limit = min_dice(info.precision);
+        if flat || dice < limit {
+            let engine = format!("{} ({}, {})", info.runtime, info.provider, info.precision);
+            return Err(EngineError::Golden { engine, frame: golden.name, dice, limit, flat });
         }
         let diff = found.iter().zip(golden.map.iter()).map(|(a, b)| a.abs_diff(*b)).max();
         worst.dice = worst.dice.min(dice);
         worst.max_diff = worst.max_diff.max(diff.unwrap_or(0));
     }
     Ok(worst)
+}
+
+fn range(map: &Plane) -> u8 {
+    let (least, most) = map.iter().fold((u8::MAX, u8::MIN), |(least, most), &b| (least.min(b), most.max(b)));
+    most - least
 }

@@ -12,7 +12,10 @@ pub mod golden;
 pub mod onnx;
 pub mod regions;
 pub mod settings;
+pub mod tensorrt;
 
 pub use bundle::{Bundle, BundleError, Manifest};
 pub use contract::{HEIGHT, PIXELS, Plane, WIDTH, plane};
-pub use engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision, Provider, open};
+pub use engine::{
+    Backend, Engine, EngineError, EngineInfo, EngineSettings, Precision, Provider, open, open_watched,
+};

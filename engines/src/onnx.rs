@@ -53,7 +53,7 @@ impl OnnxEngine {
             provider: provider_name(settings.provider).into(),
             precision: settings.precision,
             threads,
-            model: format!("{} {}", bundle.manifest.name, bundle.manifest.version),
+            model: bundle.model(),
             digest: bundle.digest.clone(),
         };
         Ok(Self { session, binding, frame, info })

@@ -1,6 +1,8 @@
 //! Runs the built programs as their users would, and looks at what they made.
 
 pub mod browser;
+#[cfg(feature = "tensorrt")]
+pub mod double;
 pub mod video;
 
 use std::fs;

@@ -48,7 +48,7 @@ fn dependencies_point_one_way() {
             &["nervelightd", "nervelight-train", "tch", "torch-sys", "gstreamer", "axum", "tokio"],
         ),
         ("nervelightd", &["nervelight-train", "tch", "torch-sys"]),
-        ("nervelight-train", &["nervelightd", "gstreamer"]),
+        ("nervelight-train", &["nervelightd", "gstreamer", "cudarc"]),
     ];
     for (package, others) in forbidden {
         for other in others {

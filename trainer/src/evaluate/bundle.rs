@@ -37,6 +37,7 @@ pub fn judge<'a>(
         provider: arguments.provider,
         threads: arguments.threads,
         library: arguments.library.clone(),
+        ..Default::default()
     };
     let mut engine = nervelight_engines::open(&bundle, &settings)?;
     let (predictions, milliseconds) = predict(engine.as_mut(), &frames)?;

@@ -1,0 +1,125 @@
+//! `nervelightd build`: a TensorRT engine of a bundle, ahead of the first start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use nervelight_engines::tensorrt::store::Store;
+use nervelight_engines::tensorrt::{self, TensorrtSettings, Watch};
+use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, Precision, golden};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::config::Config;
+
+/// What to build, and where.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Bundle, engine and store as this configuration says; the other options replace what it says.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// A bundle from `nervelight-train export`.
+    #[arg(long, required_unless_present = "config")]
+    bundle: Option<PathBuf>,
+    /// fp32, fp16 or int8; fp16 unless a configuration says otherwise.
+    #[arg(long, value_parser = parse_precision)]
+    precision: Option<Precision>,
+    /// Build even if the store has a plan, or knows that it was rejected.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where the store and the libraries are.
+#[derive(clap::Args)]
+pub struct Place {
+    /// Where engines are kept.
+    #[arg(long)]
+    pub store: Option<PathBuf>,
+    /// The folder of libnvinfer.so.
+    #[arg(long)]
+    pub library: Option<PathBuf>,
+}
+
+impl Place {
+    /// Replaces what is stated.
+    pub fn apply(&self, settings: &mut TensorrtSettings) {
+        for (stated, setting) in [(&self.store, &mut settings.store), (&self.library, &mut settings.library)]
+        {
+            if stated.is_some() {
+                setting.clone_from(stated);
+            }
+        }
+    }
+}
+
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    let all = [Precision::Fp32, Precision::Fp16, Precision::Int8];
+    all.into_iter().find(|p| p.to_string() == text).ok_or_else(|| "it is fp32, fp16 or int8".into())
+}
+
+/// Builds the engine, unless the store has it, and proves it on the golden frames. Ctrl-C stops it.
+///
+/// # Errors
+/// What keeps it from being built.
+pub fn build(arguments: &Arguments) -> Result<()> {
+    let config = arguments.config.as_ref().map(|path| Config::read(path)).transpose()?;
+    let mut settings = match &config {
+        Some(config) => config.engine.clone(),
+        None => EngineSettings { precision: Precision::Fp16, ..Default::default() },
+    };
+    settings.backend = Backend::Tensorrt;
+    settings.precision = arguments.precision.unwrap_or(settings.precision);
+    arguments.place.apply(&mut settings.tensorrt);
+    let path = arguments.bundle.clone().or(config.map(|config| config.bundle));
+    let bundle = Bundle::open(path.context("--bundle is missing")?)?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second signal ends the process at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let begun = Instant::now();
+    let mut engine = build_under_a_bar(&bundle, &settings, arguments.force, &Watch::new(stop))?;
+    let agreement = golden::check(engine.as_mut(), &bundle)?;
+    let info = engine.info();
+    println!(
+        "{} {} engine for {} ({}), golden frames agree with Dice {:.4}, {:.1} s, in {}",
+        info.model,
+        info.precision,
+        info.provider,
+        info.runtime,
+        agreement.dice,
+        begun.elapsed().as_secs_f64(),
+        Store::new(settings.tensorrt.store.as_deref()).folder().display()
+    );
+    Ok(())
+}
+
+fn build_under_a_bar(
+    bundle: &Bundle,
+    settings: &EngineSettings,
+    force: bool,
+    watch: &Watch,
+) -> Result<Box<dyn Engine>> {
+    let bar = ProgressBar::new(1000);
+    bar.set_style(ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {percent:>3} % {wide_msg}")?);
+    let engine = thread::scope(|scope| {
+        let building = scope.spawn(|| tensorrt::open(bundle, settings, force, watch));
+        while !building.is_finished() {
+            if let Some(progress) = watch.progress() {
+                bar.set_position((progress.done * 1000.0) as u64);
+                bar.set_message(format!("{}: {}", progress.what, progress.phase));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        building.join()
+    });
+    bar.finish_and_clear();
+    Ok(engine.map_err(|_| anyhow::anyhow!("the build's thread died"))??)
+}

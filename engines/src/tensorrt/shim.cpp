@@ -1,0 +1,273 @@
+#include "shim.h"
+
+#include <NvInfer.h>
+#include <NvOnnxParser.h>
+
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <string>
+
+#if NV_TENSORRT_MAJOR < 10 || (NV_TENSORRT_MAJOR == 10 && NV_TENSORRT_MINOR < 3)
+#error "TensorRT 10.3 or later is needed: JetPack 6.1 or later"
+#endif
+
+using nvinfer1::DataType;
+using nvinfer1::Dims;
+using Severity = nvinfer1::ILogger::Severity;
+
+namespace {
+
+class Logger final : public nvinfer1::ILogger {
+public:
+    explicit Logger(NlHooks const& hooks) noexcept : mHooks(hooks) {}
+    void log(Severity severity, nvinfer1::AsciiChar const* text) noexcept override {
+        mHooks.log(mHooks.user, static_cast<int32_t>(severity), text == nullptr ? "" : text);
+    }
+    void error(std::string const& text) noexcept { log(Severity::kERROR, text.c_str()); }
+
+private:
+    NlHooks mHooks;
+};
+
+class Monitor final : public nvinfer1::IProgressMonitor {
+public:
+    explicit Monitor(NlHooks const& hooks) noexcept : mHooks(hooks) {}
+    void phaseStart(char const* phase, char const* parent, int32_t steps) noexcept override {
+        tell(NL_PHASE_START, phase, parent, steps);
+    }
+    bool stepComplete(char const* phase, int32_t step) noexcept override {
+        return tell(NL_PHASE_STEP, phase, nullptr, step);
+    }
+    void phaseFinish(char const* phase) noexcept override { tell(NL_PHASE_FINISH, phase, nullptr, 0); }
+
+private:
+    bool tell(NlEvent event, char const* phase, char const* parent, int32_t value) noexcept {
+        return mHooks.progress(mHooks.user, event, phase == nullptr ? "" : phase, parent, value) != 0;
+    }
+    NlHooks mHooks;
+};
+
+// The factories can hand out something unusable after they have failed, and the first call through it would be the
+// end of the process: an interface whose implementation is null, or (11.4 without a driver) a member's address in an
+// object that is null, 0x228. No object lies in the first page.
+template <typename T>
+struct Peek : T {
+    static bool isUsable(T const* object) noexcept {
+        return reinterpret_cast<uintptr_t>(object) >= 4096 && object->*(&Peek::mImpl) != nullptr;
+    }
+};
+
+template <typename T>
+std::unique_ptr<T> adopt(void* made) noexcept {
+    auto* object = static_cast<T*>(made);
+    // A broken object is leaked: nothing says that its destructor can be run.
+    return std::unique_ptr<T>(Peek<T>::isUsable(object) ? object : nullptr);
+}
+
+std::string describe(char const* name, DataType type, Dims const& shape) {
+    std::string text = std::string(name == nullptr ? "?" : name) + " of type " + std::to_string(static_cast<int>(type)) + " [";
+    for (int32_t i = 0; i < shape.nbDims; ++i) {
+        text += (i == 0 ? "" : ", ") + std::to_string(shape.d[i]);
+    }
+    return text + "]";
+}
+
+bool fits(NlContract const& contract, char const* expected, char const* name, DataType type, Dims const& shape) {
+    return name != nullptr && std::strcmp(name, expected) == 0 && type == DataType::kUINT8 && shape.nbDims == 4
+        && std::memcmp(shape.d, contract.shape, sizeof contract.shape) == 0;
+}
+
+bool fits(NlContract const& contract, nvinfer1::INetworkDefinition const& network, Logger& logger) {
+    bool good = network.getNbInputs() == 1 && network.getNbOutputs() == 1;
+    auto check = [&](char const* expected, nvinfer1::ITensor const* tensor) {
+        if (tensor == nullptr) {
+            good = false;
+        } else if (!fits(contract, expected, tensor->getName(), tensor->getType(), tensor->getDimensions())) {
+            good = false;
+            logger.error("the model has " + describe(tensor->getName(), tensor->getType(), tensor->getDimensions())
+                + " where uint8 " + expected + " belongs");
+        }
+    };
+    for (int32_t i = 0; i < network.getNbInputs(); ++i) {
+        check(contract.input, network.getInput(i));
+    }
+    for (int32_t i = 0; i < network.getNbOutputs(); ++i) {
+        check(contract.output, network.getOutput(i));
+    }
+    return good;
+}
+
+bool fits(NlContract const& contract, nvinfer1::ICudaEngine const& engine, Logger& logger) {
+    bool good = engine.getNbIOTensors() == 2;
+    for (int32_t i = 0; i < engine.getNbIOTensors(); ++i) {
+        char const* name = engine.getIOTensorName(i);
+        bool isInput = engine.getTensorIOMode(name) == nvinfer1::TensorIOMode::kINPUT;
+        char const* expected = isInput ? contract.input : contract.output;
+        DataType type = engine.getTensorDataType(name);
+        Dims shape = engine.getTensorShape(name);
+        if (!fits(contract, expected, name, type, shape)) {
+            good = false;
+            logger.error("the plan has " + describe(name, type, shape) + " where uint8 " + expected + " belongs");
+        }
+    }
+    return good;
+}
+
+void report(nvonnxparser::IParser const& parser, Logger& logger) {
+    for (int i = 0; i < parser.getNbErrors(); ++i) {
+        nvonnxparser::IParserError const* error = parser.getError(i);
+        if (error == nullptr) {
+            continue;
+        }
+        auto text = [](char const* part) { return std::string(part == nullptr ? "" : part); };
+        std::string where = error->node() < 0
+            ? "model"
+            : "node " + std::to_string(error->node()) + " '" + text(error->nodeName()) + "' (" + text(error->nodeOperator()) + ")";
+        logger.error(where + ": " + text(error->desc()));
+    }
+}
+
+template <typename F>
+int32_t guarded(NlHooks const& hooks, F&& body) noexcept {
+    try {
+        return body();
+    } catch (std::exception const& thrown) {
+        Logger(hooks).log(Severity::kERROR, thrown.what());
+    } catch (...) {
+        Logger(hooks).log(Severity::kERROR, "an exception of unknown type");
+    }
+    return NL_EXCEPTION;
+}
+
+NlStatus build(NlFactories const& factories, NlHooks const& hooks, NlContract const& contract,
+    NlOptions const& options, NlBytes onnx, NlBytes timing) {
+    // Destroyed from the last to the first: everything before its builder, the builder before its logger.
+    Logger logger(hooks);
+    Monitor monitor(hooks);
+    if (factories.builder == nullptr) {
+        return NL_BUILDER;
+    }
+    auto builder = adopt<nvinfer1::IBuilder>(factories.builder(&logger, NV_TENSORRT_VERSION));
+    if (!builder) {
+        return NL_BUILDER;
+    }
+#if NV_TENSORRT_MAJOR >= 11
+    nvinfer1::NetworkDefinitionCreationFlags flags = 0; // strongly typed is all there is
+#else
+    nvinfer1::NetworkDefinitionCreationFlags flags
+        = 1U << static_cast<uint32_t>(nvinfer1::NetworkDefinitionCreationFlag::kSTRONGLY_TYPED);
+#endif
+    std::unique_ptr<nvinfer1::INetworkDefinition> network(builder->createNetworkV2(flags));
+    std::unique_ptr<nvinfer1::IBuilderConfig> config(builder->createBuilderConfig());
+    if (!network || !config) {
+        return NL_NETWORK;
+    }
+    if (factories.parser == nullptr) {
+        return NL_PARSER;
+    }
+    std::unique_ptr<nvonnxparser::IParser> parser(
+        static_cast<nvonnxparser::IParser*>(factories.parser(network.get(), &logger, NV_ONNX_PARSER_VERSION)));
+    if (!parser) {
+        return NL_PARSER;
+    }
+    if (!parser->parse(onnx.data, onnx.size)) {
+        report(*parser, logger);
+        return NL_PARSE;
+    }
+    if (!fits(contract, *network, logger)) {
+        return NL_CONTRACT;
+    }
+    if (options.workspace > 0) {
+        config->setMemoryPoolLimit(nvinfer1::MemoryPoolType::kWORKSPACE, options.workspace);
+    }
+    config->setBuilderOptimizationLevel(options.level);
+    config->setProgressMonitor(&monitor);
+    std::unique_ptr<nvinfer1::ITimingCache> cache(config->createTimingCache(timing.data, timing.size));
+    if (!cache) {
+        logger.log(Severity::kWARNING, "the timing cache is not accepted; a new one is begun");
+        cache.reset(config->createTimingCache(nullptr, 0));
+    }
+    if (cache && !config->setTimingCache(*cache, false)) {
+        logger.log(Severity::kWARNING, "the timing cache is of another device; this build does without");
+    }
+    std::unique_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*network, *config));
+    if (!plan || plan->data() == nullptr || plan->size() == 0) {
+        return NL_BUILD;
+    }
+    hooks.bytes(hooks.user, NL_BYTES_PLAN, plan->data(), plan->size());
+    nvinfer1::ITimingCache const* grown = config->getTimingCache();
+    std::unique_ptr<nvinfer1::IHostMemory> kept(grown == nullptr ? nullptr : grown->serialize());
+    if (kept && kept->size() > 0) {
+        hooks.bytes(hooks.user, NL_BYTES_TIMING, kept->data(), kept->size());
+    }
+    return NL_OK;
+}
+
+} // namespace
+
+// Members are destroyed from the last to the first.
+struct NlEngine {
+    Logger logger;
+    std::unique_ptr<nvinfer1::IRuntime> runtime;
+    std::unique_ptr<nvinfer1::ICudaEngine> engine;
+    std::unique_ptr<nvinfer1::IExecutionContext> context;
+
+    explicit NlEngine(NlHooks const& hooks) noexcept : logger(hooks) {}
+};
+
+int32_t nl_header_version(void) {
+    return static_cast<int32_t>(NV_TENSORRT_VERSION);
+}
+
+int32_t nl_build(NlFactories const* factories, NlHooks const* hooks, NlContract const* contract,
+    NlOptions const* options, NlBytes onnx, NlBytes timing) {
+    return guarded(*hooks, [&] { return build(*factories, *hooks, *contract, *options, onnx, timing); });
+}
+
+int32_t nl_engine_open(
+    NlFactories const* factories, NlHooks const* hooks, NlContract const* contract, NlBytes plan, NlEngine** out) {
+    *out = nullptr;
+    return guarded(*hooks, [&] {
+        auto opened = std::make_unique<NlEngine>(*hooks);
+        opened->runtime = adopt<nvinfer1::IRuntime>(factories->runtime(&opened->logger, NV_TENSORRT_VERSION));
+        if (!opened->runtime) {
+            return NL_RUNTIME;
+        }
+        if (plan.data == nullptr || plan.size == 0) {
+            opened->logger.error("the plan is empty");
+            return NL_PLAN;
+        }
+        opened->engine.reset(opened->runtime->deserializeCudaEngine(plan.data, plan.size));
+        if (!opened->engine) {
+            return NL_PLAN;
+        }
+        if (!fits(*contract, *opened->engine, opened->logger)) {
+            return NL_CONTRACT;
+        }
+        opened->context.reset(opened->engine->createExecutionContext());
+        if (!opened->context) {
+            return NL_CONTEXT;
+        }
+        *out = opened.release();
+        return NL_OK;
+    });
+}
+
+int32_t nl_engine_bind(NlEngine* engine, NlContract const* contract, void* input, void* output) {
+    bool good = engine->context->setTensorAddress(contract->input, input)
+        && engine->context->setTensorAddress(contract->output, output);
+    return good ? NL_OK : NL_BIND;
+}
+
+int32_t nl_engine_enqueue(NlEngine* engine, void* stream) {
+    return engine->context->enqueueV3(static_cast<cudaStream_t>(stream)) ? NL_OK : NL_ENQUEUE;
+}
+
+int64_t nl_engine_memory(NlEngine const* engine) {
+    return engine->engine->getDeviceMemorySizeV2();
+}
+
+void nl_engine_close(NlEngine* engine) {
+    delete engine;
+}
