@@ -19,6 +19,7 @@ mod folds;
 mod init;
 mod judge;
 mod layers;
+mod local;
 mod loss;
 mod memory;
 mod metrics;
@@ -39,6 +40,7 @@ mod schedule;
 mod settings;
 mod teacher;
 mod train;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,6 +78,8 @@ enum Command {
     CheckSplit(folds::CheckArguments),
     /// Train a network
     Train(TrainArguments),
+    /// Show a run's curves on a local page
+    Watch(watch::Arguments),
     /// Judge a trained network by frame and by patient
     Evaluate(evaluate::Arguments),
     /// Set two evaluations against each other
@@ -92,6 +96,7 @@ enum Command {
 Examples:
   nervelight-train train --config configs/train.toml
   nervelight-train train --config configs/train.toml --resume
+  nervelight-train train --config configs/train.toml --watch     # and http://127.0.0.1:6007
 
 Ctrl-C ends after the batch under way and keeps a checkpoint; --resume goes on from there.
 Only epochs, threads and device may change then.")]
@@ -102,6 +107,9 @@ struct TrainArguments {
     /// Go on where the run stopped
     #[arg(long)]
     resume: bool,
+    /// Show the run on a page at this port of 127.0.0.1
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = watch::PORT)]
+    watch: Option<u16>,
 }
 
 fn main() -> ExitCode {
@@ -113,6 +121,7 @@ fn main() -> ExitCode {
         Command::CheckSplit(arguments) => folds::check(&arguments).map(done),
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
         Command::Compare(arguments) => compare::run(&arguments).map(done),
+        Command::Watch(arguments) => watch::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Layers(arguments) => layers::run(&arguments).map(done),
         Command::Train(arguments) => train(&arguments),
@@ -138,9 +147,13 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     ctrlc::set_handler(move || {
         // The second time, there and then.
         if asked.swap(true, Ordering::Relaxed) {
+            watch::restore();
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("\nstopping after this batch; Ctrl-C again to stop at once");
+        // The screen says so itself.
+        if !watch::shown() {
+            eprintln!("\nstopping after this batch; Ctrl-C again to stop at once");
+        }
     })
     .context("cannot listen for Ctrl-C")?;
 
@@ -152,7 +165,8 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     let network = settings.network()?;
     let cost = Cost::of(&network, data.height, data.width);
     println!("{} at width {}: {cost}", network.name, network.width);
-    let outcome = train::train(&settings, &data, arguments.resume, &stop)?;
+    let options = watch::Options { screen: watch::screen_possible(), port: arguments.watch };
+    let outcome = train::train(&settings, &data, arguments.resume, options, &stop)?;
     match outcome {
         Outcome::Finished => {}
         Outcome::AlreadyFinished => {

@@ -62,6 +62,25 @@ pub struct Row {
     pub figures: [f64; 7],
 }
 
+impl Row {
+    /// From a line of `metrics.csv`.
+    fn parse(line: &str) -> Option<Self> {
+        let fields: [&str; 13] = line.split(',').collect::<Vec<_>>().try_into().ok()?;
+        let [epoch, step, full, rate, train, loss, figures @ ..] = fields;
+        let train_loss = if train.is_empty() { None } else { Some(train.parse().ok()?) };
+        let figures: Vec<f64> = figures.iter().map(|f| f.parse().ok()).collect::<Option<_>>()?;
+        Some(Self {
+            epoch: epoch.parse().ok()?,
+            step: step.parse().ok()?,
+            full: full.parse().ok()?,
+            rate: rate.parse().ok()?,
+            train_loss,
+            loss: loss.parse().ok()?,
+            figures: figures.try_into().ok()?,
+        })
+    }
+}
+
 /// A run's directory.
 #[derive(Debug, Clone)]
 pub struct RunDir {
@@ -69,9 +88,14 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// The directory at `root`, whatever is there.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.into() }
+    }
+
     /// Makes the directory of a new run. Refuses one that holds a run already.
     pub fn create(root: &Path, settings: &Settings, split: &Split) -> Result<Self> {
-        let run = Self { root: root.into() };
+        let run = Self::at(root);
         if run.last().exists() {
             bail!("{}: holds a run already; continue it with --resume, or set another `run`", root.display());
         }
@@ -86,7 +110,7 @@ impl RunDir {
 
     /// An existing run with its settings and split.
     pub fn open(root: &Path) -> Result<(Self, Settings, Split)> {
-        let run = Self { root: root.into() };
+        let run = Self::at(root);
         let settings = Settings::load(&root.join("config.toml"))
             .with_context(|| format!("{}: is no directory of a training run", root.display()))?;
         let split = Split::load(&run.split())?;
@@ -163,7 +187,7 @@ impl RunDir {
 
     /// Whether there is a checkpoint to go on from.
     pub fn has_begun(root: &Path) -> bool {
-        Self { root: root.into() }.last().exists()
+        Self::at(root).last().exists()
     }
 
     /// Checkpoint of the newest epoch or interruption, with the optimizer's moments.
@@ -195,6 +219,18 @@ impl RunDir {
         let state = checkpoint.notes.get("state").with_context(name)?;
         let state = serde_json::from_str(state).with_context(name)?;
         Ok((checkpoint, state))
+    }
+
+    /// Reads what [`Self::write_metrics`] wrote.
+    pub fn read_metrics(&self) -> Result<Vec<Row>> {
+        let path = self.root.join("metrics.csv");
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("{}: cannot be read; has the run had a validation?", path.display()))?;
+        let row = |(index, line): (usize, &str)| {
+            Row::parse(line)
+                .with_context(|| format!("{}:{}: is no line of metrics", path.display(), index + 1))
+        };
+        text.lines().enumerate().skip(1).map(row).collect()
     }
 
     /// Writes `metrics.csv` from the history.

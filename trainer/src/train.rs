@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
@@ -16,13 +17,13 @@ use crate::init;
 use crate::metrics::{Figures, Sums};
 use crate::module::{Module, Parameters};
 use crate::network::FROZEN_CONVOLUTIONS;
-use crate::progress::Progress;
 use crate::resume;
 use crate::rng::Rng;
 use crate::run::{Row, RunDir, State};
 use crate::schedule::{Plateau, Schedule};
 use crate::settings::Settings;
 use crate::teacher::Teacher;
+use crate::watch::{Options, Watch};
 
 /// Steps whose batches are made ahead, so that neither side waits for the other.
 const AHEAD: usize = 2;
@@ -54,16 +55,24 @@ struct Trainer<'a> {
     teacher: Option<Teacher>,
     state: State,
     run: RunDir,
+    watch: Watch,
 }
 
 /// Trains on `data` as `settings` say, or goes on where the run's last checkpoint stopped. Ends
-/// after the step under way when `stop` turns true.
-pub fn train(settings: &Settings, data: &Dataset, resume: bool, stop: &AtomicBool) -> Result<Outcome> {
+/// after the step under way when `stop` turns true. `watch` says who looks on.
+pub fn train(
+    settings: &Settings,
+    data: &Dataset,
+    resume: bool,
+    watch: Options,
+    stop: &Arc<AtomicBool>,
+) -> Result<Outcome> {
     let mut trainer = Trainer::new(settings, data, resume)?;
     if trainer.state.epoch >= settings.epochs {
         return Ok(Outcome::AlreadyFinished);
     }
     trainer.run.set_epochs(settings.epochs)?;
+    trainer.watch.start(watch, &settings.run.join("events"), trainer.state.step + 1, stop);
     for epoch in trainer.state.epoch..settings.epochs {
         if trainer.is_stale() {
             return Ok(Outcome::Stopped);
@@ -73,14 +82,14 @@ pub fn train(settings: &Settings, data: &Dataset, resume: bool, stop: &AtomicBoo
             return Ok(Outcome::Interrupted);
         }
         let row = trainer.validate(None)?;
-        eprintln!(
+        trainer.watch.say(&format!(
             "epoch {}: validation loss {:.4}, Dice {:.4}, IoU {:.4}, rate {:.1e}",
             epoch + 1,
             row.loss,
             row.figures[1],
             row.figures[0],
             row.rate
-        );
+        ));
         trainer.end_epoch(row)?;
     }
     Ok(Outcome::Finished)
@@ -161,6 +170,7 @@ impl<'a> Trainer<'a> {
         }
         let teacher = Teacher::of(settings, &run, resume, device)?;
         let size = (data.height, data.width);
+        let watch = Watch::new(settings, &state.history);
         Ok(Self {
             settings,
             size,
@@ -174,19 +184,19 @@ impl<'a> Trainer<'a> {
             teacher,
             state,
             run,
+            watch,
         })
     }
 
     /// What is left of `epoch`, with a validation every `validate_every` steps.
     fn epoch(&mut self, epoch: usize, stop: &AtomicBool) -> Result<Outcome> {
-        let Settings { seed, batch_size, accumulate, epochs, sampler, .. } = *self.settings;
+        let Settings { seed, batch_size, accumulate, sampler, .. } = *self.settings;
         let frames = order(&self.train, sampler, seed, epoch);
         let vary = Vary { level: self.settings.augment, seed, epoch };
         let vary = (vary.level != Augment::None).then_some(vary);
         let (size, device, first) = (self.size, self.device, self.state.done);
         let step_size = batch_size * accumulate;
-        let mut progress =
-            Progress::new(format!("epoch {}/{epochs}", epoch + 1), first * step_size, frames.len());
+        self.watch.begin_epoch(epoch, first * step_size, frames.len());
         let (send, made) = sync_channel(AHEAD);
         std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -200,9 +210,9 @@ impl<'a> Trainer<'a> {
                 }
             });
             for (index, (batches, frames)) in (first..).zip(made) {
-                let loss = self.step(&batches, epoch, index)?;
-                progress.say(format!("loss {loss:.4}"));
-                progress.advance(frames);
+                let rate = self.rate();
+                let loss = self.step(&batches, epoch, index, rate)?;
+                self.watch.step(self.state.step, loss, rate, frames);
                 if index % self.settings.validate_every == 0 {
                     let row = self.validate(Some(self.settings.validation_limit))?;
                     self.state.plateau.step(row.loss);
@@ -217,14 +227,13 @@ impl<'a> Trainer<'a> {
                     self.save_last()?;
                 }
             }
-            progress.finish();
+            self.watch.end_epoch();
             Ok(Outcome::Finished)
         })
     }
 
     /// Forward and backward over each batch, then Adam. Returns the mean loss before.
-    fn step(&mut self, batches: &[Batch], epoch: usize, index: usize) -> Result<f64> {
-        let rate = self.rate();
+    fn step(&mut self, batches: &[Batch], epoch: usize, index: usize, rate: f64) -> Result<f64> {
         let mut sum = 0.0;
         for batch in batches {
             let loss = self.loss(&self.module.train_logits(&batch.crops), batch);
@@ -282,7 +291,11 @@ impl<'a> Trainer<'a> {
             let batch = batch(frames, self.size, None, self.device);
             let logits = tch::no_grad(|| self.module.logits(&batch.crops));
             loss += self.settings.loss().of(&logits, &batch.truth).double_value(&[]);
-            figures.push(Sums::of(&batch.truth, &logits.sigmoid()).figures());
+            let probability = logits.sigmoid();
+            if limit.is_none() && figures.is_empty() {
+                self.watch.found(frames, &probability, self.size.1);
+            }
+            figures.push(Sums::of(&batch.truth, &probability).figures());
         }
         if let Some(average) = &mut self.average {
             average.swap(&mut self.module);
@@ -300,6 +313,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn record(&mut self, row: Row) -> Result<()> {
+        self.watch.validated(&row);
         self.state.losses.clear();
         self.state.history.push(row);
         self.run.write_metrics(&self.state.history)
@@ -315,7 +329,7 @@ impl<'a> Trainer<'a> {
         self.state.epoch += 1;
         self.state.done = 0;
         if let Err(error) = curves::draw(&self.run, &self.state.history) {
-            eprintln!("warning: no curves: {error:#}");
+            self.watch.say(&format!("warning: no curves: {error:#}"));
         }
         // First, since a run that is killed in between repeats its last steps and this with them.
         if better {
@@ -351,6 +365,7 @@ mod tests {
     use crate::loss::LossKind;
     use crate::module::Precision;
     use crate::schedule::Kind;
+    use crate::watch::tests_series as series;
     use std::path::Path;
 
     /// Bright squares on dark noise, sometimes none: 32x64 pixels, learnable in seconds.
@@ -396,7 +411,7 @@ mod tests {
     }
 
     fn go(settings: &Settings, resume: bool, stop: bool) -> Result<Outcome> {
-        train(settings, &squares(), resume, &AtomicBool::new(stop))
+        train(settings, &squares(), resume, Options::default(), &Arc::new(AtomicBool::new(stop)))
     }
 
     #[test]
@@ -419,6 +434,18 @@ mod tests {
         }
         let metrics = |s: &Settings| std::fs::read_to_string(s.run.join("metrics.csv")).unwrap();
         assert_eq!(metrics(&straight), metrics(&broken));
+        let steps: Vec<i64> = (1..=16).collect();
+        for tag in ["training/loss", "training/learning_rate", "validation/dice", "validation_part/loss"] {
+            let series = |s: &Settings| series(&s.run.join("events"), tag);
+            assert_eq!(series(&straight), series(&broken), "{tag}");
+            let found: Vec<i64> = series(&straight).iter().map(|(step, _)| *step).collect();
+            let expected = match tag {
+                "validation/dice" => &[8, 16][..],
+                "validation_part/loss" => &[1, 6, 9, 14][..],
+                _ => &steps,
+            };
+            assert_eq!(found, expected, "{tag}");
+        }
         // 32 training frames: batches 0 and 5 of each epoch and its end, under a line of names.
         assert_eq!(metrics(&straight).lines().count(), 1 + 2 * 3);
         for file in ["curves/loss.png", "curves/overlap.svg", "checkpoints/best.safetensors", "split.json"] {
@@ -518,7 +545,8 @@ mod tests {
         crate::checkpoint::write(&weights, &Checkpoint { tensors: parameters, ..Default::default() })
             .unwrap();
         let settings = Settings { init: Some(weights), ..settings };
-        let error = train(&settings, &data, false, &AtomicBool::new(false)).unwrap_err().to_string();
+        let stop = Arc::new(AtomicBool::new(false));
+        let error = train(&settings, &data, false, Options::default(), &stop).unwrap_err().to_string();
         assert!(error.contains("epoch 1, batch 1") && error.contains("learning_rate"), "{error}");
     }
 }
