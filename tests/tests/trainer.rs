@@ -25,6 +25,7 @@ fn good(dir: &Path, arguments: &[&str]) -> String {
 const CONFIG: &str = r#"
 data = "data"
 run = "run"
+folds = 2
 width = 0.25
 epochs = 1
 batch_size = 4
