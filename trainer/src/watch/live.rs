@@ -189,7 +189,7 @@ impl Live {
             "loss": self.loss,
             "rate": self.rate,
             "speed": self.speed(),
-            "elapsed": (self.trained > 0).then(|| at.as_secs_f64()),
+            "elapsed": (self.trained > 0).then_some(at.as_secs_f64()),
             "left": self.left(at).map(|left| left.as_secs_f64()),
             "best": self.best().map(|row| row.epoch),
             "training": self.training.points,
