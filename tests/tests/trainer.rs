@@ -151,7 +151,7 @@ fn data_that_cannot_teach_are_refused_with_the_reason() {
     refused(&["6 of its files", "1_1_mask.png", "579x420", "580x420"]);
     (1..=6).for_each(|p| save(&data, &format!("{p}_1"), 255, 580));
     RgbImage::new(580, 420).save(data.join("3_1.png")).unwrap();
-    refused(&["1 of its files", "3_1.png", "channel"]);
+    refused(&["1 of its files", "3_1.png", "not gray"]);
 }
 
 /// Ten kills at random moments of a run: it goes on each time, and ends with the bytes of a run that
