@@ -202,8 +202,10 @@ fn chart(frame: &mut Frame, area: Rect, title: &'static str, step: i64, lines: &
     }
     // A flat line needs some height too.
     let margin = ((high - low) * 0.05).max(high.abs() * 1e-3).max(1e-9);
-    let (low, high) = (low - margin, high + margin);
-    let label = |y: f64| if high < 0.05 { format!("{y:.0e}") } else { format!("{y:.2}") };
+    // What is never below zero has no axis below it.
+    let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
+    let (low, high) = ((low - margin).max(floor), high + margin);
+    let label = |y: f64| if y != 0.0 && high < 0.05 { format!("{y:.0e}") } else { format!("{y:.2}") };
     let datasets = lines.iter().map(|(name, colour, points)| {
         let set = Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line);
         let set = set.style(Style::new().fg(*colour)).data(points);
