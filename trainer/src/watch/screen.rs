@@ -122,7 +122,7 @@ fn enter() -> io::Result<Terminal<CrosstermBackend<io::Stderr>>> {
 
 fn draw(frame: &mut Frame, live: &Live, at: Duration, stopping: bool) {
     let [head, epoch, run, charts, said] = Layout::vertical([
-        Constraint::Length(2),
+        Constraint::Length(3),
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Min(0),
@@ -130,7 +130,7 @@ fn draw(frame: &mut Frame, live: &Live, at: Duration, stopping: bool) {
     ])
     .areas(frame.area());
     let title = Line::from(vec![Span::from(live.title.as_str()).bold(), format!("  {}", live.network).dim()]);
-    frame.render_widget(Paragraph::new(vec![title, figures(live)]), head);
+    frame.render_widget(Paragraph::new(vec![title, figures(live), best(live)]), head);
 
     let number = (live.epoch + 1).min(live.epochs);
     let doing = format!("epoch {number}/{}: {}/{} frames", live.epochs, live.done, live.frames);
@@ -179,10 +179,14 @@ fn figures(live: &Live) -> Line<'static> {
     parts.extend(live.loss.map(|loss| format!("loss {loss:.4}")));
     parts.extend(live.rate.map(|rate| format!("rate {rate:.1e}")));
     parts.extend(live.speed().map(|speed| format!("{speed:.1} frames/s")));
-    parts.extend(live.best().map(|row| {
-        format!("best: epoch {}, loss {:.4}, Dice {:.4}", row.epoch + 1, row.loss, row.figures[1])
-    }));
     Line::from(parts.join("   "))
+}
+
+fn best(live: &Live) -> Line<'static> {
+    live.best().map_or_else(Line::default, |row| {
+        let (loss, dice) = (row.loss, row.figures[1]);
+        Line::from(format!("best: epoch {}, loss {loss:.4}, Dice {dice:.4}", row.epoch + 1))
+    })
 }
 
 fn gauge(share: f64, label: String, colour: Color) -> Gauge<'static> {
