@@ -148,7 +148,8 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
         // The second time, there and then.
         if asked.swap(true, Ordering::Relaxed) {
             watch::restore();
-            std::process::exit(INTERRUPTED.into());
+            // Without destructors: libtorch's would pull away what its threads still compute with.
+            signal_hook::low_level::exit(INTERRUPTED.into());
         }
         // The screen says so itself.
         if !watch::shown() {

@@ -122,7 +122,7 @@ fn enter() -> io::Result<Terminal<CrosstermBackend<io::Stderr>>> {
 
 fn draw(frame: &mut Frame, live: &Live, at: Duration, stopping: bool) {
     let [head, epoch, run, charts, said] = Layout::vertical([
-        Constraint::Length(2),
+        Constraint::Length(3),
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Min(0),
@@ -130,7 +130,7 @@ fn draw(frame: &mut Frame, live: &Live, at: Duration, stopping: bool) {
     ])
     .areas(frame.area());
     let title = Line::from(vec![Span::from(live.title.as_str()).bold(), format!("  {}", live.network).dim()]);
-    frame.render_widget(Paragraph::new(vec![title, figures(live)]), head);
+    frame.render_widget(Paragraph::new(vec![title, figures(live), best(live)]), head);
 
     let number = (live.epoch + 1).min(live.epochs);
     let doing = format!("epoch {number}/{}: {}/{} frames", live.epochs, live.done, live.frames);
@@ -179,10 +179,14 @@ fn figures(live: &Live) -> Line<'static> {
     parts.extend(live.loss.map(|loss| format!("loss {loss:.4}")));
     parts.extend(live.rate.map(|rate| format!("rate {rate:.1e}")));
     parts.extend(live.speed().map(|speed| format!("{speed:.1} frames/s")));
-    parts.extend(live.best().map(|row| {
-        format!("best: epoch {}, loss {:.4}, Dice {:.4}", row.epoch + 1, row.loss, row.figures[1])
-    }));
     Line::from(parts.join("   "))
+}
+
+fn best(live: &Live) -> Line<'static> {
+    live.best().map_or_else(Line::default, |row| {
+        let (loss, dice) = (row.loss, row.figures[1]);
+        Line::from(format!("best: epoch {}, loss {loss:.4}, Dice {dice:.4}", row.epoch + 1))
+    })
 }
 
 fn gauge(share: f64, label: String, colour: Color) -> Gauge<'static> {
@@ -202,8 +206,10 @@ fn chart(frame: &mut Frame, area: Rect, title: &'static str, step: i64, lines: &
     }
     // A flat line needs some height too.
     let margin = ((high - low) * 0.05).max(high.abs() * 1e-3).max(1e-9);
-    let (low, high) = (low - margin, high + margin);
-    let label = |y: f64| if high < 0.05 { format!("{y:.0e}") } else { format!("{y:.2}") };
+    // What is never below zero has no axis below it.
+    let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
+    let (low, high) = ((low - margin).max(floor), high + margin);
+    let label = |y: f64| if y != 0.0 && high < 0.05 { format!("{y:.0e}") } else { format!("{y:.2}") };
     let datasets = lines.iter().map(|(name, colour, points)| {
         let set = Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line);
         let set = set.style(Style::new().fg(*colour)).data(points);

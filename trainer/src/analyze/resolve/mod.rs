@@ -55,7 +55,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     // Before a minute of reading: a port in use, a file with mistakes.
     let listener = match arguments.auto {
-        None => Some(serve::bind(arguments.port)?),
+        None => Some(crate::local::bind("--port", arguments.port)?),
         Some(_) => None,
     };
     let before = cases::load(&arguments.corrections)?;

@@ -1,13 +1,13 @@
-//! The page: on this machine only, and for no other page.
+//! The page of [`super`].
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result};
-use axum::extract::{Path as Part, Query, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use anyhow::Result;
+use axum::extract::{Path as Part, Query, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -19,17 +19,13 @@ use super::cases::Case;
 use super::session::{Refusal, Session, Wish};
 use crate::analyze::picture;
 use crate::data::{Decision, NERVE, Recorded, Rule};
-
-/// Everything comes from this program; nothing may frame it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+use crate::local;
 
 /// What requests are answered from.
 struct Desk {
     data: Recorded,
     session: Mutex<Session>,
     title: String,
-    port: u16,
 }
 
 type Shared = State<Arc<Desk>>;
@@ -41,28 +37,19 @@ impl Desk {
     }
 }
 
-/// Takes the port on 127.0.0.1.
-pub fn bind(port: u16) -> Result<TcpListener> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
-        format!("--port {port} cannot be used; stop the program that holds it, or give another")
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 /// Serves the page until the process ends.
 pub fn serve(listener: TcpListener, data: Recorded, session: Session, directory: &Path) -> Result<()> {
     let port = listener.local_addr()?.port();
     println!("open http://127.0.0.1:{port}; Ctrl-C ends, every decision is saved at once");
-    let desk = Desk { data, session: Mutex::new(session), title: directory.display().to_string(), port };
+    let desk = Desk { data, session: Mutex::new(session), title: directory.display().to_string() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        Ok(axum::serve(listener, router(Arc::new(desk))).await?)
+        Ok(axum::serve(listener, router(Arc::new(desk), port)).await?)
     })
 }
 
-fn router(desk: Arc<Desk>) -> Router {
+fn router(desk: Arc<Desk>, port: u16) -> Router {
     Router::new()
         .route("/", get(|| async { Html(include_str!("page.html")) }))
         .route(
@@ -80,40 +67,8 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/group/{group}/decision", put(decide).delete(reopen))
         .route("/undo", post(undo))
         .route("/redo", post(redo))
-        .layer(from_fn_with_state(Arc::clone(&desk), guard))
+        .layer(from_fn_with_state(port, local::guard))
         .with_state(desk)
-}
-
-/// Answers only a browser that shows this page: another site's page could reach the port too, by a
-/// name of its own for 127.0.0.1 or blindly.
-async fn guard(State(desk): Shared, request: Request, next: Next) -> Response {
-    if let Err(why) = allowed(request.method(), request.headers(), desk.port) {
-        return (StatusCode::FORBIDDEN, why).into_response();
-    }
-    let mut response = next.run(request).await;
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
-        response.headers_mut().insert(name, header::HeaderValue::from_static(value));
-    }
-    response
-}
-
-fn allowed(method: &Method, headers: &HeaderMap, port: u16) -> Result<(), &'static str> {
-    let value = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let hosts = ["127.0.0.1", "localhost"].map(|name| format!("{name}:{port}"));
-    let host = value(header::HOST).filter(|host| hosts.iter().any(|known| known == host));
-    let host = host.ok_or("this page answers at 127.0.0.1 only")?;
-    let own = format!("http://{host}");
-    match value(header::ORIGIN) {
-        Some(origin) if origin != own => Err("another site's page may not do this"),
-        None if !method.is_safe() => Err("only the page itself may do this: the request names no origin"),
-        _ => Ok(()),
-    }
 }
 
 async fn state(State(desk): Shared) -> Json<Value> {
@@ -284,41 +239,4 @@ fn refuse(refusal: &Refusal) -> Response {
         Refusal::Write(..) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (status, refusal.to_string()).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_page_itself_may_change_anything() {
-        let allowed = |method: &Method, host: Option<&str>, origin: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
-                if let Some(value) = value {
-                    headers.insert(name, value.parse().unwrap());
-                }
-            }
-            allowed(method, &headers, 8322).is_ok()
-        };
-        let (own, here) = (Some("127.0.0.1:8322"), Some("http://127.0.0.1:8322"));
-        assert!(allowed(&Method::GET, own, None) && allowed(&Method::PUT, own, here));
-        assert!(allowed(&Method::POST, Some("localhost:8322"), Some("http://localhost:8322")));
-        for (host, origin) in [
-            (own, None),
-            (own, Some("http://evil.example")),
-            (own, Some("null")),
-            (own, Some("http://127.0.0.1:9000")),
-            (own, Some("https://127.0.0.1:8322")),
-            // A name that an outsider points at 127.0.0.1.
-            (Some("evil.example:8322"), Some("http://evil.example:8322")),
-            (None, here),
-        ] {
-            for method in [Method::PUT, Method::POST, Method::DELETE] {
-                assert!(!allowed(&method, host, origin), "{method} {host:?} {origin:?}");
-            }
-        }
-        assert!(!allowed(&Method::GET, Some("evil.example:8322"), None), "nor read patients' pictures");
-        assert!(!allowed(&Method::GET, own, Some("http://evil.example")));
-    }
 }
