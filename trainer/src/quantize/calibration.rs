@@ -34,22 +34,23 @@ impl Calibration {
         let mut progress = Progress::new("calibrate", 0, 2 * frames.len());
         for frame in frames {
             for (name, output) in outputs(frame)? {
-                let found = output.abs().max().double_value(&[]);
+                let (least, most) = output.aminmax(None, false);
+                let found = least.abs().maximum(&most.abs()).double_value(&[]);
                 let most = largest.entry(name).or_default();
                 // NaN stays.
                 *most = if found > *most || found.is_nan() { found } else { *most };
             }
             progress.advance(1);
         }
-        let mut histograms: BTreeMap<String, Histogram> = measured(network)
-            .filter_map(|name| Some((name.to_owned(), *largest.get(name)?)))
-            .map(|(name, largest)| (name, Histogram { largest, counts: vec![0; BINS] }))
-            .collect();
         if let Some((name, _)) = largest.iter().find(|(_, value)| !value.is_finite()) {
             anyhow::bail!(
                 "layer {name} gives values that are no numbers on the calibration frames; the network is broken"
             );
         }
+        let mut histograms: BTreeMap<String, Histogram> = measured(network)
+            .filter_map(|name| Some((name.to_owned(), *largest.get(name)?)))
+            .map(|(name, largest)| (name, Histogram { largest, counts: vec![0; BINS] }))
+            .collect();
         for frame in frames {
             for (name, output) in outputs(frame)? {
                 let Some(histogram) = histograms.get_mut(&name) else { continue };
@@ -109,15 +110,12 @@ fn add(histogram: &mut Histogram, output: &Tensor) -> Result<()> {
         histogram.counts[0] += output.numel() as u64;
         return Ok(());
     }
-    let bins = (output.to_kind(Kind::Float).abs() * (BINS as f64 / histogram.largest))
-        .floor()
-        .clamp(0.0, BINS as f64 - 1.0)
-        .to_kind(Kind::Int64)
-        .flatten(0, -1);
-    let counts =
-        Vec::<i64>::try_from(bins.bincount::<Tensor>(None, BINS as i64).to_device(tch::Device::Cpu))?;
-    for (sum, count) in histogram.counts.iter_mut().zip(counts) {
-        *sum += count as u64;
+    let values =
+        Vec::<f32>::try_from(output.to_kind(Kind::Float).to_device(tch::Device::Cpu).flatten(0, -1))?;
+    let bins = BINS as f64 / histogram.largest;
+    for value in values {
+        let bin = (f64::from(value.abs()) * bins) as usize;
+        histogram.counts[bin.min(BINS - 1)] += 1;
     }
     Ok(())
 }

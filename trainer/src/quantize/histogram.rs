@@ -4,9 +4,6 @@ use std::fmt;
 
 /// Bins between 0 and the largest value.
 pub const BINS: usize = 2048;
-/// Part of the values that percentile calibration keeps.
-const KEPT: f64 = 0.9999;
-
 /// How a threshold is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
@@ -15,25 +12,32 @@ pub enum Method {
     /// Least relative entropy of the distribution to the quantised one (Migacz 2017, "8-bit inference
     /// with TensorRT").
     Entropy,
-    /// The value under which 99.99% lie.
-    Percentile,
+    /// The value that so many of 100 000 exceed.
+    Percentile(u32),
     /// Least mean squared error.
     Mse,
 }
 
 impl Method {
     /// In the order in which they are tried; the first of equals is taken.
-    pub const ALL: [Self; 4] = [Self::Max, Self::Percentile, Self::Mse, Self::Entropy];
+    pub const ALL: [Self; 6] = [
+        Self::Max,
+        Self::Percentile(1),
+        Self::Percentile(10),
+        Self::Percentile(100),
+        Self::Mse,
+        Self::Entropy,
+    ];
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Max => "max",
-            Self::Entropy => "entropy",
-            Self::Percentile => "percentile",
-            Self::Mse => "MSE",
-        })
+        match self {
+            Self::Max => f.write_str("max"),
+            Self::Entropy => f.write_str("entropy"),
+            Self::Percentile(over) => write!(f, "percentile {}", 100.0 - f64::from(*over) / 1e3),
+            Self::Mse => f.write_str("MSE"),
+        }
     }
 }
 
@@ -55,7 +59,9 @@ impl Histogram {
         }
         let bins = match method {
             Method::Max => self.counts.len(),
-            Method::Percentile => self.bins_holding((total as f64 * KEPT).ceil() as u64),
+            Method::Percentile(over) => {
+                self.bins_holding((total as f64 * (1.0 - f64::from(over) / 1e5)).round() as u64)
+            }
             Method::Mse => self.least(levels, |bins| self.squared_error(bins, levels)),
             Method::Entropy => self.least(levels, |bins| self.divergence(bins, levels)),
         };
@@ -127,8 +133,10 @@ mod tests {
         Histogram { largest: 8.0, counts: (0..BINS).map(count).collect() }
     }
 
+    const TRIED: [Method; 4] = [Method::Max, Method::Percentile(10), Method::Mse, Method::Entropy];
+
     fn thresholds(histogram: &Histogram) -> [f64; 4] {
-        Method::ALL.map(|method| histogram.threshold(method, 127))
+        TRIED.map(|method| histogram.threshold(method, 127))
     }
 
     #[test]
@@ -156,9 +164,9 @@ mod tests {
     fn percentile_counts_by_hand() {
         // 9999 values in the first bin, one in the 1024th.
         let halves = histogram(|bin| [0, 9999, 1][usize::from(bin == 0) + 2 * usize::from(bin == 1023)]);
-        assert_eq!(halves.threshold(Method::Percentile, 127), 8.0 / BINS as f64);
+        assert_eq!(halves.threshold(Method::Percentile(10), 127), 8.0 / BINS as f64);
         let more = histogram(|bin| [0, 9998, 2][usize::from(bin == 0) + 2 * usize::from(bin == 1023)]);
-        assert_eq!(more.threshold(Method::Percentile, 127), 4.0);
+        assert_eq!(more.threshold(Method::Percentile(10), 127), 4.0);
     }
 
     #[test]

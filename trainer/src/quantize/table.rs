@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
+use nervelight_engines::Precision;
+
 use super::Predicted;
 use crate::compare::comparison::{Change, change};
 use crate::compare::output::flip;
@@ -77,9 +79,8 @@ impl Row {
         self.change.as_ref().map(|change| change.means[1])
     }
 
-    /// Least Dice against the golden maps, as the cart asks for.
     fn golden_limit(&self) -> f64 {
-        if self.file.starts_with("int8") { 0.95 } else { 0.98 }
+        super::min_golden(if self.file.starts_with("int8") { Precision::Int8 } else { Precision::Fp16 })
     }
 
     /// Fails when the loss is over `max_loss` or the golden frames disagree.
