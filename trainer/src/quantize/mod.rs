@@ -41,7 +41,7 @@ const CHOICE: usize = 100;
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Precisions to write; fp32 is always there, the others are measured against it
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32,fp16,int8",
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32",
           value_parser = evaluate::named::<Precision>)]
     precisions: Vec<Precision>,
     /// Frames of training patients to calibrate with
