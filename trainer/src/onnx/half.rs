@@ -29,8 +29,10 @@ pub fn at_risk(
         }
         let held = |name: &str| parameters.get(name).map(|p| p.abs().max().double_value(&[]));
         // Weights are known, not sampled.
-        let weights =
-            layer.parameters().iter().any(|(name, _)| held(name).is_none_or(|value| !(value <= LARGEST)));
+        let weights = layer
+            .parameters()
+            .iter()
+            .any(|(name, _)| held(name).is_none_or(|value| value.is_nan() || value > LARGEST));
         let skip = matches!(&layer.op, Op::Concat { with } if output(with));
         let own = output(&layer.name);
         if own || before || skip || weights {
