@@ -16,6 +16,7 @@ use crate::module::Module;
 use crate::onnx::{Outputs, model};
 use crate::point::{self, Hard, Outcome};
 use crate::predict::{Prediction, Which, predict, trained};
+use crate::quantize::{Job, Options, extend};
 use crate::run::RunDir;
 
 /// Frames of each kind kept as golden: with nerve, and without.
@@ -59,6 +60,8 @@ pub struct Arguments {
     /// Frames to compare in ONNX Runtime
     #[arg(long, value_name = "N", default_value_t = 24)]
     frames: usize,
+    #[command(flatten)]
+    options: Options,
     /// Compare every layer's output too
     #[arg(long)]
     layers: bool,
@@ -96,7 +99,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             split_digest: split.digest(),
             seed: settings.seed,
             revision: env!("NERVELIGHT_REVISION").into(),
-            command: command(),
+            command: command_line(),
             metrics: metrics(&Hard::of(&outcomes), &soft(&predictions, settings.batch_size)),
         },
         files: BTreeMap::new(),
@@ -109,15 +112,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         draft.golden(&golden)?;
     }
 
-    // Beside its place, so that a bundle that fails never stands there.
-    let parent = arguments.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).with_context(|| format!("{}: make", parent.display()))?;
-    let unchecked = tempfile::Builder::new().prefix(".export-").tempdir_in(parent)?;
-    let unchecked = unchecked.path().join(arguments.out.file_name().context("--out has no name")?);
-    let bundle = draft.write(&unchecked)?;
+    let (folder, mut unchecked) = beside(&arguments.out)?;
+    let mut bundle = draft.write(&unchecked)?;
     verify(&bundle, &module, &sample(&frames, arguments.frames), size, arguments.library.clone())?;
     if arguments.layers {
         compare_layers(arguments)?;
+    }
+    if arguments.options.any() {
+        let (training, held_out) = split
+            .frames(&data)
+            .context("calibration takes the run's own data; --precisions fp32 does without")?;
+        let (training, held_out) = (&training[..], &held_out[..]);
+        let Module { network, parameters, .. } = &module;
+        let job = Job { network, parameters, training, held_out, library: arguments.library.clone() };
+        unchecked = folder.path().join("all").join(arguments.out.file_name().unwrap_or_default());
+        bundle = extend(&bundle, &job, &arguments.options, &unchecked)?;
     }
     std::fs::rename(&unchecked, &arguments.out)
         .with_context(|| format!("{}: rename", arguments.out.display()))?;
@@ -127,6 +136,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         println!("  {name} {value:.4}");
     }
     Ok(())
+}
+
+/// A folder beside `out`, so that a bundle that fails never stands there, and the bundle's place in it.
+pub fn beside(out: &Path) -> Result<(tempfile::TempDir, PathBuf)> {
+    let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).with_context(|| format!("{}: make", parent.display()))?;
+    let folder = tempfile::Builder::new().prefix(".export-").tempdir_in(parent)?;
+    let place = folder.path().join(out.file_name().context("--out has no name")?);
+    Ok((folder, place))
 }
 
 /// Runs the bundle on `frames` through ONNX Runtime and compares every pixel.
@@ -233,7 +251,7 @@ fn metrics(hard: &Hard, soft: &Figures) -> BTreeMap<String, f64> {
 }
 
 /// The command line, without the folder of the program.
-fn command() -> String {
+pub fn command_line() -> String {
     let mut arguments: Vec<String> = std::env::args().collect();
     if let Some(program) = arguments.first_mut() {
         *program = stem(Path::new(program));

@@ -32,6 +32,7 @@ mod phantom;
 mod point;
 mod predict;
 mod progress;
+mod quantize;
 mod report;
 mod resume;
 mod rng;
@@ -86,6 +87,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Write a trained network as a model bundle
     Export(export::Arguments),
+    /// Add precisions to a bundle
+    Quantize(quantize::Arguments),
     /// Compare every layer in ONNX Runtime with the trained network
     Layers(layers::Arguments),
 }
@@ -123,6 +126,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Watch(arguments) => watch::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Quantize(arguments) => quantize::run(&arguments).map(done),
         Command::Layers(arguments) => layers::run(&arguments).map(done),
         Command::Train(arguments) => train(&arguments),
     };

@@ -145,9 +145,10 @@ fn check(a: &Evaluation, b: &Evaluation) -> Result<()> {
 }
 
 /// Sums of A and B, and the frames that tell.
-type Sums = ([f64; 2], usize);
+pub type Sums = ([f64; 2], usize);
 
-fn change(measure: &'static Measure, patients: &BTreeMap<u32, Vec<[&Scored; 2]>>) -> Option<Change> {
+/// `measure` over the frames that tell in both; none where there is none.
+pub fn change(measure: &'static Measure, patients: &BTreeMap<u32, Vec<[&Scored; 2]>>) -> Option<Change> {
     let sums = patients.values().map(|pairs| {
         pairs.iter().fold(([0.0; 2], 0), |([x, y], count): Sums, pair| match pair.map(measure.of) {
             [Some(a), Some(b)] => ([x + a, y + b], count + 1),

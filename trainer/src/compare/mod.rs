@@ -1,8 +1,8 @@
 //! `compare`: what a second evaluation does better and worse than a first, on the same frames.
 
-mod comparison;
+pub mod comparison;
 mod evaluation;
-mod output;
+pub mod output;
 
 use std::path::PathBuf;
 

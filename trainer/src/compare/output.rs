@@ -36,7 +36,7 @@ fn cells(change: &Change) -> [String; 5] {
 }
 
 /// What became of a frame whose presence changed.
-fn flip([a, b]: [&Scored; 2]) -> &'static str {
+pub fn flip([a, b]: [&Scored; 2]) -> &'static str {
     match (a.outcome.truth > 0, b.outcome.shown > 0) {
         (true, true) => "nerve found now",
         (true, false) => "nerve missed now",

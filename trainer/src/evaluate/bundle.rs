@@ -119,7 +119,7 @@ fn what_it_saw(
 }
 
 /// Every frame through the engine, and the median time of one in milliseconds.
-fn predict<'a>(engine: &mut dyn Engine, frames: &[&'a Frame]) -> Result<(Vec<Prediction<'a>>, f64)> {
+pub fn predict<'a>(engine: &mut dyn Engine, frames: &[&'a Frame]) -> Result<(Vec<Prediction<'a>>, f64)> {
     let (mut crop, mut map) = (plane(), plane());
     let (mut predictions, mut times) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
     let mut progress = Progress::new("predict", 0, frames.len());

@@ -22,6 +22,7 @@ use crate::report;
 use crate::run::RunDir;
 use crate::settings::Settings;
 
+pub use bundle::predict as predict_frames;
 pub use judgement::{Case, Judgement};
 
 /// Pixels within which contours count as equal: 1% of a frame's height.
@@ -93,7 +94,7 @@ pub struct Arguments {
 }
 
 /// A value by the name that configurations give it.
-fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 

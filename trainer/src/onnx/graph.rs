@@ -17,7 +17,7 @@ use crate::network::{Network, Op};
 
 /// ONNX 1.12: what ONNX Runtime 1.17 and TensorRT 10.3 read.
 const IR_VERSION: i64 = 8;
-const OPSET: i64 = 17;
+pub(super) const OPSET: i64 = 17;
 
 /// What the graph gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,18 +38,8 @@ pub fn model(
 ) -> Result<Vec<u8>, String> {
     let metadata_props = notes(network, parameters)?;
     let (network, parameters) = &fold(network, parameters)?;
-    let mut graph = GraphProto { name: network.name.into(), ..Default::default() };
-    graph.input.push(value(INPUT, DataType::Uint8, [1, height, width]));
-    graph.output.push(value(OUTPUT, DataType::Uint8, [1, height, width]));
-
-    // x / 127.5 - 1
-    scalar(&mut graph, "half_range", 127.5);
-    scalar(&mut graph, "one", 1.0);
-    graph.node.push(node("Cast", &[INPUT], "frame_float", vec![int("to", DataType::Float as i64)]));
-    graph.node.push(node("Div", &["frame_float", "half_range"], "frame_scaled", vec![]));
-    graph.node.push(node("Sub", &["frame_scaled", "one"], "frame_centred", vec![]));
-
-    let mut input = "frame_centred";
+    let mut graph = begin(network, (height, width));
+    let mut input = normalised(&mut graph);
     for (layer, shape) in network.layers.iter().zip(network.shapes(height, width)) {
         let name = layer.name.as_str();
         let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
@@ -75,21 +65,48 @@ pub fn model(
         input = name;
     }
 
+    to_bytes(&mut graph, input);
+    Ok(file(graph, OPSET, metadata_props))
+}
+
+/// A graph without nodes, from bytes to bytes.
+pub(super) fn begin(network: &Network, (height, width): (usize, usize)) -> GraphProto {
+    let mut graph = GraphProto { name: network.name.into(), ..Default::default() };
+    graph.input.push(value(INPUT, DataType::Uint8, [1, height, width]));
+    graph.output.push(value(OUTPUT, DataType::Uint8, [1, height, width]));
+    graph
+}
+
+/// Adds `x / 127.5 - 1` and returns the name of its result.
+pub(super) fn normalised(graph: &mut GraphProto) -> &'static str {
+    scalar(graph, "half_range", 127.5);
+    scalar(graph, "one", 1.0);
+    graph.node.push(node("Cast", &[INPUT], "frame_float", vec![int("to", DataType::Float as i64)]));
+    graph.node.push(node("Div", &["frame_float", "half_range"], "frame_scaled", vec![]));
+    graph.node.push(node("Sub", &["frame_scaled", "one"], "frame_centred", vec![]));
+    "frame_centred"
+}
+
+/// Adds what makes bytes of the 32-bit probabilities called `input`.
+pub(super) fn to_bytes(graph: &mut GraphProto, input: &str) {
     // ONNX rounds halves to even, as libtorch does.
-    scalar(&mut graph, "range", 255.0);
+    scalar(graph, "range", 255.0);
     graph.node.push(node("Mul", &[input, "range"], "nerve_scaled", vec![]));
     graph.node.push(node("Round", &["nerve_scaled"], "nerve_rounded", vec![]));
     graph.node.push(node("Cast", &["nerve_rounded"], OUTPUT, vec![int("to", DataType::Uint8 as i64)]));
+}
 
+/// The bytes of a model file.
+pub(super) fn file(graph: GraphProto, opset: i64, metadata_props: Vec<StringStringEntryProto>) -> Vec<u8> {
     let model = ModelProto {
-        ir_version: IR_VERSION,
+        ir_version: if opset < 19 { IR_VERSION } else { IR_VERSION + 1 },
         producer_name: env!("CARGO_PKG_NAME").into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: Some(graph),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
         metadata_props,
     };
-    Ok(model.encode_to_vec())
+    model.encode_to_vec()
 }
 
 /// Weight and bias of every batch normalisation as text, so that training can go on from the file.
@@ -131,7 +148,7 @@ fn floats(bytes: &[u8], shape: &[i64]) -> Result<Tensor, String> {
     Tensor::f_from_data_size(bytes, shape, Kind::Float).map_err(|e| e.to_string())
 }
 
-fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+pub(super) fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
     NodeProto {
         op_type: op.into(),
         name: output.into(),
@@ -141,7 +158,7 @@ fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>)
     }
 }
 
-fn window(kernel: usize, stride: usize, padding: usize) -> Vec<AttributeProto> {
+pub(super) fn window(kernel: usize, stride: usize, padding: usize) -> Vec<AttributeProto> {
     vec![
         ints("kernel_shape", vec![kernel as i64; 2]),
         ints("strides", vec![stride as i64; 2]),
@@ -149,7 +166,7 @@ fn window(kernel: usize, stride: usize, padding: usize) -> Vec<AttributeProto> {
     ]
 }
 
-fn int(name: &str, value: i64) -> AttributeProto {
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i: Some(value), ints: vec![], r#type: AttributeType::Int.into() }
 }
 
@@ -157,7 +174,7 @@ fn ints(name: &str, ints: Vec<i64>) -> AttributeProto {
     AttributeProto { name: name.into(), i: None, ints, r#type: AttributeType::Ints.into() }
 }
 
-fn scalar(graph: &mut GraphProto, name: &str, value: f32) {
+pub(super) fn scalar(graph: &mut GraphProto, name: &str, value: f32) {
     graph.initializer.push(TensorProto {
         dims: vec![],
         data_type: DataType::Float.into(),
@@ -167,13 +184,29 @@ fn scalar(graph: &mut GraphProto, name: &str, value: f32) {
 }
 
 fn constant(name: &str, parameters: &Parameters) -> Result<TensorProto, String> {
-    let tensor = parameters.get(name).ok_or(name)?;
-    Ok(TensorProto {
-        dims: tensor.size(),
-        data_type: DataType::Float.into(),
-        name: name.into(),
-        raw_data: bytes(tensor),
-    })
+    Ok(initializer(name, parameters.get(name).ok_or(name)?, DataType::Float))
+}
+
+/// The values of `tensor`, which `kind` can hold, as a constant.
+pub(super) fn initializer(name: &str, tensor: &Tensor, kind: DataType) -> TensorProto {
+    let contents = match kind {
+        DataType::Float | DataType::Undefined => bytes(tensor),
+        DataType::Float16 => raw(&tensor.to_kind(Kind::Half).view_dtype(Kind::Int16), i16::to_le_bytes),
+        DataType::Int32 => raw(&tensor.to_kind(Kind::Int), i32::to_le_bytes),
+        DataType::Int8 => raw(&tensor.to_kind(Kind::Int8), i8::to_le_bytes),
+        DataType::Uint8 => raw(&tensor.to_kind(Kind::Uint8), u8::to_le_bytes),
+    };
+    TensorProto { dims: tensor.size(), data_type: kind.into(), name: name.into(), raw_data: contents }
+}
+
+fn raw<T: tch::kind::Element + Default + Copy, const N: usize>(
+    tensor: &Tensor,
+    bytes: fn(T) -> [u8; N],
+) -> Vec<u8> {
+    let flat = tensor.detach().to_device(tch::Device::Cpu).contiguous();
+    let mut values = vec![T::default(); flat.numel()];
+    flat.copy_data(&mut values, flat.numel());
+    values.into_iter().flat_map(bytes).collect()
 }
 
 /// A value of shape `[1, C, H, W]`.

@@ -118,6 +118,12 @@ pub enum DataType {
     Float = 1,
     /// 8-bit, unsigned.
     Uint8 = 2,
+    /// 8-bit, signed.
+    Int8 = 3,
+    /// 32-bit, signed.
+    Int32 = 6,
+    /// IEEE half precision.
+    Float16 = 10,
 }
 
 /// Name and type of an input or output.

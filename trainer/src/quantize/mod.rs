@@ -1,0 +1,257 @@
+//! The precisions of a bundle beside fp32: written, calibrated, and judged against it on frames held out.
+
+mod calibration;
+mod command;
+mod histogram;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nervelight_engines::bundle::Draft;
+use nervelight_engines::golden::min_dice;
+use nervelight_engines::{Bundle, Engine, EngineSettings, Precision, contract, plane};
+
+use crate::data::Frame;
+use crate::evaluate;
+use crate::fold::fold;
+use crate::module::{self, Module, Parameters};
+use crate::network::Network;
+use crate::onnx::{LARGEST, MARGIN, Style, at_risk, half, int8};
+use crate::point::{Hard, Point, outcomes};
+use crate::predict::Prediction;
+
+use calibration::Calibration;
+pub use calibration::choose;
+pub use command::{Arguments, run};
+use histogram::Method;
+use table::Row;
+
+/// TensorRT's file; [`Precision::onnx_file`] names those for ONNX Runtime.
+const TENSORRT: &str = "int8-trt.onnx";
+
+/// Frames by which a method of calibration is chosen.
+const CHOICE: usize = 100;
+
+/// What to write and how to judge it.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Precisions to write; fp32 is always there, the others are measured against it
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32",
+          value_parser = evaluate::named::<Precision>)]
+    precisions: Vec<Precision>,
+    /// Frames of training patients to calibrate with
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    calibration_frames: u64,
+    /// Frames held out to judge the precisions by, evenly over the patients
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
+    judged_frames: u64,
+    /// Mean Dice that a precision may lose against fp32 on the judged frames
+    #[arg(long, value_name = "DICE", default_value_t = 0.01)]
+    max_loss: f64,
+}
+
+impl Options {
+    /// Whether there is more to write than fp32.
+    pub fn any(&self) -> bool {
+        self.precisions.iter().any(|precision| *precision != Precision::Fp32)
+    }
+}
+
+/// A trained network and the frames to quantise it with.
+pub struct Job<'a> {
+    /// As trained.
+    pub network: &'a Network,
+    /// On the device to calibrate on.
+    pub parameters: &'a Parameters,
+    /// Frames of training patients.
+    pub training: &'a [&'a Frame],
+    /// Frames of other patients.
+    pub held_out: &'a [&'a Frame],
+    /// libonnxruntime.so
+    pub library: Option<PathBuf>,
+}
+
+/// A model in one precision, on its way into the bundle.
+struct Candidate {
+    /// In the bundle.
+    file: &'static str,
+    precision: Precision,
+    model: Vec<u8>,
+    /// What was decided.
+    about: String,
+}
+
+/// Writes `bundle`, which has fp32 and golden frames, to `path` with the precisions asked for. Prints one
+/// table of all; fails when one loses more than it may.
+pub fn extend(bundle: &Bundle, job: &Job, options: &Options, path: &Path) -> Result<Bundle> {
+    let manifest = &bundle.manifest;
+    let size = (manifest.geometry.height, manifest.geometry.width);
+    let point = Point { threshold: manifest.threshold, min_area: manifest.min_area };
+    let held_out = choose(job.held_out, options.judged_frames as usize);
+    let (network, parameters) =
+        fold(job.network, job.parameters).map_err(|name| anyhow!("the network lacks `{name}`"))?;
+    let device = parameters.values().next().map_or(tch::Device::Cpu, tch::Tensor::device);
+    let folded = Module::new(network, parameters, 0, module::Precision::Fp32, device);
+    let training = choose(job.training, options.calibration_frames as usize);
+    let calibration = Calibration::of(&folded, &training, size)?;
+
+    let judge = Judge { bundle, point, library: job.library.clone() };
+    let reference = judge.predict(Precision::Fp32, bundle.read(Precision::Fp32.onnx_file())?, &held_out)?;
+    let maker = Maker { folded: &folded, calibration: &calibration, size, judge: &judge };
+    let choice = choose(&held_out, CHOICE);
+    let mut rows = vec![Row::new(Precision::Fp32.onnx_file(), &reference, &reference, point, size.1)?];
+    let mut candidates = Vec::new();
+    if options.precisions.contains(&Precision::Fp16) {
+        candidates.push(maker.half()?);
+    }
+    if options.precisions.contains(&Precision::Int8) {
+        candidates.push(maker.int8(Precision::Int8.onnx_file(), &Style::Cpu, &choice)?);
+        let full = maker.at_risk();
+        candidates.push(maker.int8(TENSORRT, &Style::TensorRt { full }, &choice)?);
+    }
+    let mut draft_manifest = manifest.clone();
+    for candidate in &candidates {
+        let Candidate { file, precision, model, about } = candidate;
+        let found = judge.predict(*precision, model.clone(), &held_out)?;
+        let mut row = Row::new(file, &reference, &found, point, size.1)?;
+        row.about.clone_from(about);
+        if let Some(dice) = row.dice() {
+            let name = format!("{}_dice", file.trim_end_matches(".onnx").replace('-', "_"));
+            draft_manifest.provenance.metrics.insert(name, dice);
+        }
+        rows.push(row);
+    }
+    table::print(&rows, held_out.len(), training.len());
+    for row in &rows {
+        row.check(options.max_loss)?;
+    }
+
+    draft_manifest.files.clear();
+    let mut draft = Draft::new(draft_manifest);
+    draft.file(Precision::Fp32.onnx_file(), bundle.read(Precision::Fp32.onnx_file())?);
+    for golden in bundle.golden()? {
+        draft.golden(&golden)?;
+    }
+    for Candidate { file, model, .. } in candidates {
+        draft.file(file, model);
+    }
+    Ok(draft.write(path)?)
+}
+
+/// Makes models of the other precisions.
+struct Maker<'a> {
+    folded: &'a Module,
+    calibration: &'a Calibration,
+    size: (usize, usize),
+    judge: &'a Judge<'a>,
+}
+
+impl Maker<'_> {
+    fn at_risk(&self) -> std::collections::BTreeSet<String> {
+        at_risk(&self.folded.network, &self.folded.parameters, &self.calibration.largest)
+    }
+
+    fn half(&self) -> Result<Candidate> {
+        let full = self.at_risk();
+        let Module { network, parameters, .. } = self.folded;
+        let model = half(network, parameters, self.size, &full);
+        let most = self.calibration.largest.values().copied().fold(0.0, f64::max);
+        let layers = match full.len() {
+            0 => "no layer".to_owned(),
+            _ => full.into_iter().collect::<Vec<_>>().join(", "),
+        };
+        Ok(Candidate {
+            file: Precision::Fp16.onnx_file(),
+            precision: Precision::Fp16,
+            model: model.map_err(|name| anyhow!("fp16 lacks `{name}`"))?,
+            about: format!(
+                "largest value {most:.4}, {layers} kept in 32 bits ({MARGIN} times the value must stay under \
+                 {LARGEST})"
+            ),
+        })
+    }
+
+    /// With the method of calibration that does best on `frames`.
+    fn int8(&self, file: &'static str, style: &Style, frames: &[&Frame]) -> Result<Candidate> {
+        let Module { network, parameters, .. } = self.folded;
+        let mut best: Option<((bool, f64), Method, Vec<u8>)> = None;
+        let mut scores = Vec::new();
+        for method in Method::ALL {
+            let thresholds = self.calibration.thresholds(network, method, style);
+            let model = int8(network, parameters, self.size, &thresholds, style)
+                .map_err(|name| anyhow!("{file} lacks `{name}`"))?;
+            let Predicted { predictions, golden, .. } =
+                self.judge.predict(Precision::Int8, model.clone(), frames)?;
+            let hard = Hard::of(&outcomes(&predictions, self.size.1, self.judge.point));
+            let dice = hard.dice.or(hard.presence).unwrap_or(0.0);
+            // What no cart would run is taken only where there is nothing else.
+            let score = (golden >= min_dice(Precision::Int8), dice);
+            scores.push(format!("{method} {dice:.4}"));
+            if best.as_ref().is_none_or(|(most, ..)| score > *most) {
+                best = Some((score, method, model));
+            }
+        }
+        let (_, method, model) = best.context("no frame to choose a calibration by")?;
+        let about = format!("calibration {method}; Dice on {} frames: {}", frames.len(), scores.join(", "));
+        Ok(Candidate { file, precision: Precision::Int8, model, about })
+    }
+}
+
+/// Runs models in ONNX Runtime.
+struct Judge<'a> {
+    bundle: &'a Bundle,
+    point: Point,
+    library: Option<PathBuf>,
+}
+
+/// What an engine gave.
+pub struct Predicted<'a> {
+    pub predictions: Vec<Prediction<'a>>,
+    /// Median time of a frame.
+    pub milliseconds: f64,
+    /// Least Dice on the golden frames against the map expected.
+    pub golden: f64,
+    /// Of the model's file.
+    pub bytes: usize,
+}
+
+impl Judge<'_> {
+    fn predict<'f>(
+        &self,
+        precision: Precision,
+        model: Vec<u8>,
+        frames: &[&'f Frame],
+    ) -> Result<Predicted<'f>> {
+        let bytes = model.len();
+        // Whatever its name in the bundle will be, here it has that which the engine asks for.
+        let directory = tempfile::tempdir()?;
+        let mut manifest = self.bundle.manifest.clone();
+        manifest.files = BTreeMap::new();
+        let mut draft = Draft::new(manifest);
+        draft.file(precision.onnx_file(), model);
+        let scratch = draft.write(&directory.path().join("scratch.bundle"))?;
+        let settings = EngineSettings { precision, library: self.library.clone(), ..Default::default() };
+        let mut engine = nervelight_engines::open(&scratch, &settings)?;
+        let (predictions, milliseconds) = evaluate::predict_frames(engine.as_mut(), frames)?;
+        let golden = self.golden(engine.as_mut())?;
+        Ok(Predicted { predictions, milliseconds, golden, bytes })
+    }
+
+    fn golden(&self, engine: &mut dyn Engine) -> Result<f64> {
+        let mut map = plane();
+        let mut least = 1f64;
+        let golden = self.bundle.golden()?;
+        ensure!(!golden.is_empty(), "{}: has no golden frames", self.bundle.path.display());
+        for golden in golden {
+            engine.infer(&golden.crop, &mut map)?;
+            let threshold = self.bundle.manifest.threshold_byte();
+            least = least.min(contract::dice(&map, &golden.map, threshold));
+        }
+        Ok(least)
+    }
+}
+
+#[cfg(test)]
+mod tests;
