@@ -21,9 +21,10 @@ use crate::network::Network;
 use crate::onnx::{LARGEST, MARGIN, Style, at_risk, half, int8};
 use crate::point::{Hard, Point, outcomes};
 use crate::predict::Prediction;
+use crate::progress::Progress;
 
-use calibration::Calibration;
 pub use calibration::choose;
+use calibration::{Calibration, Methods};
 pub use command::{Arguments, run};
 use histogram::Method;
 use table::Row;
@@ -31,14 +32,16 @@ use table::Row;
 /// TensorRT's file; [`Precision::onnx_file`] names those for ONNX Runtime.
 const TENSORRT: &str = "int8-trt.onnx";
 
-/// Frames by which a method of calibration is chosen.
+/// Frames by which a method of calibration is chosen for all layers.
 const CHOICE: usize = 100;
+/// Frames by which each layer's own method is.
+const NEAR: usize = 8;
 
 /// What to write and how to judge it.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Precisions to write; fp32 is always there, the others are measured against it
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32",
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32,fp16,int8",
           value_parser = evaluate::named::<Precision>)]
     precisions: Vec<Precision>,
     /// Frames of training patients to calibrate with
@@ -173,30 +176,87 @@ impl Maker<'_> {
         })
     }
 
-    /// With the method of calibration that does best on `frames`.
+    /// With the methods of calibration that do best on `frames`: first one for all layers, by Dice, then
+    /// each layer's own, by how near the maps come to those of fp32. Dice decides between the two.
     fn int8(&self, file: &'static str, style: &Style, frames: &[&Frame]) -> Result<Candidate> {
-        let Module { network, parameters, .. } = self.folded;
-        let mut best: Option<((bool, f64), Method, Vec<u8>)> = None;
-        let mut scores = Vec::new();
-        for method in Method::ALL {
-            let thresholds = self.calibration.thresholds(network, method, style);
-            let model = int8(network, parameters, self.size, &thresholds, style)
-                .map_err(|name| anyhow!("{file} lacks `{name}`"))?;
-            let Predicted { predictions, golden, .. } =
-                self.judge.predict(Precision::Int8, model.clone(), frames)?;
+        let trial = style.on_cpu(&self.folded.network);
+        let scored = |methods: Methods| -> Result<Scored> {
+            let model = self.model(file, &methods, &trial)?;
+            let Predicted { predictions, golden, .. } = self.judge.predict(Precision::Int8, model, frames)?;
             let hard = Hard::of(&outcomes(&predictions, self.size.1, self.judge.point));
             let dice = hard.dice.or(hard.presence).unwrap_or(0.0);
             // What no cart would run is taken only where there is nothing else.
-            let score = (golden >= min_dice(Precision::Int8), dice);
-            scores.push(format!("{method} {dice:.4}"));
-            if best.as_ref().is_none_or(|(most, ..)| score > *most) {
-                best = Some((score, method, model));
+            Ok(Scored { methods, score: (golden >= min_dice(Precision::Int8), dice) })
+        };
+        let mut best: Option<Scored> = None;
+        let mut about = Vec::new();
+        for method in Method::ALL {
+            let same = scored(self.calibration.all(method))?;
+            about.push(format!("{method} {:.4}", same.score.1));
+            if best.as_ref().is_none_or(|best| same.score > best.score) {
+                best = Some(same);
             }
         }
-        let (_, method, model) = best.context("no frame to choose a calibration by")?;
-        let about = format!("calibration {method}; Dice on {} frames: {}", frames.len(), scores.join(", "));
+        let mut best = best.context("no method of calibration")?;
+        let each = scored(self.each_its_own(file, &best.methods, &trial, &choose(frames, NEAR))?)?;
+        about.push(format!("each layer its own {:.4}", each.score.1));
+        if each.score > best.score {
+            best = each;
+        }
+        let mut layers = BTreeMap::<Method, Vec<&str>>::new();
+        for (name, method) in &best.methods {
+            layers.entry(*method).or_default().push(name);
+        }
+        let chosen = layers.iter().map(|(method, names)| match layers.len() {
+            1 => method.to_string(),
+            _ => format!("{method} for {}", names.join(" ")),
+        });
+        let chosen = chosen.collect::<Vec<_>>().join("; ");
+        let about = format!("calibration {chosen}. Dice on {} frames: {}", frames.len(), about.join(", "));
+        let model = self.model(file, &best.methods, style)?;
         Ok(Candidate { file, precision: Precision::Int8, model, about })
     }
+
+    fn model(&self, file: &str, methods: &Methods, style: &Style) -> Result<Vec<u8>> {
+        let Module { network, parameters, .. } = self.folded;
+        let thresholds = self.calibration.thresholds(network, methods, style);
+        int8(network, parameters, self.size, &thresholds, style)
+            .map_err(|name| anyhow!("{file} lacks `{name}`"))
+    }
+
+    /// Goes through the layers once and gives each the method that brings the maps of `frames` nearest to
+    /// those of fp32, the others being as they are.
+    fn each_its_own(&self, file: &str, all: &Methods, style: &Style, frames: &[&Frame]) -> Result<Methods> {
+        let reference = self.judge.bundle.read(Precision::Fp32.onnx_file())?;
+        let wanted = self.judge.maps(Precision::Fp32, reference, frames)?;
+        let distance = |methods: &Methods| -> Result<u64> {
+            let found = self.judge.maps(Precision::Int8, self.model(file, methods, style)?, frames)?;
+            let pairs = wanted.iter().flatten().zip(found.iter().flatten());
+            Ok(pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum())
+        };
+        let mut methods = all.clone();
+        let mut least = distance(&methods)?;
+        let mut progress = Progress::new("calibrate each layer", 0, all.len());
+        for name in all.keys() {
+            let before = methods[name];
+            for method in Method::ALL.into_iter().filter(|method| *method != before) {
+                let tried = Methods::from_iter(methods.clone().into_iter().chain([(name.clone(), method)]));
+                let found = distance(&tried)?;
+                if found < least {
+                    (methods, least) = (tried, found);
+                }
+            }
+            progress.advance(1);
+        }
+        progress.finish();
+        Ok(methods)
+    }
+}
+
+/// Methods of calibration and how they do: whether the golden frames pass, and Dice.
+struct Scored {
+    methods: Methods,
+    score: (bool, f64),
 }
 
 /// Runs models in ONNX Runtime.
@@ -225,6 +285,24 @@ impl Judge<'_> {
         frames: &[&'f Frame],
     ) -> Result<Predicted<'f>> {
         let bytes = model.len();
+        let mut engine = self.open(precision, model)?;
+        let (predictions, milliseconds) = evaluate::predict_frames(engine.as_mut(), frames)?;
+        let golden = self.golden(engine.as_mut())?;
+        Ok(Predicted { predictions, milliseconds, golden, bytes })
+    }
+
+    /// What the model makes of `frames`.
+    fn maps(&self, precision: Precision, model: Vec<u8>, frames: &[&Frame]) -> Result<Vec<Vec<u8>>> {
+        let mut engine = self.open(precision, model)?;
+        let maps = frames.iter().map(|frame| {
+            let mut map = plane();
+            engine.infer(frame.luma.as_ref().try_into()?, &mut map)?;
+            Ok(map.to_vec())
+        });
+        maps.collect()
+    }
+
+    fn open(&self, precision: Precision, model: Vec<u8>) -> Result<Box<dyn Engine>> {
         // Whatever its name in the bundle will be, here it has that which the engine asks for.
         let directory = tempfile::tempdir()?;
         let mut manifest = self.bundle.manifest.clone();
@@ -233,10 +311,7 @@ impl Judge<'_> {
         draft.file(precision.onnx_file(), model);
         let scratch = draft.write(&directory.path().join("scratch.bundle"))?;
         let settings = EngineSettings { precision, library: self.library.clone(), ..Default::default() };
-        let mut engine = nervelight_engines::open(&scratch, &settings)?;
-        let (predictions, milliseconds) = evaluate::predict_frames(engine.as_mut(), frames)?;
-        let golden = self.golden(engine.as_mut())?;
-        Ok(Predicted { predictions, milliseconds, golden, bytes })
+        Ok(nervelight_engines::open(&scratch, &settings)?)
     }
 
     fn golden(&self, engine: &mut dyn Engine) -> Result<f64> {
