@@ -13,7 +13,7 @@ TENSORRT_TESTS = TENSORRT_INCLUDE_DIR=$${XDG_CACHE_HOME:-$$HOME/.cache}/nervelig
 DAEMON := target/release/nervelightd
 DEMO := target/demo
 
-.PHONY: help demo live test bench trainer install
+.PHONY: help demo live test gpu bench trainer install
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,15 @@ test: ## Format, lints, licences and every test
 	cargo deny --log-level error check bans licenses sources
 	$(TENSORRT_TESTS) cargo build --quiet --workspace --bins --features tensorrt --locked
 	$(TENSORRT_TESTS) cargo nextest run --workspace --features tensorrt --locked
+
+# With the system's TensorRT where its headers are installed, as on a Jetson; else with the fetched headers and the
+# fetched runtime, which builds no engines.
+gpu: ## Run the tests that need an NVIDIA GPU; docs/jetson.md says what else they need
+	@./setup.sh gpu
+	$(if $(wildcard /usr/include/*-linux-gnu/NvInfer.h),,$(TENSORRT_TESTS)) \
+		LD_LIBRARY_PATH=$${LD_LIBRARY_PATH:+$$LD_LIBRARY_PATH:}$${XDG_CACHE_HOME:-$$HOME/.cache}/nervelight/tensorrt/lean \
+		RUST_BACKTRACE=0 cargo nextest run -p nervelight-engines --features tensorrt --locked --run-ignored only --no-capture \
+		-E 'test(gpu_tests::)'
 
 bench: ## Measure phantom, engine, pipeline, scan and training step
 	@./setup.sh train

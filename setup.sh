@@ -5,10 +5,11 @@
 #   ./setup.sh run     to build and run the daemon
 #   ./setup.sh train   also to build and run the trainer (PyTorch, 5 GB)
 #   ./setup.sh test    also to run every test
+#   ./setup.sh gpu     what `make gpu` needs, without the trainer
 set -euo pipefail
 cd "$(dirname "$0")"
 what=${1:-run}
-case $what in run | train | test) ;; *) sed -n '2,8s/^# \?//p' "$0"; exit 2 ;; esac
+case $what in run | train | test | gpu) ;; *) sed -n '2,9s/^# \?//p' "$0"; exit 2 ;; esac
 
 say() { echo "setup: $*" >&2; }
 
@@ -16,7 +17,7 @@ say() { echo "setup: $*" >&2; }
 packages=(build-essential ca-certificates curl git pkg-config python3-venv
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools gstreamer1.0-libav
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly)
-[ "$what" = run ] || packages+=(ffmpeg)
+case $what in train | test) packages+=(ffmpeg) ;; esac
 # Ubuntu has Chromium as a snap only, which many machines cannot run: the tests of pages skip there
 # unless a chromedriver is in PATH.
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
@@ -56,7 +57,7 @@ fi
 has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.version('$1').split('+')[0] != '$2')" 2>/dev/null; }
 need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
 onnxruntime=1.32.0
-if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))' && [ "$what" = run ]; then
+if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))' && case $what in run | gpu) ;; *) false ;; esac; then
     # There is no wheel for a Python this old (JetPack 6 has 3.10); the library inside does not care.
     target=.venv/onnxruntime-$onnxruntime
     [ -e "$target" ] || { say "pip install onnxruntime==$onnxruntime, made for Python 3.12 -> $target"
@@ -67,7 +68,7 @@ else
     need onnxruntime $onnxruntime
     library=$(echo .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
 fi
-[ "$what" = run ] || need torch 2.11.0
+case $what in train | test) need torch 2.11.0 ;; esac
 
 # The daemon finds the library here whatever becomes of .venv.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nervelight
@@ -79,7 +80,7 @@ if ! cmp -s "$library" "$cache/libonnxruntime.so"; then
     mv "$cache/libonnxruntime.so.new" "$cache/libonnxruntime.so"
 fi
 
-if [ "$what" = test ]; then
+if [ "$what" = test ] || [ "$what" = gpu ]; then
     # TensorRT's headers come inside two packages of cargo's registry, its runtime without builder (44 MB) in pip's.
     for source in trtx-sys@0.5.0:10.16 trtx-sys@0.9.1:11.4; do
         crate=${source%:*} version=${source#*:}
@@ -98,6 +99,7 @@ if [ "$what" = test ]; then
         rm -r "$cache/tensorrt/lean.new"
     fi
     for tool in nextest deny; do
+        [ "$what $tool" != "gpu deny" ] || continue
         command -v "cargo-$tool" >/dev/null && continue
         say "cargo install cargo-$tool (some minutes)"
         cargo install --quiet --locked "cargo-$tool"

@@ -20,6 +20,8 @@ use crate::figures::Quantiles;
 
 /// Frames before the measurement: caches fill, clocks rise.
 const WARM_UP: usize = 10;
+/// Seconds below which the energy of GPUs is not told: the driver moves its counter some ten times a second.
+const LEAST_FOR_ENERGY: f64 = 1.0;
 /// Frames per second of the pipeline's source.
 const FPS: u64 = 30;
 
@@ -80,8 +82,11 @@ struct Alone {
     memory_mb: f64,
     /// In use on the device, by everybody.
     device_memory_mb: Option<f64>,
-    /// Of the board or CPU package, the idle share included.
+    /// Of the Jetson's module, or else of the CPU packages, the idle share included.
     joules_per_frame: Option<f64>,
+    /// Of all NVIDIA graphics cards, apart from the former, the idle share included; none where the engine does not
+    /// run on one, or for less than a second.
+    gpu_joules_per_frame: Option<f64>,
 }
 
 /// The daemon on synthetic live video.
@@ -227,7 +232,7 @@ fn alone(config: &Config, frames: usize) -> Result<Alone> {
         engine.infer(crop, &mut map)?;
     }
     let (mut times, mut device) = (Vec::with_capacity(frames), Vec::with_capacity(frames));
-    let meter = Meter::start();
+    let (meter, gpus) = (Meter::start(), config.engine.is_on_nvidia_gpu().then(Meter::start_gpus).flatten());
     let all = Instant::now();
     for crop in crops.iter().cycle().take(frames) {
         let begun = Instant::now();
@@ -237,6 +242,7 @@ fn alone(config: &Config, frames: usize) -> Result<Alone> {
     }
     let seconds = all.elapsed().as_secs_f64();
     let joules = meter.map(Meter::stop);
+    let gpu_joules = gpus.map(Meter::stop).filter(|_| seconds >= LEAST_FOR_ENERGY);
     let info = engine.info();
     Ok(Alone {
         runtime: info.runtime.clone(),
@@ -251,6 +257,7 @@ fn alone(config: &Config, frames: usize) -> Result<Alone> {
         memory_mb: peak_memory_mb().unwrap_or(0.0),
         device_memory_mb: engine.device_memory().map(|bytes| bytes as f64 / 1e6),
         joules_per_frame: joules.map(|joules| joules / frames as f64),
+        gpu_joules_per_frame: gpu_joules.map(|joules| joules / frames as f64),
     })
 }
 
@@ -296,7 +303,7 @@ impl Row {
 
 fn table(rows: &[Row]) -> String {
     let mut text = String::new();
-    let columns = ["p50", "p95", "p99", "max", "frames/s", "open s", "MB", "GPU MB", "mJ/frame"];
+    let columns = ["p50", "p95", "p99", "max", "frames/s", "open s", "MB", "GPU MB", "mJ/frame", "GPU mJ"];
     let head = columns.iter().fold(String::new(), |line, name| format!("{line}{name:>10}"));
     let _ = writeln!(text, "{:<24}{head}", "engine alone, ms");
     let optional = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.1}"));
@@ -304,7 +311,7 @@ fn table(rows: &[Row]) -> String {
         let Some(e) = &row.engine else { continue };
         let _ = writeln!(
             text,
-            "{:<24}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.1}{:>10.2}{:>10.0}{:>10}{:>10}",
+            "{:<24}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.1}{:>10.2}{:>10.0}{:>10}{:>10}{:>10}",
             row.name(),
             e.ms.p50,
             e.ms.p95,
@@ -315,6 +322,7 @@ fn table(rows: &[Row]) -> String {
             e.memory_mb,
             optional(e.device_memory_mb),
             optional(e.joules_per_frame.map(|j| j * 1000.0)),
+            optional(e.gpu_joules_per_frame.map(|j| j * 1000.0)),
         );
     }
     if rows.iter().any(|row| row.pipeline.is_some()) {

@@ -1,4 +1,5 @@
-//! Energy that the board took, where it tells: a Jetson's INA3221 sensor, or a PC's RAPL counters.
+//! Energy that the board took, where it tells: a Jetson's INA3221 sensor, or a PC's RAPL counters; and, apart from it,
+//! what NVIDIA's graphics cards took.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,60 +15,70 @@ const SAMPLING: Duration = Duration::from_millis(20);
 
 /// A measurement that is on its way.
 pub enum Meter {
-    /// Voltage and current of the module, sampled and added up.
-    Power {
+    /// Power, sampled and added up.
+    Sampled {
         /// Tells the thread to stop.
         stop: Arc<AtomicBool>,
         /// Gives joules.
         thread: JoinHandle<f64>,
     },
-    /// Counters of the CPU packages.
-    Counters {
-        /// Their files, each with its value at the start, in microjoules.
-        files: Vec<(PathBuf, u64)>,
-    },
+    /// Counters; gives the joules since the measurement was started.
+    Counted(Box<dyn Fn() -> f64>),
 }
 
 impl Meter {
-    /// Starts to measure; none where the board does not tell, or tells root only.
+    /// Starts to measure the module, or the CPU packages; none where the board does not tell, or tells root only.
     pub fn start() -> Option<Self> {
         Self::start_in(Path::new("/sys"))
+    }
+
+    /// Starts to measure all NVIDIA GPUs of this machine together; none where the driver does not tell, as on a
+    /// Jetson, whose module's sensor has the GPU's share.
+    pub fn start_gpus() -> Option<Self> {
+        #[cfg(feature = "tensorrt")]
+        return crate::nvml::meter("libnvidia-ml.so.1");
+        #[cfg(not(feature = "tensorrt"))]
+        None
     }
 
     fn start_in(sys: &Path) -> Option<Self> {
         let rails = module_rails(sys);
         if !rails.is_empty() {
-            let stop = Arc::new(AtomicBool::new(false));
-            let stopped = stop.clone();
-            let thread = thread::spawn(move || {
-                let (mut joules, mut last) = (0.0, Instant::now());
-                while !stopped.load(Ordering::Relaxed) {
-                    thread::sleep(SAMPLING);
-                    let now = Instant::now();
-                    joules += rails.iter().map(Rail::watts).sum::<f64>() * (now - last).as_secs_f64();
-                    last = now;
-                }
-                joules
-            });
-            return Some(Self::Power { stop, thread });
+            return Some(Self::sampled(move || rails.iter().map(Rail::watts).sum()));
         }
         let files: Vec<_> = children(&sys.join("class/powercap"))
             .filter(|zone| text(&zone.join("name")).is_some_and(|name| name.starts_with("package-")))
             .filter_map(|zone| Some((zone.join("energy_uj"), number(&zone.join("energy_uj"))?)))
             .collect();
-        (!files.is_empty()).then_some(Self::Counters { files })
+        let joules = |(file, begun): &(PathBuf, u64)| microjoules(file, *begun) as f64 * 1e-6;
+        (!files.is_empty()).then(|| Self::Counted(Box::new(move || files.iter().map(joules).sum())))
+    }
+
+    /// Starts to add up what `watts` tells.
+    pub fn sampled(watts: impl Fn() -> f64 + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let (mut joules, mut last) = (0.0, Instant::now());
+            while !stopped.load(Ordering::Relaxed) {
+                thread::sleep(SAMPLING);
+                let now = Instant::now();
+                joules += watts() * (now - last).as_secs_f64();
+                last = now;
+            }
+            joules
+        });
+        Self::Sampled { stop, thread }
     }
 
     /// Ends the measurement; joules.
     pub fn stop(self) -> f64 {
         match self {
-            Self::Power { stop, thread } => {
+            Self::Sampled { stop, thread } => {
                 stop.store(true, Ordering::Relaxed);
                 thread.join().unwrap_or(f64::NAN)
             }
-            Self::Counters { files } => {
-                files.iter().map(|(file, begun)| microjoules(file, *begun) as f64 * 1e-6).sum()
-            }
+            Self::Counted(joules) => joules(),
         }
     }
 }

@@ -12,6 +12,8 @@ mod frame;
 mod http;
 mod infer;
 mod mask;
+#[cfg(feature = "tensorrt")]
+mod nvml;
 mod overlay;
 mod phantom;
 mod run;

@@ -154,6 +154,13 @@ pub struct EngineSettings {
     pub tensorrt: TensorrtSettings,
 }
 
+impl EngineSettings {
+    /// Whether an NVIDIA GPU computes.
+    pub fn is_on_nvidia_gpu(&self) -> bool {
+        self.backend == Backend::Tensorrt || matches!(self.provider, Provider::Cuda | Provider::Tensorrt)
+    }
+}
+
 /// Opens the engine that `settings` ask for on the model in `bundle`.
 ///
 /// # Errors

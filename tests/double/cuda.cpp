@@ -1,6 +1,7 @@
 // The driver: just the functions that cudarc loads for the engine.
 #include "double.h"
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -190,6 +191,7 @@ int cuGraphDestroy(Graph* graph) { return drop(graph, "graph-"); }
 int cuGraphLaunch(Graph* ready, Stream*) {
     ++gLaunches;
     if (isGone()) return kLaunchFailed;
+    if (has("slow_frame")) std::this_thread::sleep_for(std::chrono::milliseconds(number("slow_frame")));
     for (auto& work : ready->work) work();
     note("launch");
     return kOK;

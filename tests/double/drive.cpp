@@ -20,7 +20,7 @@ int cuStreamDestroy_v2(void*);
 static std::string gLog, gPlan, gTiming;
 static int gSteps = 0;
 
-static void onLog(void*, int32_t severity, char const* text) {
+static void onLog(int32_t severity, char const* text) {
     if (severity <= 2) gLog += std::string(text) + "\n";
 }
 static int32_t onProgress(void*, int32_t event, char const*, char const*, int32_t) {
@@ -38,7 +38,7 @@ static void require(bool good, char const* faults, char const* what) {
 }
 
 int main() {
-    NlHooks hooks{nullptr, onLog, onProgress, onBytes};
+    NlHooks hooks{nullptr, onProgress, onBytes};
     NlFactories factories{createInferRuntime_INTERNAL, createInferBuilder_INTERNAL, createNvOnnxParser_INTERNAL};
     NlContract contract{"frame", "nerve", {1, 1, 416, 576}};
     NlOptions options{1 << 20, 3};
@@ -70,13 +70,13 @@ int main() {
         double_set(c.faults);
         gLog.clear(), gPlan.clear(), gTiming = "T", gSteps = 0;
         std::string timing = gTiming;
-        int status = nl_build(&factories, &hooks, &contract, &options, {model.data(), model.size()},
+        int status = nl_build(&factories, onLog, &hooks, &contract, &options, {model.data(), model.size()},
             {timing.data(), timing.size()});
         require(status == c.build, c.faults, "the build ended otherwise");
         require((status == NL_OK) == (gPlan == good), c.faults, "the plan");
         require((status == NL_OK) == (gTiming == "TT"), c.faults, "the timing cache");
         NlEngine* engine = nullptr;
-        status = nl_engine_open(&factories, &hooks, &contract, {good.data(), good.size()}, &engine);
+        status = nl_engine_open(&factories, onLog, &contract, {good.data(), good.size()}, &engine);
         require(status == c.open && (engine != nullptr) == (status == NL_OK), c.faults, "the opening ended otherwise");
         require(gLog.find(c.words) != std::string::npos, c.faults, "the words are missing");
         if (engine != nullptr) {
@@ -98,13 +98,24 @@ int main() {
     }
     NlEngine* engine = nullptr;
     double_set("");
-    require(nl_engine_open(&factories, &hooks, &contract, {good.data(), 0}, &engine) == NL_PLAN, "", "an empty plan");
+    require(nl_engine_open(&factories, onLog, &contract, {good.data(), 0}, &engine) == NL_PLAN, "", "an empty plan");
+    require(double_alive() == 0, "", "something is left alive");
+    // TensorRT's logger is the first engine's, and the second one still logs when the first is gone.
+    NlEngine* other = nullptr;
+    for (NlEngine** made : {&engine, &other}) {
+        require(nl_engine_open(&factories, onLog, &contract, {good.data(), good.size()}, made) == NL_OK, "", "two engines");
+    }
+    nl_engine_close(engine);
+    double_set("enqueue_fails=0"), gLog.clear();
+    require(nl_engine_enqueue(other, nullptr) == NL_ENQUEUE && gLog == "enqueue failed\n", "", "the second engine's words");
+    nl_engine_close(other);
+    double_set("");
     require(double_alive() == 0, "", "something is left alive");
     // A damaged timing cache is replaced, a missing parser is no crash.
-    require(nl_build(&factories, &hooks, &contract, &options, {model.data(), model.size()}, {"xyz", 3}) == NL_OK, "",
+    require(nl_build(&factories, onLog, &hooks, &contract, &options, {model.data(), model.size()}, {"xyz", 3}) == NL_OK, "",
         "a damaged timing cache");
     factories.parser = nullptr;
-    require(nl_build(&factories, &hooks, &contract, &options, {model.data(), model.size()}, {nullptr, 0}) == NL_PARSER,
+    require(nl_build(&factories, onLog, &hooks, &contract, &options, {model.data(), model.size()}, {nullptr, 0}) == NL_PARSER,
         "", "no parser");
     require(double_alive() == 0, "", "something is left alive");
     std::printf("all as it should be\n");

@@ -26,7 +26,18 @@ using fake::note;
 
 namespace {
 
+// One logger for everybody, as TensorRT has it: the first one that is given, until no builder or runtime is left.
 ILogger* gLogger = nullptr;
+int gLoggerUsers = 0;
+struct LoggerUser {
+    explicit LoggerUser(ILogger* given) {
+        if (gLoggerUsers++ == 0) gLogger = given;
+    }
+    ~LoggerUser() {
+        if (--gLoggerUsers == 0) gLogger = nullptr;
+    }
+};
+
 Dims4 const kShape(1, 1, 416, 576);
 size_t const kPixels = 416 * 576;
 
@@ -111,6 +122,8 @@ struct Config final : apiv::StubBuilderConfig {
 Config* gConfig = nullptr;
 
 struct Builder final : apiv::StubBuilder {
+    LoggerUser user;
+    explicit Builder(void* logger) : user(static_cast<ILogger*>(logger)) {}
     INetworkDefinition* createNetworkV2(NetworkDefinitionCreationFlags flags) noexcept override {
         note("flags=" + std::to_string(flags));
         struct Opened final : INetworkDefinition {
@@ -190,6 +203,8 @@ struct Engine final : apiv::StubCudaEngine {
 };
 
 struct Runtime final : apiv::StubRuntime {
+    LoggerUser user;
+    explicit Runtime(void* logger) : user(static_cast<ILogger*>(logger)) {}
     ICudaEngine* deserializeCudaEngine(void const* blob, size_t size) noexcept override {
         std::string plan(static_cast<char const*>(blob), size);
         note("load");
@@ -234,16 +249,14 @@ extern "C" {
 int32_t getInferLibVersion() noexcept { return static_cast<int32_t>(has("other_major") ? 90000 : NV_TENSORRT_VERSION); }
 
 void* createInferRuntime_INTERNAL(void* logger, int32_t) noexcept {
-    gLogger = static_cast<ILogger*>(logger);
     if (has("tiny_runtime")) return reinterpret_cast<void*>(0x228);
     if (has("broken_runtime")) return Broken<IRuntime>::get();
-    return static_cast<IRuntime*>(new Made<IRuntime, Runtime>("runtime"));
+    return static_cast<IRuntime*>(new Made<IRuntime, Runtime>("runtime", logger));
 }
 
 void* createInferBuilder_INTERNAL(void* logger, int32_t) noexcept {
-    gLogger = static_cast<ILogger*>(logger);
     if (has("broken_builder")) return Broken<IBuilder>::get();
-    return static_cast<IBuilder*>(new Made<IBuilder, Builder>("builder"));
+    return static_cast<IBuilder*>(new Made<IBuilder, Builder>("builder", logger));
 }
 
 void* createNvOnnxParser_INTERNAL(void*, void*, int) noexcept {

@@ -1,8 +1,9 @@
-//! The stand-in for CUDA's driver and TensorRT, compiled from `tests/double` and TensorRT's own headers.
+//! The stand-in for CUDA's driver, its measuring library and TensorRT, compiled from `tests/double` and TensorRT's own headers.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -80,8 +81,11 @@ pub fn compile(include: &Path, sources: &[&str], flags: &[&str]) -> Result<PathB
     command.args(sources.iter().map(|s| double.join(s))).arg("-o").arg(&made);
     let ended = crate::run(&mut command)?;
     ensure!(ended.success && ended.stderr.is_empty(), "{command:?}\n{}", ended.stderr);
-    fs::rename(made, &out)?;
-    Ok(out)
+    // The first one stays: another test that has it open must find the same file under every name.
+    match fs::hard_link(made, &out) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e.into()),
+        _ => Ok(out),
+    }
 }
 
 /// For each of the abstract classes a `Stub` whose every function ends the process.
@@ -112,18 +116,18 @@ fn stub(header: &str, class: &str, name: &str) -> Result<String> {
     Ok(format!("struct {name} : {class} {{{body}\n}};\n"))
 }
 
-/// A folder with `libcuda.so`, `libnvinfer.so.N` and `libnvonnxparser.so.N`, which are one file: for
-/// `LD_LIBRARY_PATH`, or `engine.tensorrt.library`.
+/// A folder with `libcuda.so`, `libnvidia-ml.so.1`, `libnvinfer.so.N` and `libnvonnxparser.so.N`, which are one file:
+/// for `LD_LIBRARY_PATH`, or `engine.tensorrt.library`.
 ///
 /// # Errors
 /// When it cannot be compiled.
 pub fn libraries() -> Result<tempfile::TempDir> {
     let flags = ["-shared", "-fPIC", "-O1", "-Wno-deprecated-declarations", "-Wl,-soname,libcuda.so"];
-    let library = compile(&headers()?, &["cuda.cpp", "tensorrt.cpp"], &flags)?;
+    let library = compile(&headers()?, &["cuda.cpp", "nvml.cpp", "tensorrt.cpp"], &flags)?;
     let folder = tempfile::tempdir()?;
     let stems = ["libnvinfer", "libnvonnxparser"];
     let versioned = stems.iter().flat_map(|stem| [10, 11].map(|major| format!("{stem}.so.{major}")));
-    for name in versioned.chain(["libcuda.so".into(), "libcuda.so.1".into()]) {
+    for name in versioned.chain(["libcuda.so", "libcuda.so.1", "libnvidia-ml.so.1"].map(String::from)) {
         symlink(&library, folder.path().join(name))?;
     }
     Ok(folder)

@@ -129,6 +129,7 @@ fn an_integrated_gpu_copies_nothing() {
     let bench = Bench::good("integrated");
     let mut engine = bench.open().unwrap();
     assert_eq!(first_byte(engine.as_mut(), 33), 33);
+    assert_eq!(engine.device_memory(), None, "it has none of its own");
     drop(engine);
     let journal = bench.journal();
     assert!(journal.contains("host+ host+ runtime+ load engine+ context+ map map"), "{journal}");
@@ -314,6 +315,17 @@ fn a_frame_that_fails_is_an_error_and_a_device_that_fell_off_stays_one() {
     assert!(error.to_string().contains("CUDA refused"), "{error}");
     drop(engine);
     assert_eq!(bench.double.alive().unwrap(), 0, "freed all the same");
+}
+
+#[test]
+fn an_engine_tells_its_errors_when_the_one_before_it_is_gone() {
+    let bench = Bench::good("no_graph");
+    let old = bench.open().unwrap();
+    let mut new = bench.open().unwrap();
+    drop(old);
+    bench.double.set("no_graph,enqueue_fails=0").unwrap();
+    let error = new.infer(&plane(), &mut plane()).unwrap_err().to_string();
+    assert_eq!(error, "TensorRT failed to enqueue a frame:\n  enqueue failed");
 }
 
 #[test]

@@ -243,3 +243,25 @@ fn bench_measures_every_backend_and_precision_that_is_there() {
     assert_eq!(pipeline["frames_in"], 30, "{json:#}");
     assert!(pipeline["frames_masked"].as_u64() > Some(0), "{json:#}");
 }
+
+#[test]
+fn bench_tells_what_graphics_cards_took() {
+    let bench = Bench::good("kind = \"phantom\"");
+    let joules = |faults: &str, seconds: f64| {
+        let arguments = ["bench", "--bundle", "tiny.bundle", "--frames", "20", "--seconds", "0"];
+        let ended =
+            bench.run(faults, &[&arguments[..], &["--store", "engines", "--json", "b.json"]].concat());
+        assert!(ended.success && ended.stdout.contains("GPU mJ"), "{ended:?}");
+        let json: Value = serde_json::from_slice(&fs::read(bench.cart.path("b.json")).unwrap()).unwrap();
+        let engine = json["rows"][1]["engine"].clone();
+        assert!(20.0 / engine["frames_per_s"].as_f64().unwrap() >= seconds, "{json:#}");
+        engine["gpu_joules_per_frame"].as_f64()
+    };
+    // Two GPUs with 4 J each from the first reading to the last, 20 frames.
+    assert_eq!(joules("slow_frame=55", 1.1), Some(0.4));
+    // Two with 25 W each, for 1.1 s and however much longer this machine took.
+    let sampled = joules("slow_frame=55,no_energy", 1.1).unwrap();
+    assert!((2.5..20.0).contains(&sampled), "{sampled}");
+    assert_eq!(joules("slow_frame=55,no_energy,no_power", 1.1), None);
+    assert_eq!(joules("", 0.0), None, "too short to tell");
+}

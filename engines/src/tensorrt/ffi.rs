@@ -1,6 +1,7 @@
 //! TensorRT's libraries and the C ABI of `shim.cpp`: the only place that calls either.
 #![allow(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
@@ -14,16 +15,17 @@ use super::error::TensorrtError;
 use super::watch::Watch;
 use crate::contract::{INPUT, OUTPUT, SHAPE};
 
-/// Log lines kept for an error; the first ones tell the cause.
-const LINES: usize = 40;
+/// Log lines kept for errors.
+const LINES: usize = 100;
 
 type Factory = unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void;
 type ParserFactory = unsafe extern "C" fn(*mut c_void, *mut c_void, i32) -> *mut c_void;
 
+type NlLog = extern "C" fn(i32, *const c_char);
+
 #[repr(C)]
 struct NlHooks {
     user: *mut c_void,
-    log: extern "C" fn(*mut c_void, i32, *const c_char),
     progress: extern "C" fn(*mut c_void, i32, *const c_char, *const c_char, i32) -> i32,
     bytes: extern "C" fn(*mut c_void, i32, *const c_void, usize),
 }
@@ -72,6 +74,7 @@ unsafe extern "C" {
     fn nl_header_version() -> i32;
     fn nl_build(
         factories: *const NlFactories,
+        log: NlLog,
         hooks: *const NlHooks,
         contract: *const NlContract,
         options: *const NlOptions,
@@ -80,7 +83,7 @@ unsafe extern "C" {
     ) -> i32;
     fn nl_engine_open(
         factories: *const NlFactories,
-        hooks: *const NlHooks,
+        log: NlLog,
         contract: *const NlContract,
         plan: NlBytes,
         out: *mut *mut NlEngine,
@@ -101,32 +104,28 @@ fn dotted(version: i32) -> String {
     format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100)
 }
 
-/// What TensorRT says and hands over while one of the shim's functions runs.
-struct Hooks<'a> {
-    lines: Mutex<Vec<String>>,
-    plan: Mutex<Vec<u8>>,
-    timing: Mutex<Vec<u8>>,
-    watch: Option<&'a Watch>,
+/// What TensorRT said last. It has one logger in the process, whichever engine and thread it speaks of.
+static SAID: Mutex<Said> = Mutex::new(Said { lines: VecDeque::new(), count: 0 });
+
+struct Said {
+    /// The last ones, oldest first.
+    lines: VecDeque<String>,
+    /// All there ever were.
+    count: usize,
 }
 
-impl<'a> Hooks<'a> {
-    /// On the heap: TensorRT keeps its address.
-    fn new(watch: Option<&'a Watch>) -> Box<Self> {
-        Box::new(Self { lines: Mutex::default(), plan: Mutex::default(), timing: Mutex::default(), watch })
+/// A call of the shim. What is said from its begin on goes into its error; another engine's words can be among them.
+struct Call {
+    said: usize,
+}
+
+impl Call {
+    fn begin() -> Self {
+        Self { said: lock(&SAID).count }
     }
 
-    fn raw(&self) -> NlHooks {
-        NlHooks {
-            user: ptr::from_ref(self).cast_mut().cast(),
-            log: on_log,
-            progress: on_progress,
-            bytes: on_bytes,
-        }
-    }
-
-    /// The one gate: every status of the shim passes here, failures with what TensorRT said since the last.
-    fn check(&self, status: i32) -> Result<(), TensorrtError> {
-        let log = std::mem::take(&mut *lock(&self.lines));
+    /// The one gate: every status of the shim passes here, failures with what TensorRT said.
+    fn check(self, status: i32) -> Result<(), TensorrtError> {
         let step = match status {
             0 => return Ok(()),
             1 => "make a builder",
@@ -142,7 +141,22 @@ impl<'a> Hooks<'a> {
             11 => "enqueue a frame",
             _ => "go on",
         };
-        Err(TensorrtError::Step { step, log })
+        let said = lock(&SAID);
+        let old = said.lines.len().saturating_sub(said.count - self.said);
+        Err(TensorrtError::Step { step, log: said.lines.iter().skip(old).cloned().collect() })
+    }
+}
+
+/// What a build hands over, and where it shows how far it is.
+struct Hooks<'a> {
+    plan: Mutex<Vec<u8>>,
+    timing: Mutex<Vec<u8>>,
+    watch: &'a Watch,
+}
+
+impl Hooks<'_> {
+    fn raw(&self) -> NlHooks {
+        NlHooks { user: ptr::from_ref(self).cast_mut().cast(), progress: on_progress, bytes: on_bytes }
     }
 }
 
@@ -151,32 +165,35 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// # Safety
-/// `user` is the address of [`Hooks`] that live; `text` is null or ends with a zero byte.
-unsafe fn hooks_and_text<'a>(user: *mut c_void, text: *const c_char) -> (&'a Hooks<'a>, String) {
-    // SAFETY: the caller's word.
-    unsafe {
-        let text =
-            if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() };
-        (&*user.cast::<Hooks<'a>>(), text)
+/// `text` is null or ends with a zero byte.
+unsafe fn owned(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
     }
+    // SAFETY: the caller's word.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-extern "C" fn on_log(user: *mut c_void, severity: i32, text: *const c_char) {
+extern "C" fn on_log(severity: i32, text: *const c_char) {
     // Its chatter is not even copied unless somebody listens.
     if severity > 3 && !tracing::enabled!(tracing::Level::TRACE) {
         return;
     }
-    // SAFETY: the shim passes `Hooks::raw`'s address, and TensorRT's text.
-    let (hooks, text) = unsafe { hooks_and_text(user, text) };
+    // SAFETY: the shim passes TensorRT's text.
+    let text = unsafe { owned(text) };
     match severity {
         0 | 1 => tracing::error!(tensorrt = %text),
         2 => tracing::warn!(tensorrt = %text),
         3 => tracing::debug!(tensorrt = %text),
         _ => tracing::trace!(tensorrt = %text),
     }
-    let mut lines = lock(&hooks.lines);
-    if severity <= 2 && lines.len() < LINES {
-        lines.push(text);
+    if severity <= 2 {
+        let mut said = lock(&SAID);
+        said.count += 1;
+        if said.lines.len() == LINES {
+            said.lines.pop_front();
+        }
+        said.lines.push_back(text);
     }
 }
 
@@ -188,8 +205,7 @@ extern "C" fn on_progress(
     value: i32,
 ) -> i32 {
     // SAFETY: the shim passes `Hooks::raw`'s address, and TensorRT's names.
-    let (hooks, phase) = unsafe { hooks_and_text(user, phase) };
-    let Some(watch) = hooks.watch else { return 1 };
+    let (watch, phase) = unsafe { ((*user.cast::<Hooks<'_>>()).watch, owned(phase)) };
     match event {
         0 => watch.begin(phase, value, !parent.is_null()),
         1 => watch.step(&phase, value),
@@ -322,18 +338,27 @@ impl Libraries {
         if let Some(reason) = &self.cannot_build {
             return Err(TensorrtError::Step { step: "build an engine", log: vec![reason.clone()] });
         }
-        let hooks = Hooks::new(Some(watch));
+        let hooks = Hooks { plan: Mutex::default(), timing: Mutex::default(), watch };
         let options = NlOptions { workspace, level: level.into() };
         let contract = Contract::new();
-        // SAFETY: everything pointed to outlives the call, and the shim keeps nothing of it.
+        let call = Call::begin();
+        // SAFETY: everything pointed to outlives the call, and the shim keeps nothing of it but the log function.
         let status = unsafe {
-            nl_build(&self.factories, &hooks.raw(), &contract.raw(), &options, onnx.into(), timing.into())
+            nl_build(
+                &self.factories,
+                on_log,
+                &hooks.raw(),
+                &contract.raw(),
+                &options,
+                onnx.into(),
+                timing.into(),
+            )
         };
         // A builder that was stopped has no plan; whether it was told to is known here.
         if status != 0 && watch.is_cancelled() {
             return Err(TensorrtError::Cancelled);
         }
-        hooks.check(status)?;
+        call.check(status)?;
         Ok((std::mem::take(&mut *lock(&hooks.plan)), std::mem::take(&mut *lock(&hooks.timing))))
     }
 }
@@ -347,10 +372,7 @@ fn major() -> i32 {
 /// Runtime, engine and execution context of one plan, with the memory of a frame.
 pub struct Engine {
     raw: NonNull<NlEngine>,
-    // What follows outlives `raw`, which `Drop` frees before the fields go: TensorRT logs to the end, and knows
-    // the addresses of the memory.
-    hooks: Box<Hooks<'static>>,
-    /// Input and output.
+    /// Input and output. Outlives `raw`, which knows its addresses and which `Drop` frees before the fields go.
     pub memory: Memory,
 }
 
@@ -364,24 +386,23 @@ impl Engine {
     /// [`TensorrtError::Step`] when the plan is empty, damaged, of another version or device, or has other inputs
     /// or outputs than the contract's.
     pub fn open(libraries: &Libraries, plan: &[u8], memory: Memory) -> Result<Self, TensorrtError> {
-        let hooks = Hooks::new(None);
         let contract = Contract::new();
         let mut raw = ptr::null_mut();
-        // SAFETY: everything pointed to outlives the call; of `hooks` the address is kept, and the hooks outlive
-        // the engine because `Drop` frees the engine first.
-        let status = unsafe {
-            nl_engine_open(&libraries.factories, &hooks.raw(), &contract.raw(), plan.into(), &mut raw)
-        };
-        hooks.check(status)?;
+        let call = Call::begin();
+        // SAFETY: everything pointed to outlives the call, and the shim keeps nothing of it but the log function.
+        let status =
+            unsafe { nl_engine_open(&libraries.factories, on_log, &contract.raw(), plan.into(), &mut raw) };
+        call.check(status)?;
         let raw = NonNull::new(raw).ok_or(TensorrtError::Step { step: "load the plan", log: vec![] })?;
-        let engine = Self { raw, hooks, memory };
+        let engine = Self { raw, memory };
         let (input, output) = engine.memory.addresses()?;
+        let call = Call::begin();
         // SAFETY: the engine and the contract's strings are alive; the memory holds a frame each, lives as long as
         // the engine and is never replaced.
         let status = unsafe {
             nl_engine_bind(raw.as_ptr(), &contract.raw(), input as *mut c_void, output as *mut c_void)
         };
-        engine.hooks.check(status)?;
+        call.check(status)?;
         Ok(engine)
     }
 
@@ -391,9 +412,10 @@ impl Engine {
     /// When TensorRT or the driver refuses it.
     pub fn enqueue(&mut self, stream: &Stream) -> Result<(), TensorrtError> {
         self.memory.upload(stream)?;
+        let call = Call::begin();
         // SAFETY: engine and stream are alive.
         let status = unsafe { nl_engine_enqueue(self.raw.as_ptr(), stream.raw()) };
-        self.hooks.check(status)?;
+        call.check(status)?;
         self.memory.download(stream)
     }
 

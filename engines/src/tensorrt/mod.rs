@@ -18,6 +18,8 @@ mod build;
 mod device;
 #[cfg(feature = "tensorrt")]
 mod ffi;
+#[cfg(all(test, feature = "tensorrt"))]
+mod gpu_tests;
 #[cfg(feature = "tensorrt")]
 mod run;
 

@@ -80,7 +80,7 @@ impl Engine for TensorrtEngine {
     }
 
     fn device_memory(&self) -> Option<u64> {
-        self.device.memory_used().ok()
+        if self.device.is_integrated { None } else { self.device.memory_used().ok() }
     }
 }
 

@@ -20,15 +20,22 @@ namespace {
 
 class Logger final : public nvinfer1::ILogger {
 public:
-    explicit Logger(NlHooks const& hooks) noexcept : mHooks(hooks) {}
+    explicit Logger(NlLog log) noexcept : mLog(log) {}
     void log(Severity severity, nvinfer1::AsciiChar const* text) noexcept override {
-        mHooks.log(mHooks.user, static_cast<int32_t>(severity), text == nullptr ? "" : text);
+        mLog(static_cast<int32_t>(severity), text == nullptr ? "" : text);
     }
     void error(std::string const& text) noexcept { log(Severity::kERROR, text.c_str()); }
 
 private:
-    NlHooks mHooks;
+    NlLog mLog;
 };
+
+// One for all, and never freed: TensorRT has a single logger, the first one given, for as long as any builder or runtime
+// lives, and another engine's could be gone by then.
+Logger& logger(NlLog log) {
+    static Logger& kept = *new Logger(log);
+    return kept;
+}
 
 class Monitor final : public nvinfer1::IProgressMonitor {
 public:
@@ -129,21 +136,20 @@ void report(nvonnxparser::IParser const& parser, Logger& logger) {
 }
 
 template <typename F>
-int32_t guarded(NlHooks const& hooks, F&& body) noexcept {
+int32_t guarded(NlLog log, F&& body) noexcept {
     try {
         return body();
     } catch (std::exception const& thrown) {
-        Logger(hooks).log(Severity::kERROR, thrown.what());
+        logger(log).log(Severity::kERROR, thrown.what());
     } catch (...) {
-        Logger(hooks).log(Severity::kERROR, "an exception of unknown type");
+        logger(log).log(Severity::kERROR, "an exception of unknown type");
     }
     return NL_EXCEPTION;
 }
 
-NlStatus build(NlFactories const& factories, NlHooks const& hooks, NlContract const& contract,
+NlStatus build(NlFactories const& factories, Logger& logger, NlHooks const& hooks, NlContract const& contract,
     NlOptions const& options, NlBytes onnx, NlBytes timing) {
-    // Destroyed from the last to the first: everything before its builder, the builder before its logger.
-    Logger logger(hooks);
+    // Destroyed from the last to the first: everything before its builder, the builder before its monitor.
     Monitor monitor(hooks);
     if (factories.builder == nullptr) {
         return NL_BUILDER;
@@ -208,41 +214,38 @@ NlStatus build(NlFactories const& factories, NlHooks const& hooks, NlContract co
 
 // Members are destroyed from the last to the first.
 struct NlEngine {
-    Logger logger;
     std::unique_ptr<nvinfer1::IRuntime> runtime;
     std::unique_ptr<nvinfer1::ICudaEngine> engine;
     std::unique_ptr<nvinfer1::IExecutionContext> context;
-
-    explicit NlEngine(NlHooks const& hooks) noexcept : logger(hooks) {}
 };
 
 int32_t nl_header_version(void) {
     return static_cast<int32_t>(NV_TENSORRT_VERSION);
 }
 
-int32_t nl_build(NlFactories const* factories, NlHooks const* hooks, NlContract const* contract,
+int32_t nl_build(NlFactories const* factories, NlLog log, NlHooks const* hooks, NlContract const* contract,
     NlOptions const* options, NlBytes onnx, NlBytes timing) {
-    return guarded(*hooks, [&] { return build(*factories, *hooks, *contract, *options, onnx, timing); });
+    return guarded(log, [&] { return build(*factories, logger(log), *hooks, *contract, *options, onnx, timing); });
 }
 
 int32_t nl_engine_open(
-    NlFactories const* factories, NlHooks const* hooks, NlContract const* contract, NlBytes plan, NlEngine** out) {
+    NlFactories const* factories, NlLog log, NlContract const* contract, NlBytes plan, NlEngine** out) {
     *out = nullptr;
-    return guarded(*hooks, [&] {
-        auto opened = std::make_unique<NlEngine>(*hooks);
-        opened->runtime = adopt<nvinfer1::IRuntime>(factories->runtime(&opened->logger, NV_TENSORRT_VERSION));
+    return guarded(log, [&] {
+        auto opened = std::make_unique<NlEngine>();
+        opened->runtime = adopt<nvinfer1::IRuntime>(factories->runtime(&logger(log), NV_TENSORRT_VERSION));
         if (!opened->runtime) {
             return NL_RUNTIME;
         }
         if (plan.data == nullptr || plan.size == 0) {
-            opened->logger.error("the plan is empty");
+            logger(log).error("the plan is empty");
             return NL_PLAN;
         }
         opened->engine.reset(opened->runtime->deserializeCudaEngine(plan.data, plan.size));
         if (!opened->engine) {
             return NL_PLAN;
         }
-        if (!fits(*contract, *opened->engine, opened->logger)) {
+        if (!fits(*contract, *opened->engine, logger(log))) {
             return NL_CONTRACT;
         }
         opened->context.reset(opened->engine->createExecutionContext());

@@ -1,7 +1,7 @@
 // C ABI over the few calls of NvInfer.h and NvOnnxParser.h that the engine needs. `ffi.rs` mirrors it.
 //
 // Nothing here links TensorRT: the caller opens the libraries and passes their factories in. No exception
-// leaves a function; every failure is a status, and its words have gone to `NlHooks::log` before.
+// leaves a function; every failure is a status, and its words have gone to the log before.
 #pragma once
 
 #include <stddef.h>
@@ -31,11 +31,13 @@ typedef enum {
 typedef enum { NL_PHASE_START = 0, NL_PHASE_STEP = 1, NL_PHASE_FINISH = 2 } NlEvent;
 typedef enum { NL_BYTES_PLAN = 0, NL_BYTES_TIMING = 1 } NlBytesKind;
 
+// Called from any of TensorRT's threads. The text lives only during the call. Severity as in ILogger: 0 internal error,
+// 1 error, 2 warning, 3 info, 4 verbose. The function that is passed first is called to the end of the process.
+typedef void (*NlLog)(int32_t severity, char const* text);
+
 // Called from any of TensorRT's threads. Texts and bytes live only during the call.
 typedef struct {
     void* user;
-    // Severity as in ILogger: 0 internal error, 1 error, 2 warning, 3 info, 4 verbose.
-    void (*log)(void* user, int32_t severity, char const* text);
     // `value`: steps of the phase at its start, the step just done, 0 at its finish. 0 cancels the build.
     int32_t (*progress)(void* user, int32_t event, char const* phase, char const* parent, int32_t value);
     void (*bytes)(void* user, int32_t kind, void const* data, size_t size);
@@ -71,12 +73,12 @@ typedef struct NlEngine NlEngine;
 int32_t nl_header_version(void);
 
 // Builds a plan; it and the grown timing cache arrive through `hooks->bytes`.
-int32_t nl_build(NlFactories const* factories, NlHooks const* hooks, NlContract const* contract,
+int32_t nl_build(NlFactories const* factories, NlLog log, NlHooks const* hooks, NlContract const* contract,
     NlOptions const* options, NlBytes onnx, NlBytes timing);
 
-// Makes an engine of a plan. `hooks` must outlive it.
+// Makes an engine of a plan.
 int32_t nl_engine_open(
-    NlFactories const* factories, NlHooks const* hooks, NlContract const* contract, NlBytes plan, NlEngine** out);
+    NlFactories const* factories, NlLog log, NlContract const* contract, NlBytes plan, NlEngine** out);
 int32_t nl_engine_bind(NlEngine* engine, NlContract const* contract, void* input, void* output);
 int32_t nl_engine_enqueue(NlEngine* engine, void* stream);
 // Device memory that the context takes, in bytes.
