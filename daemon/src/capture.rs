@@ -13,6 +13,11 @@ use crate::config::Source;
 use crate::frame::Frame;
 use crate::slot::{Slot, SlotSender, SourceError, slot};
 
+/// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
+pub const STALL: Duration = Duration::from_secs(30);
+/// What to do when that was not enough.
+pub const STALLED: &str = "Check what it comes from: the disk, the device, the network, the pipeline";
+
 /// A running GStreamer source; dropping it stops the pipeline.
 pub struct Capture {
     pipeline: gst::Pipeline,
@@ -63,12 +68,17 @@ pub fn parse(text: &str, what: &str) -> Result<gst::Pipeline> {
 /// Stops a pipeline, or leaves it behind when it does not within `patience`: an element that hangs
 /// must not keep the daemon from ending.
 pub fn stop(pipeline: &gst::Pipeline, patience: Duration) {
-    let (done, stopped) = crossbeam_channel::bounded(1);
-    let pipeline = pipeline.clone();
-    std::thread::spawn(move || done.send(pipeline.set_state(gst::State::Null).is_ok()));
-    if stopped.recv_timeout(patience) != Ok(true) {
+    if set_state(pipeline, gst::State::Null, patience) != Some(true) {
         tracing::warn!("a pipeline did not stop in {patience:?}; the process ends without it");
     }
+}
+
+/// Whether a pipeline takes a state; none when it hangs on the way for longer than `patience`.
+fn set_state(pipeline: &gst::Pipeline, state: gst::State, patience: Duration) -> Option<bool> {
+    let (done, reached) = crossbeam_channel::bounded(1);
+    let pipeline = pipeline.clone();
+    std::thread::spawn(move || done.send(pipeline.set_state(state).is_ok()));
+    reached.recv_timeout(patience).ok()
 }
 
 /// Quotes a value for `gst-launch-1.0` notation.
@@ -99,14 +109,15 @@ impl Capture {
         let gaps = is_file.then_some(Gaps { end: None, lost });
         sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, gaps)).build());
         let capture = Self { pipeline };
-        if capture.pipeline.set_state(gst::State::Playing).is_err() {
+        match set_state(&capture.pipeline, gst::State::Playing, STALL) {
+            Some(true) => Ok((capture, slot)),
             // The bus has the reason that `set_state` keeps to itself.
-            match slot.failure() {
-                Some(reason) => return Err(reason.into()),
+            Some(false) => match slot.failure() {
+                Some(reason) => Err(reason.into()),
                 None => bail!("source {name}: `{text}` cannot be started"),
-            }
+            },
+            None => bail!("source {name}: it could not be opened within {STALL:?}. {STALLED}"),
         }
-        Ok((capture, slot))
     }
 }
 
@@ -223,15 +234,16 @@ fn on_sample(
 
 /// Turns the bus's messages into the slot's end.
 fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, lost: Arc<AtomicU64>) {
+    overhear(pipeline, name, sender);
     let Some(bus) = pipeline.bus() else { return };
     let (name, sender, weak) = (name.to_owned(), sender.clone(), pipeline.downgrade());
     let stated = Mutex::new(None);
     bus.set_sync_handler(move |_, message| {
         use gst::MessageView;
-        let mut stated = stated.lock().unwrap_or_else(PoisonError::into_inner);
         match message.view() {
             MessageView::Eos(_) => {
-                let end = ended(&name, *stated, sender.position());
+                let stated = *stated.lock().unwrap_or_else(PoisonError::into_inner);
+                let end = ended(&name, stated, sender.position());
                 sender.end(end.and_then(|()| match lost.load(Ordering::Relaxed) {
                     0 => Ok(()),
                     frames => Err(SourceError::Damaged { name: name.clone(), frames }),
@@ -242,12 +254,46 @@ fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, lost: Arc<At
                 tracing::warn!(source = name, element = ?w.src().map(|s| s.name()), "{}", w.error());
             }
             MessageView::AsyncDone(_) => {
-                *stated = weak.upgrade().as_ref().and_then(video_duration);
+                // Asked outside the lock: an element that answers may wait for one that speaks.
+                let duration = weak.upgrade().as_ref().and_then(video_duration);
+                *stated.lock().unwrap_or_else(PoisonError::into_inner) = duration;
             }
             _ => {}
         }
         gst::BusSyncReply::Drop
     });
+}
+
+/// Hears an element's error that decodebin keeps to itself.
+///
+/// While it connects an element decodebin drops that one's errors, for it may try another. But a demuxer
+/// that pulls its data is at work by then, on a thread of its own; when that one fails before decodebin is
+/// done (gstdecodebin2.c, `remove_error_filter` after `GST_PAD_STREAM_UNLOCK`), nothing is tried any more,
+/// no frame comes, and no end.
+fn overhear(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender) {
+    let (name, sender) = (name.to_owned(), sender.clone());
+    pipeline.connect_deep_element_added(move |_, _, element| {
+        let Some(bus) = element.bus() else { return };
+        let (name, sender) = (name.clone(), sender.clone());
+        let before = gst::Bus::new();
+        before.set_sync_handler(move |_, message| {
+            if let gst::MessageView::Error(e) = message.view()
+                && e.src().is_some_and(pulls)
+            {
+                sender.end(Err(failure(&name, e)));
+            }
+            // The bin's bus queues nothing and thus refuses nothing.
+            let _ = bus.post(message.clone());
+            gst::BusSyncReply::Drop
+        });
+        element.set_bus(Some(&before));
+    });
+}
+
+/// Whether an element reads its data by itself, and thus at its own time.
+fn pulls(element: &gst::Object) -> bool {
+    let element = element.downcast_ref::<gst::Element>();
+    element.is_some_and(|e| e.sink_pads().iter().any(|pad| pad.mode() == gst::PadMode::Pull))
 }
 
 /// The length that the container states; none where there is sound as well, which may be longer.
@@ -288,4 +334,34 @@ fn failure(name: &str, error: &gst::message::Error) -> SourceError {
     };
     let element = error.src().map_or_else(String::new, |s| format!(" ({})", s.name()));
     SourceError::Failed { name: name.into(), message: format!("{kind}{element}"), remedy: remedy.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slot::Next;
+
+    #[test]
+    fn an_error_that_decodebin_swallows_is_heard() {
+        gst::init().unwrap();
+        // The frames of an MP4, its index missing.
+        let clip = tempfile::Builder::new().suffix(".mp4").tempfile().unwrap();
+        let mut bytes = b"\0\0\0\x14ftypisom\0\0\0\0isom\0\x01\0\0mdat".to_vec();
+        bytes.resize(0x10000, 0);
+        std::fs::write(clip.path(), bytes).unwrap();
+        let uri = format!("file://{}", clip.path().display());
+        let pipeline = parse(&describe(&Source::File { uri, paced: false }), "clip").unwrap();
+        // What decodebin does for a moment only, here for good.
+        pipeline.connect_deep_element_added(|_, bin, element| {
+            if bin.factory().is_some_and(|factory| factory.name() == "decodebin") {
+                element.bus().unwrap().set_sync_handler(|_, _| gst::BusSyncReply::Drop);
+            }
+        });
+        let (sender, mut slot) = slot(false);
+        watch(&pipeline, "clip", &sender, Arc::default());
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let Next::End(Err(error)) = slot.next(Duration::from_secs(30)) else { panic!("no error was heard") };
+        assert!(error.to_string().contains("damaged or incomplete"), "{error}");
+        stop(&pipeline, Duration::from_secs(30));
+    }
 }

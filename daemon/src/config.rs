@@ -89,6 +89,11 @@ impl Source {
         }
     }
 
+    /// Whether it may send nothing for any time: a device without signal, and what stands for one.
+    pub fn may_be_silent(&self) -> bool {
+        matches!(self, Self::V4l2 { .. } | Self::Pipeline { live: true, .. })
+    }
+
     /// Whether the sink has to wait for the clock to give frames their pace.
     pub fn is_paced_by_clock(&self) -> bool {
         matches!(self, Self::File { paced: true, .. })

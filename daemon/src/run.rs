@@ -20,7 +20,7 @@ use thread_priority::{
 };
 use tokio::sync::watch;
 
-use crate::capture::{self, Capture};
+use crate::capture::{self, Capture, STALL, STALLED};
 use crate::config::{Config, Source};
 use crate::figures::{Board, Context, Now, Snapshot};
 use crate::frame::{Frame, Region};
@@ -274,7 +274,7 @@ impl Daemon<'_> {
             }
             match self.slot.next(POLL) {
                 Next::Frame(frame) => return Ok(Some(frame)),
-                Next::Idle => {}
+                Next::Idle => self.wait_no_longer(begun)?,
                 Next::End(Ok(())) => bail!(
                     "source {}: it ended without a single frame. Check that it holds video",
                     self.config.source
@@ -284,6 +284,15 @@ impl Daemon<'_> {
         }
         tracing::info!("stopped before the first frame");
         Ok(None)
+    }
+
+    /// Ends the wait for a frame that goes on since `heard`, unless the source may be silent.
+    fn wait_no_longer(&self, heard: Instant) -> Result<()> {
+        let source = &self.config.source;
+        if heard.elapsed() > STALL && !source.may_be_silent() {
+            bail!("source {source}: no frame and no end has come for {STALL:?}. {STALLED}");
+        }
+        Ok(())
     }
 
     fn open_way(&mut self, first: &Frame, inference: Inference) -> Result<Way> {
@@ -309,13 +318,16 @@ impl Daemon<'_> {
         let mut silent = false;
         let mut next = Next::Frame(first);
         loop {
+            if let Next::Idle = next {
+                self.wait_no_longer(heard)?;
+            }
             match next {
                 Next::Frame(frame) => {
                     if std::mem::take(&mut silent) {
                         tracing::info!("the source's frames are back");
                     }
-                    heard = Instant::now();
                     self.pass(way, frame)?;
+                    heard = Instant::now();
                 }
                 Next::Idle if self.config.source.is_live() && heard.elapsed() > SILENCE => {
                     if !std::mem::replace(&mut silent, true) {

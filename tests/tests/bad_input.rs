@@ -124,6 +124,32 @@ fn a_recording_without_its_index() {
 }
 
 #[test]
+fn a_source_that_hangs() {
+    const SIZE: &str = "video/x-raw,format=I420,width=640,height=480,framerate=30/1";
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let fragments = [
+        // Opening it waits for a writer, as a share does for its server.
+        (format!("filesrc location={} ! decodebin", fifo.display()), "could not be opened within 30s"),
+        (format!("appsrc caps={SIZE}"), "no frame and no end has come for 30s"),
+        // Three frames, then nothing.
+        (
+            format!("videotestsrc num-buffers=3 ! {SIZE} ! concat name=c appsrc caps={SIZE} ! c. c."),
+            "no frame and no end has come for 30s",
+        ),
+    ];
+    std::thread::scope(|scope| {
+        for (fragment, what) in &fragments {
+            scope.spawn(move || {
+                let source = format!("source = {{ kind = \"pipeline\", pipeline = \"{fragment}\" }}");
+                assert_says(&refused(&source), &[fragment, what, "Check what it comes from"]);
+            });
+        }
+    });
+}
+
+#[test]
 fn frames_smaller_than_the_crop() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out.mp4");
