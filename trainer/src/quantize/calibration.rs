@@ -105,13 +105,14 @@ impl Calibration {
     }
 }
 
-/// Layers whose output is quantised as it comes; a convolution's is behind its ReLU.
+/// Layers whose output is quantised as it comes: neither what ReLU cuts first, nor the logits.
 fn measured(network: &Network) -> impl Iterator<Item = &str> {
-    network
-        .layers
-        .iter()
-        .filter(|l| matches!(l.op, Op::Relu | Op::Deconv { .. } | Op::Conv { .. }))
-        .map(|l| l.name.as_str())
+    let pairs = network.layers.iter().zip(network.layers.iter().skip(1));
+    let quantised = pairs.filter(|(layer, next)| {
+        matches!(layer.op, Op::Relu | Op::Deconv { .. } | Op::Conv { .. })
+            && !matches!(next.op, Op::Relu | Op::Sigmoid)
+    });
+    quantised.map(|(layer, _)| layer.name.as_str())
 }
 
 fn add(histogram: &mut Histogram, output: &Tensor) -> Result<()> {

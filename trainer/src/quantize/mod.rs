@@ -229,6 +229,8 @@ impl Maker<'_> {
     fn each_its_own(&self, file: &str, all: &Methods, style: &Style, frames: &[&Frame]) -> Result<Methods> {
         let reference = self.judge.bundle.read(Precision::Fp32.onnx_file())?;
         let wanted = self.judge.maps(Precision::Fp32, reference, frames)?;
+        let thresholds =
+            |methods: &Methods| self.calibration.thresholds(&self.folded.network, methods, style);
         let distance = |methods: &Methods| -> Result<u64> {
             let found = self.judge.maps(Precision::Int8, self.model(file, methods, style)?, frames)?;
             let pairs = wanted.iter().flatten().zip(found.iter().flatten());
@@ -241,6 +243,9 @@ impl Maker<'_> {
             let before = methods[name];
             for method in Method::ALL.into_iter().filter(|method| *method != before) {
                 let tried = Methods::from_iter(methods.clone().into_iter().chain([(name.clone(), method)]));
+                if thresholds(&tried) == thresholds(&methods) {
+                    continue;
+                }
                 let found = distance(&tried)?;
                 if found < least {
                     (methods, least) = (tried, found);
