@@ -142,7 +142,9 @@ fn a_source_that_hangs() {
     std::thread::scope(|scope| {
         for (fragment, what) in &fragments {
             scope.spawn(move || {
-                let source = format!("source = {{ kind = \"pipeline\", pipeline = \"{fragment}\" }}");
+                // A live one may be without signal.
+                let source =
+                    format!("source = {{ kind = \"pipeline\", pipeline = \"{fragment}\", live = false }}");
                 assert_says(&refused(&source), &[fragment, what, "Check what it comes from"]);
             });
         }
