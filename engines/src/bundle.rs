@@ -47,6 +47,22 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Of a model of the contract's geometry that shows nerves, at threshold 0.5 with regions of any area;
+    /// nothing is said of its origin, and there are no files yet.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self {
+            schema: SCHEMA,
+            name: name.into(),
+            version: version.into(),
+            geometry: Geometry::default(),
+            threshold: 0.5,
+            min_area: 1,
+            class: "nerve".into(),
+            provenance: Provenance::default(),
+            files: BTreeMap::new(),
+        }
+    }
+
     /// The threshold on a map's bytes: probability x 255, rounded up to the next byte, so that
     /// `byte >= threshold_byte()` never counts a probability under the threshold.
     pub fn threshold_byte(&self) -> u8 {

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use libloading::Library;
-use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance, SCHEMA, hex};
+use nervelight_engines::bundle::{Draft, Manifest, hex};
 use nervelight_engines::golden::Golden;
 use nervelight_engines::{Bundle, plane};
 
@@ -193,17 +193,7 @@ impl Double {
 /// # Errors
 /// When it cannot be written.
 pub fn bundle(path: &Path, models: &[(&str, &str)]) -> Result<Bundle> {
-    let mut draft = Draft::new(Manifest {
-        schema: SCHEMA,
-        name: "tiny".into(),
-        version: "1".into(),
-        geometry: Geometry::default(),
-        threshold: 0.5,
-        min_area: 0,
-        class: "nerve".into(),
-        provenance: Provenance::default(),
-        files: Default::default(),
-    });
+    let mut draft = Draft::new(Manifest { min_area: 0, ..Manifest::new("tiny", "1") });
     for (file, content) in models {
         draft.file(*file, content.as_bytes().to_vec());
     }

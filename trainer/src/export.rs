@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance, SCHEMA};
+use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance};
 use nervelight_engines::golden::{Golden, check};
 use nervelight_engines::{Bundle, EngineSettings, PIXELS, plane};
 
@@ -84,14 +84,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let point = point::choose(&predictions, data.width, arguments.threshold, arguments.min_area);
     let outcomes = point::outcomes(&predictions, data.width, point);
 
+    let name = arguments.name.clone().unwrap_or_else(|| stem(&arguments.out));
     let manifest = Manifest {
-        schema: SCHEMA,
-        name: arguments.name.clone().unwrap_or_else(|| stem(&arguments.out)),
-        version: arguments.model_version.clone(),
         geometry: Geometry { width: data.width, height: data.height },
         threshold: point.threshold,
         min_area: point.min_area,
-        class: "nerve".into(),
         provenance: Provenance {
             network: format!("{} x{}", module.network.name, module.network.width),
             data_digest: data.digest.clone(),
@@ -102,7 +99,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             command: command_line(),
             metrics: metrics(&Hard::of(&outcomes), &soft(&predictions, settings.batch_size)),
         },
-        files: BTreeMap::new(),
+        ..Manifest::new(name, arguments.model_version.clone())
     };
     let mut draft = Draft::new(manifest);
     let parameters = &module.parameters;
@@ -290,17 +287,7 @@ mod tests {
         let mut rng = crate::rng::Rng::new(&[7]);
         let luma = (0..PIXELS).map(|i| (rng.below(128) + i % 128) as u8).collect();
         let frame = Frame { name: "1_1".into(), patient: 1, luma, nerve: vec![0; PIXELS].into() };
-        let manifest = Manifest {
-            schema: SCHEMA,
-            name: "random".into(),
-            version: "1".into(),
-            geometry: Geometry::default(),
-            threshold: 0.5,
-            min_area: 1,
-            class: "nerve".into(),
-            provenance: Provenance::default(),
-            files: BTreeMap::new(),
-        };
+        let manifest = Manifest::new("random", "1");
         let mut draft = Draft::new(manifest);
         let predictions = predict(&module, &[&frame], size, 1).unwrap();
         let outcomes = [Outcome { truth: 0, shown: 0, both: 0 }];

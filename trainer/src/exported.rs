@@ -41,7 +41,7 @@ mod tests {
     use super::*;
     use crate::init::{from_file, random};
     use crate::onnx::{Outputs, model};
-    use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance, SCHEMA};
+    use nervelight_engines::bundle::{Draft, Manifest};
 
     const SIZE: (usize, usize) = (64, 64);
 
@@ -49,17 +49,7 @@ mod tests {
     fn bundle(directory: &Path, network: &Network) -> (std::path::PathBuf, Parameters) {
         tch::manual_seed(4);
         let parameters = random(network).parameters;
-        let mut draft = Draft::new(Manifest {
-            schema: SCHEMA,
-            name: "old".into(),
-            version: "1".into(),
-            geometry: Geometry::default(),
-            threshold: 0.5,
-            min_area: 1,
-            class: "nerve".into(),
-            provenance: Provenance::default(),
-            files: std::collections::BTreeMap::new(),
-        });
+        let mut draft = Draft::new(Manifest::new("old", "1"));
         draft.file("fp32.onnx", model(network, &parameters, SIZE, Outputs::Map).unwrap());
         let path = directory.join("old.bundle");
         draft.write(&path).unwrap();

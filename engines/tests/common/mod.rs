@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance, SCHEMA};
+use nervelight_engines::bundle::{Draft, Manifest};
 use nervelight_engines::golden::Golden;
 use nervelight_engines::{Bundle, plane};
 use tempfile::TempDir;
@@ -15,17 +15,7 @@ pub fn model(name: &str) -> Vec<u8> {
 
 /// A draft that holds `model` as `fp32.onnx` and one golden frame of the identity function.
 pub fn draft(model_name: &str) -> Draft {
-    let mut draft = Draft::new(Manifest {
-        schema: SCHEMA,
-        name: "tiny".into(),
-        version: "1".into(),
-        geometry: Geometry::default(),
-        threshold: 0.5,
-        min_area: 0,
-        class: "nerve".into(),
-        provenance: Provenance::default(),
-        files: Default::default(),
-    });
+    let mut draft = Draft::new(Manifest { min_area: 0, ..Manifest::new("tiny", "1") });
     draft.file("fp32.onnx", model(model_name));
     let mut crop = plane();
     crop.iter_mut().enumerate().for_each(|(i, p)| *p = (i % 251) as u8);

@@ -13,7 +13,7 @@ use super::proto::{
 use crate::checkpoint::bytes;
 use crate::fold::fold;
 use crate::module::Parameters;
-use crate::network::{Network, Op};
+use crate::network::{Layer, Network, Op};
 
 /// ONNX 1.12: what ONNX Runtime 1.17 and TensorRT 10.3 read.
 const IR_VERSION: i64 = 8;
@@ -42,23 +42,15 @@ pub fn model(
     let mut input = normalised(&mut graph);
     for (layer, shape) in network.layers.iter().zip(network.shapes(height, width)) {
         let name = layer.name.as_str();
-        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let mut inputs = vec![input.to_owned()];
+        if let Op::Concat { with } = &layer.op {
+            inputs.push(with.clone());
+        }
         for (parameter, _) in layer.parameters() {
             graph.initializer.push(constant(&parameter, parameters)?);
+            inputs.push(parameter);
         }
-        let weighted = [input, weight.as_str(), bias.as_str()];
-        graph.node.push(match &layer.op {
-            Op::Conv { kernel, padding, .. } => node("Conv", &weighted, name, window(*kernel, 1, *padding)),
-            Op::Deconv { kernel, stride, padding, .. } => {
-                node("ConvTranspose", &weighted, name, window(*kernel, *stride, *padding))
-            }
-            // Folded away.
-            Op::BatchNorm { .. } => continue,
-            Op::Relu => node("Relu", &[input], name, vec![]),
-            Op::MaxPool => node("MaxPool", &[input], name, window(2, 2, 0)),
-            Op::Concat { with } => node("Concat", &[input, with], name, vec![int("axis", 1)]),
-            Op::Sigmoid => node("Sigmoid", &[input], name, vec![]),
-        });
+        graph.node.push(layer_node(layer, &inputs)?);
         if outputs == Outputs::Layers {
             graph.output.push(value(name, DataType::Float, shape));
         }
@@ -156,6 +148,22 @@ pub(super) fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<Attri
         output: vec![output.into()],
         attribute,
     }
+}
+
+/// The node of a layer; `inputs` are its input, for a concatenation the other one, weight and bias. Batch
+/// normalisation is folded away before.
+pub(super) fn layer_node(layer: &Layer, inputs: &[String]) -> Result<NodeProto, String> {
+    let (op, attributes) = match &layer.op {
+        Op::Conv { kernel, padding, .. } => ("Conv", window(*kernel, 1, *padding)),
+        Op::Deconv { kernel, stride, padding, .. } => ("ConvTranspose", window(*kernel, *stride, *padding)),
+        Op::Relu => ("Relu", vec![]),
+        Op::MaxPool => ("MaxPool", window(2, 2, 0)),
+        Op::Concat { .. } => ("Concat", vec![int("axis", 1)]),
+        Op::Sigmoid => ("Sigmoid", vec![]),
+        Op::BatchNorm { .. } => return Err(format!("{}, folded", layer.name)),
+    };
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    Ok(node(op, &inputs, &layer.name, attributes))
 }
 
 pub(super) fn window(kernel: usize, stride: usize, padding: usize) -> Vec<AttributeProto> {

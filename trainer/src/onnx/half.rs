@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::graph::{OPSET, begin, file, initializer, int, node, normalised, to_bytes, window};
+use super::graph::{OPSET, begin, file, initializer, int, layer_node, node, normalised, to_bytes};
 use super::proto::{DataType, GraphProto};
 use crate::module::Parameters;
 use crate::network::{Network, Op};
@@ -72,19 +72,7 @@ pub fn half(
             graph.initializer.push(initializer(&name, tensor, kind));
             inputs.push(name);
         }
-        let (op, attributes) = match &layer.op {
-            Op::Conv { kernel, padding, .. } => ("Conv", window(*kernel, 1, *padding)),
-            Op::Deconv { kernel, stride, padding, .. } => {
-                ("ConvTranspose", window(*kernel, *stride, *padding))
-            }
-            Op::Relu => ("Relu", vec![]),
-            Op::MaxPool => ("MaxPool", window(2, 2, 0)),
-            Op::Concat { .. } => ("Concat", vec![int("axis", 1)]),
-            Op::Sigmoid => ("Sigmoid", vec![]),
-            Op::BatchNorm { .. } => return Err(format!("{}, folded", layer.name)),
-        };
-        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        graph.node.push(node(op, &inputs, &layer.name, attributes));
+        graph.node.push(layer_node(layer, &inputs)?);
         values.kinds.insert(layer.name.clone(), kind);
         input.clone_from(&layer.name);
     }

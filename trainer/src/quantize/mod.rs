@@ -104,7 +104,8 @@ pub fn extend(bundle: &Bundle, job: &Job, options: &Options, path: &Path) -> Res
     let reference = judge.predict(Precision::Fp32, bundle.read(Precision::Fp32.onnx_file())?, &held_out)?;
     let maker = Maker { folded: &folded, calibration: &calibration, size, judge: &judge };
     let choice = choose(&held_out, CHOICE);
-    let mut rows = vec![Row::new(Precision::Fp32.onnx_file(), &reference, &reference, point, size.1)?];
+    let mut rows =
+        vec![Row::new(Precision::Fp32, Precision::Fp32.onnx_file(), &reference, &reference, point, size.1)?];
     let mut candidates = Vec::new();
     if options.precisions.contains(&Precision::Fp16) {
         candidates.push(maker.half()?);
@@ -118,7 +119,7 @@ pub fn extend(bundle: &Bundle, job: &Job, options: &Options, path: &Path) -> Res
     for candidate in &candidates {
         let Candidate { file, precision, model, about } = candidate;
         let found = judge.predict(*precision, model.clone(), &held_out)?;
-        let mut row = Row::new(file, &reference, &found, point, size.1)?;
+        let mut row = Row::new(*precision, file, &reference, &found, point, size.1)?;
         row.about.clone_from(about);
         if let Some(dice) = row.dice() {
             let name = format!("{}_dice", file.trim_end_matches(".onnx").replace('-', "_"));
@@ -218,9 +219,17 @@ impl Maker<'_> {
     }
 
     fn model(&self, file: &str, methods: &Methods, style: &Style) -> Result<Vec<u8>> {
+        self.with_thresholds(file, &self.calibration.thresholds(&self.folded.network, methods, style), style)
+    }
+
+    fn with_thresholds(
+        &self,
+        file: &str,
+        thresholds: &BTreeMap<String, f64>,
+        style: &Style,
+    ) -> Result<Vec<u8>> {
         let Module { network, parameters, .. } = self.folded;
-        let thresholds = self.calibration.thresholds(network, methods, style);
-        int8(network, parameters, self.size, &thresholds, style)
+        int8(network, parameters, self.size, thresholds, style)
             .map_err(|name| anyhow!("{file} lacks `{name}`"))
     }
 
@@ -229,26 +238,28 @@ impl Maker<'_> {
     fn each_its_own(&self, file: &str, all: &Methods, style: &Style, frames: &[&Frame]) -> Result<Methods> {
         let reference = self.judge.bundle.read(Precision::Fp32.onnx_file())?;
         let wanted = self.judge.maps(Precision::Fp32, reference, frames)?;
-        let thresholds =
-            |methods: &Methods| self.calibration.thresholds(&self.folded.network, methods, style);
-        let distance = |methods: &Methods| -> Result<u64> {
-            let found = self.judge.maps(Precision::Int8, self.model(file, methods, style)?, frames)?;
+        let cuts = |methods: &Methods| self.calibration.thresholds(&self.folded.network, methods, style);
+        let distance = |thresholds: &BTreeMap<String, f64>| -> Result<u64> {
+            let model = self.with_thresholds(file, thresholds, style)?;
+            let found = self.judge.maps(Precision::Int8, model, frames)?;
             let pairs = wanted.iter().flatten().zip(found.iter().flatten());
             Ok(pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum())
         };
         let mut methods = all.clone();
-        let mut least = distance(&methods)?;
+        let mut thresholds = cuts(&methods);
+        let mut least = distance(&thresholds)?;
         let mut progress = Progress::new("calibrate each layer", 0, all.len());
         for name in all.keys() {
             let before = methods[name];
             for method in Method::ALL.into_iter().filter(|method| *method != before) {
                 let tried = Methods::from_iter(methods.clone().into_iter().chain([(name.clone(), method)]));
-                if thresholds(&tried) == thresholds(&methods) {
+                let moved = cuts(&tried);
+                if moved == thresholds {
                     continue;
                 }
-                let found = distance(&tried)?;
+                let found = distance(&moved)?;
                 if found < least {
-                    (methods, least) = (tried, found);
+                    (methods, thresholds, least) = (tried, moved, found);
                 }
             }
             progress.advance(1);

@@ -20,6 +20,7 @@ const CLEARLY: f64 = 0.05;
 
 /// A precision beside fp32.
 pub struct Row {
+    precision: Precision,
     file: &'static str,
     bytes: usize,
     milliseconds: f64,
@@ -36,6 +37,7 @@ pub struct Row {
 impl Row {
     /// Of the same frames in fp32 and in this precision, in maps with rows of `width` bytes.
     pub fn new(
+        precision: Precision,
         file: &'static str,
         reference: &Predicted,
         found: &Predicted,
@@ -64,6 +66,7 @@ impl Row {
         let wrong =
             [0, 1].map(|side| frames.iter().filter(|pair| !pair[side].outcome.presence_is_right()).count());
         Ok(Self {
+            precision,
             file,
             bytes: found.bytes,
             milliseconds: found.milliseconds,
@@ -80,10 +83,6 @@ impl Row {
         self.change.as_ref().map(|change| change.means[1])
     }
 
-    fn golden_limit(&self) -> f64 {
-        min_dice(if self.file.starts_with("int8") { Precision::Int8 } else { Precision::Fp16 })
-    }
-
     /// Fails when the loss is over `max_loss` or the golden frames disagree.
     pub fn check(&self, max_loss: f64) -> Result<()> {
         let loss = self.change.as_ref().map_or(0.0, |change| -change.difference());
@@ -93,13 +92,14 @@ impl Row {
              leave the precision out with --precisions, or calibrate with more --calibration-frames",
             self.file
         );
+        let golden_limit = min_dice(self.precision);
         ensure!(
-            self.golden >= self.golden_limit(),
+            self.golden >= golden_limit,
             "{}: Dice {:.3} against the golden maps is under {}, and no cart would run it. No bundle was written; \
              leave the precision out with --precisions",
             self.file,
             self.golden,
-            self.golden_limit()
+            golden_limit
         );
         Ok(())
     }

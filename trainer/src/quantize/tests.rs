@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use nervelight_engines::bundle::{Geometry, Manifest, Provenance, SCHEMA};
+use nervelight_engines::bundle::Manifest;
 use nervelight_engines::{EngineError, PIXELS, Plane};
 use tch::{Device, Kind, Tensor};
 
@@ -14,17 +14,7 @@ const SIZE: (usize, usize) = (416, 576);
 
 /// The map of one crop, or none where there is no ONNX Runtime.
 fn map(model: Vec<u8>, crop: &Plane) -> Option<Box<Plane>> {
-    let mut draft = Draft::new(Manifest {
-        schema: SCHEMA,
-        name: "test".into(),
-        version: "1".into(),
-        geometry: Geometry::default(),
-        threshold: 0.5,
-        min_area: 1,
-        class: "nerve".into(),
-        provenance: Provenance::default(),
-        files: BTreeMap::new(),
-    });
+    let mut draft = Draft::new(Manifest::new("test", "1"));
     draft.file("fp32.onnx", model);
     let directory = tempfile::tempdir().unwrap();
     let bundle = draft.write(&directory.path().join("test.bundle")).unwrap();
