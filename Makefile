@@ -67,7 +67,7 @@ install: ## Install the daemon as a service on this machine (as root)
 	@./setup.sh run
 	cargo build --release --locked -p nervelightd $(DAEMON_FEATURES)
 	install -D -m 755 $(DAEMON) $(DESTDIR)/usr/bin/nervelightd
-	install -D -m 644 $${XDG_CACHE_HOME:-$$HOME/.cache}/nervelight/libonnxruntime.so $(DESTDIR)/usr/lib/nervelight/libonnxruntime.so
+	install -D -m 644 -t $(DESTDIR)/usr/lib/nervelight $${XDG_CACHE_HOME:-$$HOME/.cache}/nervelight/lib*.so*
 	install -D -m 644 systemd/nervelightd.service $(DESTDIR)/usr/lib/systemd/system/nervelightd.service
 	install -D -m 644 systemd/nervelight.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/nervelight.conf
 	install -D -m 644 systemd/nervelight.tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/nervelight.conf

@@ -52,32 +52,37 @@ if [ "$(printf '%s\n' "$required" "$found" | sort -V | head -1)" != "$required" 
     exit 1
 fi
 
-# Python packages: ONNX Runtime's library for the daemon, PyTorch's for the trainer.
+# PyTorch's libraries for the trainer.
 [ -x .venv/bin/python ] || { say "python3 -m venv .venv"; python3 -m venv .venv; }
 has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.version('$1').split('+')[0] != '$2')" 2>/dev/null; }
 need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
-onnxruntime=1.32.0
-if .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))' && case $what in run | gpu) ;; *) false ;; esac; then
-    # There is no wheel for a Python this old (JetPack 6 has 3.10); the library inside does not care.
-    target=.venv/onnxruntime-$onnxruntime
-    [ -e "$target" ] || { say "pip install onnxruntime==$onnxruntime, made for Python 3.12 -> $target"
-        .venv/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
-            --platform "manylinux_2_28_$(uname -m)" --target "$target" "onnxruntime==$onnxruntime"; }
-    library=$(echo "$target"/onnxruntime/capi/libonnxruntime.so.*)
-else
-    need onnxruntime $onnxruntime
-    library=$(echo .venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
-fi
 case $what in train | test) need torch 2.11.0 ;; esac
 
-# The daemon finds the library here whatever becomes of .venv.
+# ONNX Runtime, on x86 with OpenVINO inside. The wheel is for a Python of its own; only the libraries are taken, to where
+# the daemon finds them.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nervelight
-if ! cmp -s "$library" "$cache/libonnxruntime.so"; then
-    say "$library -> $cache/libonnxruntime.so"
+case $(uname -m) in
+    x86_64) package=onnxruntime-openvino==1.24.1 more='providers_shared providers_openvino' ;;
+    *) package=onnxruntime==1.32.0 more= ;;
+esac
+if [ "$(cat "$cache/onnxruntime" 2>/dev/null)" != "$package" ]; then
+    say "pip install $package -> $cache"
     mkdir -p "$cache"
-    # Renamed into place: a running daemon keeps the library it has open.
-    cp "$library" "$cache/libonnxruntime.so.new"
-    mv "$cache/libonnxruntime.so.new" "$cache/libonnxruntime.so"
+    wheel=$(mktemp -d "$cache/wheel.XXXXXX")
+    trap 'rm -rf "$wheel"' EXIT
+    .venv/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
+        --platform "manylinux_2_28_$(uname -m)" --target "$wheel" "$package"
+    (
+        cd "$wheel/onnxruntime/capi"
+        mv libonnxruntime.so.* libonnxruntime.so
+        files=(libonnxruntime.so)
+        for name in $more; do files+=("libonnxruntime_$name.so"); done
+        # Under the names by which they load each other.
+        [ -z "$more" ] || files+=(libopenvino.so.???? libopenvino_onnx_frontend.so.???? libopenvino_intel_cpu_plugin.so libtbb.so.12)
+        # Renamed into place: a running daemon keeps the libraries it has open.
+        mv "${files[@]}" "$cache"
+    )
+    echo "$package" >"$cache/onnxruntime"
 fi
 
 if [ "$what" = test ] || [ "$what" = gpu ]; then

@@ -295,7 +295,9 @@ impl Row {
     /// One line while the others are still measured.
     fn line(&self) -> String {
         match (&self.failed, &self.engine) {
-            (None, Some(engine)) => format!("{}: {:.2} ms ({})", self.name(), engine.ms.p50, engine.runtime),
+            (None, Some(engine)) => {
+                format!("{}: {:.2} ms ({}, {})", self.name(), engine.ms.p50, engine.runtime, engine.provider)
+            }
             (failed, _) => format!("{}: {}", self.name(), failed.as_deref().unwrap_or("not measured")),
         }
     }

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, bounded};
 use gst_video::VideoInfo;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nervelight_engines::tensorrt::{self, TensorrtError, Watch};
-use nervelight_engines::{Backend, Bundle, EngineError, EngineInfo, Manifest, golden, open_watched};
+use nervelight_engines::{Backend, Bundle, EngineError, EngineInfo, Manifest, open_proven};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use thread_priority::{
@@ -173,8 +173,7 @@ fn log_ready(engine: &EngineInfo) {
 fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
     let settings = config.engine.clone();
     Box::new(move || {
-        let mut engine = open_watched(&bundle, &settings, &watch)?;
-        let agreement = golden::check(engine.as_mut(), &bundle)?;
+        let (engine, agreement) = open_proven(&bundle, &settings, &watch)?;
         tracing::info!(dice = agreement.dice, max_diff = agreement.max_diff, "golden frames agree");
         Ok(engine)
     })

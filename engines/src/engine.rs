@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::{Bundle, BundleError};
 use crate::contract::Plane;
+use crate::golden::{self, Agreement};
 use crate::onnx::OnnxEngine;
 use crate::tensorrt::{self, TensorrtError, TensorrtSettings, Watch};
 
@@ -125,14 +126,17 @@ pub enum Backend {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// The CPU, always there.
+    /// OpenVINO where the library has it, as that for x86 which `setup.sh` fetches, else ONNX Runtime's own CPU
+    /// provider. On x86 OpenVINO computes 8-bit models some three times as fast.
     #[default]
+    Auto,
+    /// ONNX Runtime's own provider for CPUs, always there.
     Cpu,
     /// An NVIDIA GPU through CUDA and cuDNN.
     Cuda,
     /// An NVIDIA GPU through TensorRT.
     Tensorrt,
-    /// Intel's OpenVINO.
+    /// Intel's OpenVINO, on the CPU.
     Openvino,
 }
 
@@ -182,6 +186,46 @@ pub fn open_watched(
     match settings.backend {
         Backend::Onnx => Ok(Box::new(OnnxEngine::open(bundle, settings)?)),
         Backend::Tensorrt => tensorrt::open(bundle, settings, false, watch),
+    }
+}
+
+/// Opens an engine that the bundle's golden frames agree with. A precision that they reject on this machine gives way
+/// to the next in the bundle, with a warning: int8, fp16, fp32.
+///
+/// # Errors
+/// As for [`open`] and [`golden::check`], when every precision is rejected.
+pub fn open_proven(
+    bundle: &Bundle,
+    settings: &EngineSettings,
+    watch: &Watch,
+) -> Result<(Box<dyn Engine>, Agreement), EngineError> {
+    first_proven(bundle, settings, |precision| {
+        let mut engine = open_watched(bundle, &EngineSettings { precision, ..settings.clone() }, watch)?;
+        let agreement = golden::check(engine.as_mut(), bundle)?;
+        Ok((engine, agreement))
+    })
+}
+
+/// What `open` makes of the precision asked for, or of the first wider one that golden frames do not reject.
+pub(crate) fn first_proven<T>(
+    bundle: &Bundle,
+    settings: &EngineSettings,
+    mut open: impl FnMut(Precision) -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    let mut precision = settings.precision;
+    loop {
+        let error = match open(precision) {
+            Err(error @ (EngineError::Golden { .. } | EngineError::Rejected(_))) => error,
+            other => return other,
+        };
+        let is_there = |p: &Precision| bundle.manifest.files.contains_key(p.file(settings.backend));
+        match precision.wider().find(is_there) {
+            None => return Err(error),
+            Some(next) => {
+                tracing::warn!(%error, "{precision} is rejected on this machine; {next} is used instead");
+                precision = next;
+            }
+        }
     }
 }
 

@@ -17,5 +17,6 @@ pub mod tensorrt;
 pub use bundle::{Bundle, BundleError, Manifest};
 pub use contract::{HEIGHT, PIXELS, Plane, WIDTH, plane};
 pub use engine::{
-    Backend, Engine, EngineError, EngineInfo, EngineSettings, Precision, Provider, open, open_watched,
+    Backend, Engine, EngineError, EngineInfo, EngineSettings, Precision, Provider, open, open_proven,
+    open_watched,
 };

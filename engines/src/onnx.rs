@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
-use ort::ep::{self, ExecutionProviderDispatch};
+use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch, OpenVINO};
 use ort::memory::Allocator;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 
@@ -39,7 +39,7 @@ impl OnnxEngine {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        let session = build(runtime, settings.provider, threads, file, &model)?;
+        let (session, provider) = build(runtime, settings.provider, threads, file, &model)?;
         check_outlet(file, "input", session.inputs(), INPUT)?;
         check_outlet(file, "output", session.outputs(), OUTPUT)?;
 
@@ -50,7 +50,7 @@ impl OnnxEngine {
         binding.bind_output(OUTPUT, map).map_err(fail)?;
         let info = EngineInfo {
             runtime: runtime.version.clone(),
-            provider: provider_name(settings.provider).into(),
+            provider: provider_name(provider).into(),
             precision: settings.precision,
             threads,
             model: bundle.model(),
@@ -77,47 +77,63 @@ impl Engine for OnnxEngine {
     }
 }
 
+/// The session, and the provider that was chosen where it is [`Provider::Auto`].
 fn build(
     runtime: &Runtime,
     provider: Provider,
     threads: usize,
     file: &str,
     model: &[u8],
-) -> Result<Session, EngineError> {
-    let configure = || -> ort::Result<_> {
-        Ok(Session::builder(&runtime.environment)?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(threads)?
-            // A spinning pool would keep the cores from the thread that shows the video.
-            .with_intra_op_spinning(false)?)
+) -> Result<(Session, Provider), EngineError> {
+    let begin = |provider| {
+        let builder = begin(runtime, provider, threads).map_err(|e| EngineError::Provider {
+            provider: provider_name(provider).to_lowercase(),
+            runtime: runtime.version.clone(),
+            reason: e.to_string(),
+        })?;
+        Ok((builder, provider))
     };
-    let refuse = |e: ort::Error| EngineError::Provider {
-        provider: provider_name(provider).to_lowercase(),
-        runtime: runtime.version.clone(),
-        reason: e.to_string(),
+    let (mut builder, provider) = match provider {
+        Provider::Auto if !OpenVINO::is_available().unwrap_or(false) => begin(Provider::Cpu)?,
+        Provider::Auto => begin(Provider::Openvino).or_else(|error: EngineError| {
+            // It was compiled in, and lacks libraries.
+            tracing::warn!(%error, "provider = \"auto\" goes on without OpenVINO");
+            begin(Provider::Cpu)
+        })?,
+        stated => begin(stated)?,
     };
-    let mut builder = configure().map_err(refuse)?;
-    if let Some(dispatch) = dispatch(provider) {
-        builder =
-            builder.with_execution_providers([dispatch.error_on_failure()]).map_err(|e| refuse(e.into()))?;
-    }
-    builder
+    let session = builder
         .commit_from_memory(model)
-        .map_err(|e| EngineError::Model { model: file.into(), reason: e.to_string() })
+        .map_err(|e| EngineError::Model { model: file.into(), reason: e.to_string() })?;
+    Ok((session, provider))
 }
 
-fn dispatch(provider: Provider) -> Option<ExecutionProviderDispatch> {
+fn begin(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result<SessionBuilder> {
+    let builder = Session::builder(&runtime.environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads)?
+        // A spinning pool would keep the cores from the thread that shows the video.
+        .with_intra_op_spinning(false)?;
+    Ok(match dispatch(provider, threads) {
+        Some(dispatch) => builder.with_execution_providers([dispatch.error_on_failure()])?,
+        None => builder,
+    })
+}
+
+fn dispatch(provider: Provider, threads: usize) -> Option<ExecutionProviderDispatch> {
     match provider {
-        Provider::Cpu => None,
+        Provider::Auto | Provider::Cpu => None,
         Provider::Cuda => Some(ep::CUDA::default().build()),
         Provider::Tensorrt => Some(ep::TensorRT::default().build()),
-        Provider::Openvino => Some(ep::OpenVINO::default().build()),
+        Provider::Openvino => {
+            Some(OpenVINO::default().with_device_type("CPU").with_num_threads(threads).build())
+        }
     }
 }
 
 fn provider_name(provider: Provider) -> &'static str {
     match provider {
-        Provider::Cpu => "CPU",
+        Provider::Auto | Provider::Cpu => "CPU",
         Provider::Cuda => "CUDA",
         Provider::Tensorrt => "TensorRT",
         Provider::Openvino => "OpenVINO",

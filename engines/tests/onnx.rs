@@ -4,11 +4,18 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::{bundle, draft, model};
 use nervelight_engines::golden::{self, Golden};
-use nervelight_engines::{EngineError, EngineSettings, Precision, Provider, open, plane};
+use nervelight_engines::onnx::find_library;
+use nervelight_engines::tensorrt::Watch;
+use nervelight_engines::{
+    Bundle, EngineError, EngineSettings, Precision, Provider, open, open_proven, plane,
+};
+
+/// What `auto` chooses with the library that setup.sh fetches.
+const AUTO: &str = if cfg!(target_arch = "x86_64") { "OpenVINO" } else { "CPU" };
 
 #[test]
 fn an_engine_maps_bytes_to_bytes() {
@@ -74,6 +81,50 @@ fn a_provider_that_is_missing_is_an_error_never_a_fallback() {
     let settings = EngineSettings { provider: Provider::Tensorrt, ..Default::default() };
     let error = open(&bundle, &settings).err().unwrap();
     assert!(matches!(error, EngineError::Provider { .. }), "{error}");
+}
+
+#[test]
+fn every_precision_of_the_demo_model_agrees_with_the_trainer_on_each_provider() {
+    let demo = Bundle::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("demo.bundle")).unwrap();
+    for (provider, name) in [(Provider::Auto, AUTO), (Provider::Cpu, "CPU")] {
+        for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8] {
+            let settings = EngineSettings { provider, precision, ..Default::default() };
+            let (engine, agreement) = open_proven(&demo, &settings, &Watch::default()).unwrap();
+            let info = engine.info();
+            assert_eq!((info.precision, info.provider.as_str()), (precision, name), "{agreement:?}");
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn openvino_that_lacks_its_libraries_is_an_error_and_auto_does_without() {
+    let (dir, bundle) = bundle("identity.onnx");
+    let alone = dir.path().join("libonnxruntime.so");
+    std::fs::copy(find_library(None).unwrap(), &alone).unwrap();
+    let settings = |provider| EngineSettings { provider, library: Some(alone.clone()), ..Default::default() };
+    let error = open(&bundle, &settings(Provider::Openvino)).err().unwrap();
+    assert!(matches!(error, EngineError::Provider { .. }), "{error}");
+    assert!(error.to_string().contains("engine.provider = \"openvino\""), "{error}");
+    assert_eq!(open(&bundle, &settings(Provider::Auto)).unwrap().info().provider, "CPU");
+}
+
+#[test]
+fn a_precision_that_the_golden_frames_reject_gives_way_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = EngineSettings { precision: Precision::Int8, ..Default::default() };
+    let with_zero_in = |files: &[&str]| {
+        let mut draft = draft("identity.onnx");
+        files.iter().for_each(|file| draft.file(*file, model("zero.onnx")));
+        draft.write(&dir.path().join(format!("{}.bundle", files.len()))).unwrap()
+    };
+    let bundle = with_zero_in(&["int8-cpu.onnx"]);
+    let (engine, agreement) = open_proven(&bundle, &settings, &Watch::default()).unwrap();
+    assert_eq!((engine.info().precision, agreement.dice), (Precision::Fp32, 1.0));
+
+    let bundle = with_zero_in(&["int8-cpu.onnx", "fp32.onnx"]);
+    let error = open_proven(&bundle, &settings, &Watch::default()).err().unwrap();
+    assert!(matches!(&error, EngineError::Golden { engine, .. } if engine.contains("fp32")), "{error}");
 }
 
 #[test]

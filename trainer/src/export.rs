@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance};
 use nervelight_engines::golden::{Golden, check};
-use nervelight_engines::{Bundle, EngineSettings, PIXELS, plane};
+use nervelight_engines::{Bundle, EngineSettings, PIXELS, Provider, plane};
 
 use crate::data::{Frame, batch};
 use crate::difference::Difference;
@@ -152,7 +152,7 @@ fn verify(
     size: (usize, usize),
     library: Option<PathBuf>,
 ) -> Result<()> {
-    let settings = EngineSettings { library, ..Default::default() };
+    let settings = EngineSettings { library, provider: Provider::Cpu, ..Default::default() };
     let mut engine = nervelight_engines::open(bundle, &settings)?;
     let (mut crop, mut map) = (plane(), plane());
     let mut difference = Difference::default();

@@ -7,7 +7,7 @@ use super::store::{Found, Key, Record, Store, now};
 use super::watch::Watch;
 use super::{Machine, Prospect, TensorrtError, TensorrtSettings};
 use crate::bundle::{Bundle, hex};
-use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision};
+use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision, first_proven};
 use crate::golden;
 
 /// Device, libraries and store, ready for one bundle. Making it is quick.
@@ -147,21 +147,7 @@ pub fn open(
     if bundle.golden()?.is_empty() {
         return Err(EngineError::NoGolden(bundle.path.clone()));
     }
-    let mut precision = settings.precision;
-    loop {
-        let error = match ground.open(precision, rebuild, watch) {
-            Err(error @ (EngineError::Golden { .. } | EngineError::Rejected(_))) => error,
-            other => return other,
-        };
-        let is_there = |p: &Precision| bundle.manifest.files.contains_key(p.tensorrt_file());
-        match precision.wider().find(is_there) {
-            None => return Err(error),
-            Some(next) => {
-                tracing::warn!(%error, "{precision} is rejected on this machine; {next} is used instead");
-                precision = next;
-            }
-        }
-    }
+    first_proven(bundle, settings, |precision| ground.open(precision, rebuild, watch))
 }
 
 /// Brings device and libraries up and looks for a plan, without loading or building one.

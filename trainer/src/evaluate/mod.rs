@@ -66,7 +66,7 @@ pub struct Arguments {
     #[arg(long, default_value = "fp32", value_parser = named::<Precision>, requires = "bundle")]
     precision: Precision,
     /// Where to run the bundle: cpu, cuda, tensorrt or openvino
-    #[arg(long, default_value = "cpu", value_parser = named::<Provider>, requires = "bundle")]
+    #[arg(long, default_value = "auto", value_parser = named::<Provider>, requires = "bundle")]
     provider: Provider,
     /// CPU threads of the engine, 0 for one per core
     #[arg(long, value_name = "N", default_value_t = 0, requires = "bundle")]

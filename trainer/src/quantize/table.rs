@@ -158,7 +158,7 @@ pub fn print(rows: &[Row], held_out: usize, calibrated: usize) {
         );
     }
     if rows.iter().any(|row| row.file == super::TENSORRT) {
-        println!("* in ONNX Runtime, which computes this file in floating point; TensorRT's time is another");
+        println!("* in ONNX Runtime; TensorRT's time is another");
     }
     for row in &rows[1..] {
         println!("{}: {}", row.file, row.about);
