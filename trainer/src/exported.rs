@@ -11,7 +11,8 @@ use crate::module::Parameters;
 use crate::network::{Network, Op};
 use crate::onnx::ModelProto;
 
-/// Parameters of `network` by name from a bundle, whose digests are checked, or from an ONNX file.
+/// Parameters of `network` by name from a bundle, whose digests are checked, or from an ONNX file. Where `network` has
+/// batch normalisation, those of one that has none will do.
 pub fn read(network: &Network, path: &Path) -> Result<Parameters, InitError> {
     let onnx = |cause: String| InitError::Onnx { path: path.into(), cause };
     let bytes = if has_extension(path, "onnx") {
@@ -21,10 +22,15 @@ pub fn read(network: &Network, path: &Path) -> Result<Parameters, InitError> {
     };
     let model = ModelProto::decode(bytes.as_slice()).map_err(|e| onnx(e.to_string()))?;
     let named = model.graph.as_ref().map(|graph| graph.name.clone()).unwrap_or_default();
-    if Network::NAMES.contains(&named.as_str()) && named != network.name {
+    let mut parameters = model.parameters().map_err(onnx)?;
+    if let Ok(other) = Network::named(&named, network.width)
+        && other.name != network.name
+    {
+        if network.is_normalised() && !other.is_normalised() {
+            return Ok(parameters);
+        }
         return Err(InitError::Network { path: path.into(), found: named, network: network.name });
     }
-    let mut parameters = model.parameters().map_err(onnx)?;
     for layer in network.layers.iter().filter(|l| matches!(l.op, Op::BatchNorm { .. })) {
         let part = |part: &str| {
             let name = format!("{}.{part}", layer.name);
@@ -71,10 +77,17 @@ mod tests {
     #[test]
     fn another_network_another_width_and_a_changed_file_are_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, _) = bundle(directory.path(), &Network::vgg16_fcn(0.0625));
+        let (path, _) = bundle(directory.path(), &Network::vgg16_unet(0.0625));
         let error = |network: Network| from_file(&network, &path).unwrap_err().to_string();
-        let other = error(Network::vgg16_unet(0.0625));
-        assert!(other.contains("holds vgg16-fcn") && other.contains("vgg16-unet"), "{other}");
+        let other = error(Network::vgg16_fcn(0.0625));
+        assert!(other.contains("holds vgg16-unet") && other.contains("vgg16-fcn"), "{other}");
+
+        std::fs::remove_dir_all(&path).unwrap();
+        let (path, parameters) = bundle(directory.path(), &Network::vgg16_fcn(0.0625));
+        let start = from_file(&Network::vgg16_unet(0.0625), &path).unwrap();
+        assert_eq!(start.parameters["conv5_3.weight"], parameters["conv5_3.weight"]);
+        assert_eq!(start.unnormalised.len(), 13);
+        let error = |network: Network| from_file(&network, &path).unwrap_err().to_string();
         let wide = error(Network::vgg16_fcn(0.125));
         assert!(wide.contains("conv1_1.weight") && wide.contains("width 0.125"), "{wide}");
 

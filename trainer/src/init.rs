@@ -27,7 +27,8 @@ pub enum InitError {
     Width { path: PathBuf, width: f64 },
     /// Normalised features in a network without batch normalisation.
     #[error(
-        "{path}: is vgg16_bn, but {network} has no batch normalisation; take vgg16, or network = \"vgg16-unet\""
+        "{path}: has batch normalisation, as vgg16_bn and vgg16-unet, but {network} has none; take weights without, or \
+         network = \"vgg16-unet\""
     )]
     Normalised { path: PathBuf, network: &'static str },
     /// A bundle of another network.
@@ -65,6 +66,10 @@ pub struct Start {
     pub parameters: Parameters,
     /// Convolutions to freeze.
     pub frozen: usize,
+    /// Layers of batch normalisation behind convolutions that never had any, for [`Module::unnormalise`].
+    ///
+    /// [`Module::unnormalise`]: crate::module::Module::unnormalise
+    pub unnormalised: Vec<String>,
 }
 
 /// Random parameters from the generator seeded with [`tch::manual_seed`].
@@ -91,11 +96,24 @@ pub fn random(network: &Network) -> Start {
             parameters.insert(name, tensor);
         }
     }
-    Start { parameters, frozen: 0 }
+    Start { parameters, frozen: 0, unnormalised: vec![] }
 }
 
-/// Parameters from `path`: a checkpoint or bundle of ours replaces all, VGG16 the convolutions, with
-/// their batch normalisation where both have it.
+/// All parameters from `path`, a checkpoint or bundle of `network`.
+pub fn whole(network: &Network, path: &Path) -> Result<Parameters, InitError> {
+    let start = from_file(network, path)?;
+    match start.unnormalised.first() {
+        Some(layer) => {
+            let (path, network) = (path.into(), network.name);
+            Err(InitError::Missing { path, name: format!("{layer}.weight"), network })
+        }
+        None => Ok(start.parameters),
+    }
+}
+
+/// Parameters from `path`: a checkpoint or bundle of ours replaces all; VGG16 the features' convolutions, with their
+/// batch normalisation where both have it, and so does a checkpoint or bundle of ours without batch normalisation for
+/// a network that has it.
 pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
     let mut start = random(network);
     let found = if path.is_dir() || ["tar", "bundle", "onnx"].iter().any(|e| has_extension(path, e)) {
@@ -108,15 +126,16 @@ pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
         return Err(InitError::Width { path: path.into(), width: network.width });
     }
     let normalised = |op: &Op| matches!(op, Op::BatchNorm { .. });
-    let vgg_normalised = found.contains_key("features.1.running_mean");
-    let own_normalised = network.layers.iter().any(|l| normalised(&l.op));
-    if vgg_normalised && !own_normalised {
+    let found_normalised =
+        found.contains_key("features.1.running_mean") || found.contains_key("conv1_1.bn.weight");
+    if found_normalised && !network.is_normalised() {
         return Err(InitError::Normalised { path: path.into(), network: network.name });
     }
+    let bare = network.is_normalised() && !found_normalised;
     // torchvision numbers all its layers.
-    let counted = network.layers.iter().filter(|l| !vgg || vgg_normalised || !normalised(&l.op));
+    let counted = network.layers.iter().filter(|l| !bare || !normalised(&l.op));
     for (index, layer) in counted.enumerate() {
-        if vgg && !layer.name.starts_with("conv") {
+        if (vgg || bare) && !layer.name.starts_with("conv") {
             continue;
         }
         for (own, wanted) in layer.parameters() {
@@ -140,8 +159,12 @@ pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
             start.parameters.insert(own, tensor.to_kind(Kind::Float));
         }
     }
+    if bare {
+        let of_features = network.layers.iter().filter(|l| normalised(&l.op) && l.name.starts_with("conv"));
+        start.unnormalised = of_features.map(|layer| layer.name.clone()).collect();
+    }
     // Batch normalisation trains the better with the convolutions that feed it.
-    start.frozen = if vgg && !own_normalised { FROZEN_CONVOLUTIONS } else { 0 };
+    start.frozen = if vgg && !network.is_normalised() { FROZEN_CONVOLUTIONS } else { 0 };
     Ok(start)
 }
 
@@ -220,7 +243,8 @@ mod tests {
         let plain = fake_vgg(directory.path());
         let network = Network::vgg16_unet(1.0);
         let start = from_file(&network, &plain).unwrap();
-        assert_eq!(start.frozen, 0);
+        assert_eq!((start.frozen, start.unnormalised.len()), (0, 13));
+        assert!(whole(&network, &plain).unwrap_err().to_string().contains("conv1_1.bn.weight"));
         let plain = checkpoint::read(&plain).unwrap().tensors;
         assert_eq!(start.parameters["conv5_3.weight"], plain["features.28.weight"]);
 
@@ -237,6 +261,7 @@ mod tests {
         let path = directory.path().join("vgg16_bn.safetensors");
         checkpoint::write(&path, &Checkpoint { tensors, ..Default::default() }).unwrap();
         let start = from_file(&network, &path).unwrap();
+        assert!(start.unnormalised.is_empty());
         assert_eq!(start.parameters["conv5_3.bn.running_var"].double_value(&[0]), 41.0);
         let error = from_file(&Network::vgg16_fcn(1.0), &path).unwrap_err().to_string();
         assert!(error.contains("vgg16_bn") && error.contains("vgg16-unet"), "{error}");

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::fold::EPSILON;
-use crate::network::{Network, Op, is_statistic};
+use crate::fold::{EPSILON, unfold};
+use crate::network::{Layer, NORMALISATION, Network, Op, is_statistic};
 
 /// Number format of weights and activations during the forward pass.
 ///
@@ -73,8 +73,8 @@ impl Module {
 
     fn last(&self, crops: &Tensor, norm: Norm) -> Tensor {
         let mut logits = None;
-        self.visit(crops, norm, |op, output| {
-            if *op != Op::Sigmoid {
+        self.visit(crops, norm, |layer, output| {
+            if layer.op != Op::Sigmoid {
                 logits = Some(output.shallow_clone());
             }
         });
@@ -95,7 +95,38 @@ impl Module {
         self.network.layers.iter().map(|l| l.name.clone()).zip(outputs).collect()
     }
 
-    fn visit(&self, crops: &Tensor, norm: Norm, mut seen: impl FnMut(&Op, &Tensor)) {
+    /// Sets the batch normalisation of the layers called `names`, each behind a convolution whose weights come from
+    /// elsewhere, so that it changes nothing on `batches` of crops: what the weights knew is kept. No other layer is
+    /// normalised before them.
+    pub fn unnormalise(&mut self, names: &[String], batches: impl ExactSizeIterator<Item = Tensor>) {
+        let count = batches.len() as f64;
+        let mut moments = BTreeMap::<String, [Tensor; 2]>::new();
+        for crops in batches {
+            let add = |layer: &Layer, output: &Tensor| {
+                if names.contains(&layer.name) {
+                    let (x, over) = (output.to_kind(Kind::Float), [0i64, 2, 3]);
+                    let mean = |x: &Tensor| x.mean_dim(over.as_slice(), false, Kind::Double) / count;
+                    let found = [mean(&x), mean(&x.square())];
+                    let sum = match moments.remove(&layer.name) {
+                        Some(before) => [&before[0] + &found[0], &before[1] + &found[1]],
+                        None => found,
+                    };
+                    moments.insert(layer.name.clone(), sum);
+                }
+            };
+            tch::no_grad(|| self.visit(&crops, Norm::None, add));
+        }
+        for (name, [mean, square]) in moments {
+            let deviation = (square - mean.square() + EPSILON).clamp_min(EPSILON).sqrt();
+            for (part, value) in NORMALISATION.into_iter().zip(unfold(&deviation, &mean)) {
+                if let Some(parameter) = self.parameters.get_mut(&format!("{name}.{part}")) {
+                    tch::no_grad(|| parameter.copy_(&value));
+                }
+            }
+        }
+    }
+
+    fn visit(&self, crops: &Tensor, norm: Norm, mut seen: impl FnMut(&Layer, &Tensor)) {
         let mut skips = HashMap::new();
         let mut x = one_channel_last(&normalise(&crops.to_device(self.device())).to_kind(self.kind()));
         for layer in &self.network.layers {
@@ -109,6 +140,7 @@ impl Module {
                     let (stride, padding) = (*stride as i64, *padding as i64);
                     x.conv_transpose2d(&weight, Some(&bias), stride, padding, 0, 1, 1)
                 }
+                Op::BatchNorm { .. } if norm == Norm::None => x,
                 Op::BatchNorm { .. } => {
                     let part = |part: &str| Some(&self.parameters[&format!("{}.{part}", layer.name)]);
                     let (mean, variance) = (part("running_mean"), part("running_var"));
@@ -121,7 +153,7 @@ impl Module {
                 Op::Concat { with } => Tensor::cat(&[&x, &skips[with.as_str()]], 1),
                 Op::Sigmoid => x.to_kind(Kind::Float).sigmoid(),
             };
-            seen(&layer.op, &x);
+            seen(layer, &x);
             if self.network.is_skipped_from(&layer.name) {
                 skips.insert(layer.name.as_str(), x.shallow_clone());
             }
@@ -149,6 +181,8 @@ impl Module {
 enum Norm {
     Batch,
     Running,
+    /// Values pass unchanged.
+    None,
 }
 
 /// How far the running statistics move to those of a batch.
@@ -176,7 +210,7 @@ fn channels_last(x: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init;
+    use crate::{checkpoint, init};
 
     fn unet(precision: Precision) -> (Module, Tensor) {
         tch::manual_seed(5);
@@ -201,6 +235,38 @@ mod tests {
             assert!(module.parameters["conv1_2.bn.weight"].grad().defined());
             assert_ne!(module.predict(&crops), first);
         }
+    }
+
+    #[test]
+    fn weights_from_a_network_without_normalisation_keep_their_features() {
+        tch::manual_seed(6);
+        let fcn = Network::vgg16_fcn(0.0625);
+        let module =
+            |network: Network, parameters| Module::new(network, parameters, 0, Precision::Fp32, Device::Cpu);
+        let plain = module(fcn.clone(), init::random(&fcn).parameters);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fcn.safetensors");
+        let tensors = plain.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
+        checkpoint::write(&path, &checkpoint::Checkpoint { tensors, ..Default::default() }).unwrap();
+
+        let unet = Network::vgg16_unet(0.0625);
+        let start = init::from_file(&unet, &path).unwrap();
+        assert_eq!(start.unnormalised.len(), 13);
+        let mut module = module(unet, start.parameters);
+        let crops = Tensor::randint(256, [4, 1, 64, 64], (Kind::Uint8, Device::Cpu));
+        module.unnormalise(&start.unnormalised, crops.split(1, 0).into_iter());
+        let output = |of: &[(String, Tensor)]| {
+            of.iter().find(|(name, _)| name == "relu5_3").unwrap().1.shallow_clone()
+        };
+        let wanted = output(&plain.layer_outputs(&crops));
+        assert!(wanted.std(false).double_value(&[]) > 0.0);
+        let off = |found: Tensor| ((found - &wanted).abs().max() / wanted.abs().max()).double_value(&[]);
+        assert!(off(output(&module.layer_outputs(&crops))) < 1e-3);
+        // In training neither, where the batch's own statistics count.
+        let mut found = vec![];
+        let see = |layer: &Layer, x: &Tensor| found.push((layer.name.clone(), x.copy()));
+        tch::no_grad(|| module.visit(&crops, Norm::Batch, see));
+        assert!(off(output(&found)) < 1e-3);
     }
 
     #[test]

@@ -46,14 +46,15 @@ impl Layer {
                 let kernel = self.kernel_shape().unwrap_or_default();
                 vec![("weight", kernel.map(|n| n as i64).to_vec()), ("bias", vec![outputs as i64])]
             }
-            Op::BatchNorm { channels } => {
-                ["weight", "bias", RUNNING[0], RUNNING[1]].map(|part| (part, vec![channels as i64])).into()
-            }
+            Op::BatchNorm { channels } => NORMALISATION.map(|part| (part, vec![channels as i64])).into(),
             _ => vec![],
         };
         shapes.into_iter().map(|(part, shape)| (format!("{}.{part}", self.name), shape)).collect()
     }
 }
+
+/// Parameters of batch normalisation.
+pub const NORMALISATION: [&str; 4] = ["weight", "bias", RUNNING[0], RUNNING[1]];
 
 /// What batch normalisation keeps of the batches it saw: it follows them, no gradient moves it.
 const RUNNING: [&str; 2] = ["running_mean", "running_var"];
@@ -170,6 +171,11 @@ impl Network {
             });
         }
         shapes
+    }
+
+    /// Whether it has batch normalisation.
+    pub fn is_normalised(&self) -> bool {
+        self.layers.iter().any(|layer| matches!(layer.op, Op::BatchNorm { .. }))
     }
 
     /// Whether a later layer concatenates the output of layer `name`.

@@ -45,8 +45,8 @@ pub fn trained(run: &RunDir, settings: &Settings, which: Which, device: Device) 
         bail!("{}: no such checkpoint; {hint}", path.display());
     }
     let network = settings.network()?;
-    let start = init::from_file(&network, &path)?;
-    Ok(Module::new(network, start.parameters, 0, Precision::Fp32, device))
+    let parameters = init::whole(&network, &path)?;
+    Ok(Module::new(network, parameters, 0, Precision::Fp32, device))
 }
 
 /// Predicts every frame.

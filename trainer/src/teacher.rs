@@ -96,8 +96,8 @@ fn load(path: &Path, device: Device) -> Result<(Module, String)> {
         let network = Network::described(described).map_err(anyhow::Error::msg)?;
         (network, path.to_owned(), Precision::Fp32, bundle.digest)
     };
-    let start = init::from_file(&network, &weights)?;
-    let mut module = Module::new(network, start.parameters, 0, precision, device);
+    let parameters = init::whole(&network, &weights)?;
+    let mut module = Module::new(network, parameters, 0, precision, device);
     for tensor in module.parameters.values_mut() {
         *tensor = tensor.set_requires_grad(false);
     }

@@ -13,10 +13,11 @@ use crate::checkpoint::Checkpoint;
 use crate::curves;
 use crate::data::{Augment, Batch, Dataset, Frame, Vary, batch, order};
 use crate::folds;
-use crate::init;
+use crate::init::{self, Start};
 use crate::metrics::{Figures, Sums};
 use crate::module::{Module, Parameters};
 use crate::network::FROZEN_CONVOLUTIONS;
+use crate::quantize::choose;
 use crate::resume;
 use crate::rng::Rng;
 use crate::run::{Row, RunDir, State};
@@ -27,6 +28,9 @@ use crate::watch::{Options, Watch};
 
 /// Steps whose batches are made ahead, so that neither side waits for the other.
 const AHEAD: usize = 2;
+
+/// Frames by which batch normalisation is set behind weights that came without.
+const SEEN: usize = 24;
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +134,7 @@ impl<'a> Trainer<'a> {
                 settings.data.display()
             );
         }
+        let size = (data.height, data.width);
         // As the published project does; it also makes a limited validation a fair sample.
         Rng::new(&[settings.seed, 0x7a11]).shuffle(&mut validation);
         let schedule = Schedule {
@@ -139,7 +144,7 @@ impl<'a> Trainer<'a> {
             steps: (settings.epochs * train.len().div_ceil(settings.batch_size * settings.accumulate)) as i64,
         };
 
-        let (parameters, frozen, state, saved) = if resume {
+        let (start, state, saved) = if resume {
             let (checkpoint, state) = RunDir::load(&run.last())?;
             let saved = checkpoint.tensors;
             let own = |name: &str| !name.starts_with("adam.") && !name.starts_with("average.");
@@ -147,7 +152,8 @@ impl<'a> Trainer<'a> {
             let parameters = parameters.map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
             // What was frozen has no moments.
             let trains = saved.contains_key("adam.mean.conv1_1.weight");
-            (parameters.collect(), if trains { 0 } else { FROZEN_CONVOLUTIONS }, state, Some(saved))
+            let frozen = if trains { 0 } else { FROZEN_CONVOLUTIONS };
+            (Start { parameters: parameters.collect(), frozen, unnormalised: vec![] }, state, Some(saved))
         } else {
             let start = match &settings.init {
                 Some(path) => init::from_file(&network, path)?,
@@ -155,9 +161,14 @@ impl<'a> Trainer<'a> {
             };
             let plateau =
                 Plateau::new(settings.learning_rate, settings.plateau_factor, settings.plateau_patience);
-            (start.parameters, start.frozen, State::new(plateau), None)
+            (start, State::new(plateau), None)
         };
-        let module = Module::new(network, parameters, frozen, settings.precision, device);
+        let mut module = Module::new(network, start.parameters, start.frozen, settings.precision, device);
+        if !start.unnormalised.is_empty() {
+            let frames = choose(&train, SEEN);
+            let crops = frames.iter().map(|frame| batch(&[*frame], size, None, device).crops);
+            module.unnormalise(&start.unnormalised, crops);
+        }
         let mut adam = Adam::new(&module.parameters);
         let mut average =
             (settings.average > 0.0).then(|| Average::new(settings.average, &module.parameters));
@@ -169,7 +180,6 @@ impl<'a> Trainer<'a> {
             loaded.map_err(|name| anyhow!("{}: lacks `{name}`", run.last().display()))?;
         }
         let teacher = Teacher::of(settings, &run, resume, device)?;
-        let size = (data.height, data.width);
         let watch = Watch::new(settings, &state.history);
         Ok(Self {
             settings,
