@@ -267,7 +267,7 @@ impl Snapshot {
         });
         format!(
             "{:<14}{frames_in} in, {frames_out} out, {dropped} dropped, {fps} frames/s\n\
-             {:<14}{}, {} {:?}, {} threads, {}\n\
+             {:<14}{}, {} {}, {} threads, {}\n\
              {:<14}{:>9}{:>9}{:>9}{:>9}\n{}{}{}{dice}",
             "frames",
             "engine",

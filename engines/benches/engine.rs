@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use nervelight_engines::{Bundle, EngineSettings, Precision, open, plane};
+use nervelight_engines::{Bundle, EngineSettings, Precision, Provider, open, plane};
 
 fn engines(criterion: &mut Criterion) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo.bundle");
@@ -23,14 +23,18 @@ fn engines(criterion: &mut Criterion) {
     group.sample_size(50);
     let exported = |precision: &Precision| bundle.manifest.files.contains_key(precision.onnx_file());
     for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8].into_iter().filter(exported) {
-        for threads in [1, 2] {
-            let settings = EngineSettings { precision, threads, ..Default::default() };
-            let id = BenchmarkId::new(format!("{precision:?}").to_lowercase(), format!("{threads} threads"));
+        for (provider, threads) in [Provider::Cpu, Provider::Openvino]
+            .into_iter()
+            .flat_map(|provider| [(provider, 1), (provider, 2)])
+        {
+            let settings = EngineSettings { precision, provider, threads, ..Default::default() };
             match open(&bundle, &settings) {
                 Ok(mut engine) => {
+                    let on = format!("{}, {threads} threads", engine.info().provider);
+                    let id = BenchmarkId::new(precision.to_string(), on);
                     group.bench_function(id, |b| b.iter(|| engine.infer(black_box(&crop), &mut map)));
                 }
-                Err(error) => eprintln!("onnx/{precision:?} is not measured: {error}"),
+                Err(error) => eprintln!("onnx/{precision} is not measured: {error}"),
             }
         }
     }

@@ -21,13 +21,11 @@ fn main() -> Result<()> {
     make_clip(&small, seconds * 30)?;
     enlarge(&small, &large)?;
 
+    println!("{seconds} s at 30 frames/s, {} cores; ms", std::thread::available_parallelism()?);
     println!(
-        "{seconds} s at 30 frames/s, model in fp32, {} cores; ms",
-        std::thread::available_parallelism()?
-    );
-    println!(
-        "{:<11}{:<8}{:>6}{:>6}{:>6}{:>6}{:>9}{:>8}{:>8}{:>9}{:>8}{:>8}{:>11}{:>8}{:>8}",
+        "{:<11}{:<6}{:<8}{:>6}{:>6}{:>6}{:>6}{:>9}{:>8}{:>8}{:>9}{:>8}{:>8}{:>11}{:>8}{:>8}",
         "clip",
+        "model",
         "sync",
         "in",
         "out",
@@ -44,18 +42,20 @@ fn main() -> Result<()> {
         "max"
     );
     for clip in [&small, &large] {
-        for mode in ["latest", "exact"] {
-            row(clip, mode, &measure(clip, mode)?);
+        for precision in ["fp32", "int8"] {
+            for mode in ["latest", "exact"] {
+                row(clip, precision, mode, &measure(clip, precision, mode)?);
+            }
         }
     }
     Ok(())
 }
 
-fn row(clip: &Path, mode: &str, r: &Value) {
+fn row(clip: &Path, precision: &str, mode: &str, r: &Value) {
     let count = |key: &str| r[key].as_u64().unwrap_or_default();
     let ms = |key: &str, quantile: &str| r[key][quantile].as_f64().unwrap_or(f64::NAN);
     println!(
-        "{:<11}{mode:<8}{:>6}{:>6}{:>6}{:>6}{:>9.2}{:>8.2}{:>8.2}{:>9.2}{:>8.2}{:>8.2}{:>11.2}{:>8.2}{:>8.2}",
+        "{:<11}{precision:<6}{mode:<8}{:>6}{:>6}{:>6}{:>6}{:>9.2}{:>8.2}{:>8.2}{:>9.2}{:>8.2}{:>8.2}{:>11.2}{:>8.2}{:>8.2}",
         clip.file_stem().unwrap_or_default().to_string_lossy(),
         count("frames_in"),
         count("frames_out"),
@@ -73,11 +73,12 @@ fn row(clip: &Path, mode: &str, r: &Value) {
     );
 }
 
-fn measure(clip: &Path, mode: &str) -> Result<Value> {
+fn measure(clip: &Path, precision: &str, mode: &str) -> Result<Value> {
     let cart = Cart::new(&format!(
         r#"
         source = {{ kind = "file", path = "{}", paced = true }}
         model = {{ bundle = "BUNDLE" }}
+        engine = {{ precision = "{precision}" }}
         sync = {{ mode = "{mode}" }}
         http = {{ enabled = false }}
         report = {{ path = "report.json" }}

@@ -16,7 +16,7 @@ use evaluation::Evaluation;
 #[command(after_help = "\
 Examples:
   nervelight-train compare runs/first runs/second
-  nervelight-train compare first-fp32-cpu.evaluation first-int8-cpu.evaluation --out int8.html
+  nervelight-train compare first-fp32-auto.evaluation first-int8-auto.evaluation --out int8.html
   nervelight-train compare runs/first runs/second --out frames.csv --fail-below 0.02
 
 Every frame is compared with itself. Intervals are by drawing patients anew; `above 0` is the part of

@@ -62,7 +62,7 @@ pub fn judge<'a>(
         ("trained on data", manifest.provenance.data_digest.clone()),
         (
             "engine",
-            format!("{}, {}, {:?}, {} threads", info.runtime, info.provider, info.precision, info.threads),
+            format!("{}, {}, {}, {} threads", info.runtime, info.provider, info.precision, info.threads),
         ),
         ("time", format!("median {milliseconds:.1} ms a frame")),
         ("soft figures", "from the engine's maps of 8 bits".into()),
@@ -73,7 +73,7 @@ pub fn judge<'a>(
     }
     let ruler = Ruler { width: data.width, height: data.height, tolerance: arguments.tolerance };
     Ok(Judgement {
-        title: format!("{} as {:?} on {}", info.model, info.precision, info.provider).to_lowercase(),
+        title: format!("{} as {} on {}", info.model, info.precision, info.provider).to_lowercase(),
         warnings: what_it_saw(&bundle, split, data, &frames)?,
         facts,
         origin: origin.into(),
@@ -89,7 +89,7 @@ pub fn judge<'a>(
 /// Where the figures of a bundle go.
 pub fn default_out(path: &Path, arguments: &Arguments) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let name = format!("{stem}-{:?}-{:?}.evaluation", arguments.precision, arguments.provider);
+    let name = format!("{stem}-{}-{:?}.evaluation", arguments.precision, arguments.provider);
     path.with_file_name(name.to_lowercase())
 }
 
