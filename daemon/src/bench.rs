@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, open, plane};
+use nervelight_engines::tensorrt::Watch;
+use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, open_proven, plane};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -221,7 +222,7 @@ fn pipeline(mut report: Value) -> Pipeline {
 fn alone(config: &Config, frames: usize) -> Result<Alone> {
     let bundle = Bundle::open(&config.bundle)?;
     let begun = Instant::now();
-    let mut engine = open(&bundle, &config.engine)?;
+    let (mut engine, _) = open_proven(&bundle, &config.engine, &Watch::default())?;
     let open_s = begun.elapsed().as_secs_f64();
     let mut crops: Vec<_> = bundle.golden()?.into_iter().map(|golden| golden.crop).collect();
     if crops.is_empty() {
@@ -280,24 +281,25 @@ fn peak_memory_mb() -> Option<f64> {
 
 impl Row {
     fn name(&self) -> String {
-        let backend = match self.backend {
-            Backend::Onnx => "onnx",
-            Backend::Tensorrt => "tensorrt",
+        let asked = match self.backend {
+            Backend::Onnx => format!("onnx {}", self.precision),
+            Backend::Tensorrt => format!("tensorrt {}", self.precision),
         };
-        match &self.engine {
-            Some(engine) if engine.precision != self.precision => {
-                format!("{backend} {} (as {})", self.precision, engine.precision)
-            }
-            _ => format!("{backend} {}", self.precision),
+        let Some(engine) = &self.engine else { return asked };
+        let provider = match self.backend {
+            Backend::Onnx => format!(" {}", engine.provider),
+            Backend::Tensorrt => String::new(),
+        };
+        match engine.precision == self.precision {
+            true => asked + &provider,
+            false => format!("{asked} (as {}){provider}", engine.precision),
         }
     }
 
     /// One line while the others are still measured.
     fn line(&self) -> String {
         match (&self.failed, &self.engine) {
-            (None, Some(engine)) => {
-                format!("{}: {:.2} ms ({}, {})", self.name(), engine.ms.p50, engine.runtime, engine.provider)
-            }
+            (None, Some(engine)) => format!("{}: {:.2} ms ({})", self.name(), engine.ms.p50, engine.runtime),
             (failed, _) => format!("{}: {}", self.name(), failed.as_deref().unwrap_or("not measured")),
         }
     }
@@ -307,13 +309,13 @@ fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     let columns = ["p50", "p95", "p99", "max", "frames/s", "open s", "MB", "GPU MB", "mJ/frame", "GPU mJ"];
     let head = columns.iter().fold(String::new(), |line, name| format!("{line}{name:>10}"));
-    let _ = writeln!(text, "{:<24}{head}", "engine alone, ms");
+    let _ = writeln!(text, "{:<30}{head}", "engine alone, ms");
     let optional = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.1}"));
     for row in rows {
         let Some(e) = &row.engine else { continue };
         let _ = writeln!(
             text,
-            "{:<24}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.1}{:>10.2}{:>10.0}{:>10}{:>10}{:>10}",
+            "{:<30}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.1}{:>10.2}{:>10.0}{:>10}{:>10}{:>10}",
             row.name(),
             e.ms.p50,
             e.ms.p95,
@@ -331,13 +333,13 @@ fn table(rows: &[Row]) -> String {
         let columns =
             ["in", "out", "masked", "lat p50", "lat p99", "lat max", "eng p50", "eng p99", "age p99"];
         let head = columns.iter().fold(String::new(), |line, name| format!("{line}{name:>10}"));
-        let _ = writeln!(text, "{:<24}{head}", format!("pipeline at {FPS}/s, ms"));
+        let _ = writeln!(text, "{:<30}{head}", format!("pipeline at {FPS}/s, ms"));
         for row in rows {
             let Some(p) = &row.pipeline else { continue };
             let ms = |quantiles: &Value, q: &str| quantiles[q].as_f64().unwrap_or(f64::NAN);
             let _ = writeln!(
                 text,
-                "{:<24}{:>10}{:>10}{:>10}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.2}",
+                "{:<30}{:>10}{:>10}{:>10}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>10.2}",
                 row.name(),
                 p.frames_in.to_string(),
                 p.frames_out.to_string(),
