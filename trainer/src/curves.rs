@@ -4,13 +4,13 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use crate::run::{Row, RunDir};
+use crate::run::{Row, RunDir, comparable};
 
 const SIZE: (u32, u32) = (800, 500);
 /// Okabe and Ito's colours, which stay apart for colour-blind eyes.
 const COLOURS: [RGBColor; 3] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115)];
 
-/// One line: a name and the value of each validation that has it.
+/// One line: a name and the value of each validation that has it, for training of all, else of comparable ones.
 type Line = (&'static str, fn(&Row) -> Option<f64>);
 
 /// File name, label of the vertical axis, lines.
@@ -61,10 +61,14 @@ where
     B: DrawingBackend,
     B::ErrorType: 'static,
 {
-    let points = |value: fn(&Row) -> Option<f64>| {
-        history.iter().filter_map(move |r| Some((r.step as f64, value(r)?))).filter(|(_, y)| y.is_finite())
+    let points = |(name, value): &Line| -> Vec<(f64, f64)> {
+        let of = |row: &Row| Some((row.step as f64, value(row).filter(|y| y.is_finite())?));
+        match *name {
+            "training" => history.iter().filter_map(of).collect(),
+            _ => comparable(history).filter_map(of).collect(),
+        }
     };
-    let values: Vec<f64> = lines.iter().flat_map(|(_, value)| points(*value)).map(|(_, y)| y).collect();
+    let values: Vec<f64> = lines.iter().flat_map(points).map(|(_, y)| y).collect();
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if values.is_empty() {
@@ -80,8 +84,8 @@ where
         .y_label_area_size(76)
         .build_cartesian_2d(0.0..steps, low - margin..high + margin)?;
     chart.configure_mesh().x_desc("batches").y_desc(*label).light_line_style(WHITE).draw()?;
-    for ((name, value), colour) in lines.iter().zip(COLOURS) {
-        let line = LineSeries::new(points(*value), colour.stroke_width(2));
+    for (line @ (name, _), colour) in lines.iter().zip(COLOURS) {
+        let line = LineSeries::new(points(line), colour.stroke_width(2));
         let legend = move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2));
         chart.draw_series(line)?.label(*name).legend(legend);
     }

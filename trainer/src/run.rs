@@ -246,3 +246,10 @@ impl RunDir {
         self.write("metrics.csv", text.as_bytes())
     }
 }
+
+/// The validations that make one curve: those over all frames once there are two, before that those over a part. From
+/// one kind to the other figures jump because the frames change, not the network.
+pub fn comparable(rows: &[Row]) -> impl Iterator<Item = &Row> {
+    let full = rows.iter().filter(|row| row.full).count() > 1;
+    rows.iter().filter(move |row| row.full == full)
+}

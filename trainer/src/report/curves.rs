@@ -3,58 +3,66 @@
 use std::path::Path;
 
 use super::charts::Lines;
+use crate::run::{Row, RunDir, comparable};
 
-/// Title, vertical axis and lines: column of `metrics.csv` and label.
-type Chart = (&'static str, &'static [(&'static str, &'static str)]);
-
-const CHARTS: [Chart; 4] = [
-    ("loss", &[("train_loss", "training"), ("validation_loss", "validation")]),
-    ("soft overlap", &[("iou", "IoU"), ("dice", "Dice")]),
-    ("soft precision, recall", &[("precision", "precision"), ("recall", "recall"), ("f_score", "F-score")]),
-    ("learning rate", &[("learning_rate", "learning rate")]),
-];
+type Points = Vec<(f64, f64)>;
 
 /// The curves of the run in `root`, or nothing where it has none.
 pub fn svg(root: &Path) -> String {
-    let Ok(text) = std::fs::read_to_string(root.join("metrics.csv")) else { return String::new() };
-    let table = Table::of(&text);
-    let charts = CHARTS.iter().map(|(label, lines)| {
-        let lines = lines.iter().map(|(column, name)| (*name, table.points(column))).collect();
-        Lines { lines, x: "batches", y: label }.svg()
-    });
+    let Ok(rows) = RunDir::at(root).read_metrics() else { return String::new() };
+    let training = |value: fn(&Row) -> Option<f64>| points(rows.iter(), value);
+    // Figures are in the order of [`crate::metrics::Figures::NAMES`].
+    let figure = |i: usize| points(comparable(&rows), |row| Some(row.figures[i]));
+    let loss = points(comparable(&rows), |row| Some(row.loss));
+    let charts = [
+        ("loss", vec![("training", training(|row| row.train_loss)), ("validation", loss)]),
+        ("soft overlap", vec![("IoU", figure(0)), ("Dice", figure(1))]),
+        (
+            "soft precision, recall",
+            vec![("precision", figure(4)), ("recall", figure(5)), ("F-score", figure(6))],
+        ),
+        ("learning rate", vec![("learning rate", training(|row| Some(row.rate)))]),
+    ];
+    let charts = charts.into_iter().map(|(y, lines)| Lines { lines, x: "batches", y }.svg());
     format!("<div class=pair>{}</div>", charts.collect::<String>())
 }
 
-struct Table<'a> {
-    names: Vec<&'a str>,
-    rows: Vec<Vec<&'a str>>,
-}
-
-impl<'a> Table<'a> {
-    fn of(text: &'a str) -> Self {
-        let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
-        Self { names: lines.next().unwrap_or_default(), rows: lines.collect() }
-    }
-
-    /// Batches done and the value, of the rows that have it.
-    fn points(&self, column: &str) -> Vec<(f64, f64)> {
-        let at = |name| self.names.iter().position(|n| *n == name);
-        let (Some(step), Some(column)) = (at("step"), at(column)) else { return vec![] };
-        let number = |row: &[&str], i: usize| row.get(i)?.parse::<f64>().ok().filter(|v| v.is_finite());
-        self.rows.iter().filter_map(|row| Some((number(row, step)?, number(row, column)?))).collect()
-    }
+/// Batches done and the value, of the rows that have it.
+fn points<'a>(rows: impl Iterator<Item = &'a Row>, value: impl Fn(&Row) -> Option<f64>) -> Points {
+    let point = |row: &Row| Some((row.step as f64, value(row).filter(|y| y.is_finite())?));
+    rows.filter_map(point).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn row(step: i64, full: bool, dice: f64) -> Row {
+        let figures = [0.0, dice, 0.0, 0.0, 0.0, 0.0, 0.0];
+        Row {
+            epoch: 0,
+            step,
+            full,
+            rate: 1e-3,
+            train_loss: (step > 1).then_some(1.0),
+            loss: f64::NAN,
+            figures,
+        }
+    }
+
     #[test]
-    fn empty_cells_and_missing_columns_have_no_points() {
-        let table = Table::of("epoch,step,train_loss\n0,1,\n0,31,0.5\n0,61,NaN\n");
-        assert_eq!(table.points("train_loss"), [(31.0, 0.5)]);
-        assert!(table.points("iou").is_empty());
-        assert!(Table::of("").points("iou").is_empty());
+    fn a_curve_holds_validations_of_one_kind() {
+        let dice = |rows: &[Row]| points(comparable(rows), |row| Some(row.figures[1]));
+        let rows = [row(1, false, 0.1), row(8, true, 0.4), row(9, false, 0.3), row(16, true, 0.5)];
+        assert_eq!(dice(&rows), [(8.0, 0.4), (16.0, 0.5)]);
+        assert_eq!(dice(&rows[..3]), [(1.0, 0.1), (9.0, 0.3)]);
+    }
+
+    #[test]
+    fn rows_without_a_value_have_no_point() {
+        let rows = [row(1, true, 0.1), row(8, true, 0.4)];
+        assert_eq!(points(rows.iter(), |row| row.train_loss), [(8.0, 1.0)]);
+        assert!(points(rows.iter(), |row| Some(row.loss)).is_empty());
         assert_eq!(svg(Path::new("/nonexistent")), "");
     }
 }

@@ -163,6 +163,10 @@ impl Live {
 
     /// Share of the epoch that is done, 0..1.
     pub fn epoch_share(&self) -> f64 {
+        // After the last there is no other.
+        if self.epoch >= self.epochs {
+            return 1.0;
+        }
         (self.done as f64 / self.frames.max(1) as f64).min(1.0)
     }
 

@@ -80,7 +80,10 @@ function chart(title, steps, curves) {
 
 function draw(state) {
   const { rows, figures, step } = state;
-  const figure = name => rows.map(row => [row.step, row.figures[figures.indexOf(name)]]);
+  // Those over all frames once there are two, before that those over a part: other frames, other figures.
+  const full = rows.filter(row => row.full);
+  const comparable = full.length > 1 ? full : rows.filter(row => !row.full);
+  const figure = name => comparable.map(row => [row.step, row.figures[figures.indexOf(name)]]);
   document.title = `${Math.round(100 * state.share)} % ${state.title}`;
   id("title").textContent = state.title;
   id("network").textContent = state.network;
@@ -109,7 +112,7 @@ function draw(state) {
     id("charts").replaceChildren(
       chart("Loss", step, [
         { name: "training", colour: "s0", points: state.training },
-        { name: "validation", colour: "s1", points: rows.map(row => [row.step, row.loss]) },
+        { name: "validation", colour: "s1", points: comparable.map(row => [row.step, row.loss]) },
       ]),
       chart("Validation: Dice, IoU", step, [
         { name: "IoU", colour: "s0", points: figure("iou") },
@@ -123,10 +126,9 @@ function draw(state) {
     );
   }
 
-  const full = rows.filter(row => row.full);
   const head = ["epoch", "step", "learning rate", "training loss", "validation loss", ...figures.map(name => name.replaceAll("_", " "))];
   document.querySelector("thead").replaceChildren(element("tr", {}, ...head.map(name => element("th", { textContent: name }))));
-  id("epochs").replaceChildren(...full.reverse().map(row => element("tr", { className: row === best ? "best" : "" },
+  id("epochs").replaceChildren(...[...full].reverse().map(row => element("tr", { className: row === best ? "best" : "" },
     ...[row.epoch + 1, row.step, row.rate.toExponential(1), short(row.train_loss), short(row.loss), ...row.figures.map(short)]
       .map(value => element("td", { textContent: value })))));
 

@@ -22,6 +22,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 
 use super::live::Live;
 use super::lock;
+use crate::run::comparable;
 
 /// Between pictures: fresh to the eye, nothing to the processor.
 const BETWEEN: Duration = Duration::from_millis(250);
@@ -140,7 +141,10 @@ fn draw(frame: &mut Frame, live: &Live, at: Duration, stopping: bool) {
     frame.render_widget(gauge(live.share(), whole, Color::Green), run);
 
     let validation = |value: fn(&crate::run::Row) -> f64| -> Vec<(f64, f64)> {
-        live.rows.iter().map(|row| (row.step as f64, value(row))).filter(|(_, y)| y.is_finite()).collect()
+        comparable(&live.rows)
+            .map(|row| (row.step as f64, value(row)))
+            .filter(|(_, y)| y.is_finite())
+            .collect()
     };
     let [loss, right] =
         Layout::horizontal([Constraint::Percentage(55), Constraint::Percentage(45)]).areas(charts);
