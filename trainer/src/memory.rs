@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "the C library's settings; nothing else is in this file")]
 
 /// Makes the C library keep freed memory, and libtorch ask for large pages. To be called before other
-/// threads and the first tensor. Without it everything works, a fifth slower on a CPU.
+/// threads and the first tensor. Without it everything works, a sixth slower on a CPU.
 pub fn keep() {
     // SAFETY: no other thread runs yet that could read the environment.
     unsafe {
