@@ -58,31 +58,32 @@ has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.ver
 need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
 case $what in train | test) need torch 2.11.0 ;; esac
 
-# ONNX Runtime, on x86 with OpenVINO inside. The wheel is for a Python of its own; only the libraries are taken, to where
-# the daemon finds them.
+# ONNX Runtime everywhere, and on x86 OpenVINO. The wheels are for a Python of their own; only the libraries are taken, to
+# where the daemon finds them.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nervelight
-case $(uname -m) in
-    x86_64) package=onnxruntime-openvino==1.24.1 more='providers_shared providers_openvino' ;;
-    *) package=onnxruntime==1.32.0 more= ;;
-esac
-if [ "$(cat "$cache/onnxruntime" 2>/dev/null)" != "$package" ]; then
+fetch() ( # NAME==VERSION, a folder of the wheel, the files in it; a file a=b gets the name b
+    package=$1 from=$2 name=${1%%=*}
+    shift 2
+    [ "$(cat "$cache/$name" 2>/dev/null)" != "$package" ] || exit 0
     say "pip install $package -> $cache"
     mkdir -p "$cache"
     wheel=$(mktemp -d "$cache/wheel.XXXXXX")
     trap 'rm -rf "$wheel"' EXIT
     .venv/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
         --platform "manylinux_2_28_$(uname -m)" --target "$wheel" "$package"
-    (
-        cd "$wheel/onnxruntime/capi"
-        mv libonnxruntime.so.* libonnxruntime.so
-        files=(libonnxruntime.so)
-        for name in $more; do files+=("libonnxruntime_$name.so"); done
-        # Under the names by which they load each other.
-        [ -z "$more" ] || files+=(libopenvino.so.???? libopenvino_onnx_frontend.so.???? libopenvino_intel_cpu_plugin.so libtbb.so.12)
-        # Renamed into place: a running daemon keeps the libraries it has open.
-        mv "${files[@]}" "$cache"
-    )
-    echo "$package" >"$cache/onnxruntime"
+    mkdir "$wheel/taken"
+    for file; do mv "$wheel/$from/${file%=*}" "$wheel/taken/${file#*=}"; done
+    # Renamed into place: a running daemon keeps the libraries it has open.
+    mv -f "$wheel"/taken/* "$cache"
+    echo "$package" >"$cache/$name"
+)
+# An older version of this script took OpenVINO from inside of ONNX Runtime.
+rm -f "$cache"/libonnxruntime_providers_*.so "$cache"/libopenvino*.so.2541
+fetch onnxruntime==1.32.0 onnxruntime/capi libonnxruntime.so.1.32.0=libonnxruntime.so
+if [ "$(uname -m)" = x86_64 ]; then
+    # The others under the names by which they load each other.
+    fetch openvino==2026.4.1 openvino/libs libopenvino_c.so.2641=libopenvino_c.so libopenvino.so.2641 \
+        libopenvino_onnx_frontend.so.2641 libopenvino_intel_cpu_plugin.so libtbb.so.12
 fi
 
 if [ "$what" = test ] || [ "$what" = gpu ]; then

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nervelight_engines::tensorrt::Watch;
-use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, open_proven, plane};
+use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, open_proven, plane, processor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -120,7 +120,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
     let bundle = Bundle::open(arguments.bundle.as_ref().context("--bundle is missing")?)?;
     let folder = tempfile::tempdir()?;
     let mut rows = vec![];
-    for backend in [Backend::Onnx, Backend::Tensorrt] {
+    for backend in [Backend::Onnx, Backend::Openvino, Backend::Tensorrt] {
         for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8] {
             if bundle.manifest.files.contains_key(precision.file(backend)) {
                 let settings = EngineSettings { backend, precision, ..settings.clone() };
@@ -130,11 +130,13 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
             }
         }
     }
+    println!("{}, {} cores", processor::name(), std::thread::available_parallelism().map_or(0, usize::from));
     print!("{}", table(&rows));
     if let Some(path) = &arguments.json {
         let json = serde_json::json!({
             "bundle": bundle.digest,
             "model": bundle.model(),
+            "processor": processor::name(),
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
             "rows": rows,
         });
@@ -281,14 +283,16 @@ fn peak_memory_mb() -> Option<f64> {
 
 impl Row {
     fn name(&self) -> String {
-        let asked = match self.backend {
-            Backend::Onnx => format!("onnx {}", self.precision),
-            Backend::Tensorrt => format!("tensorrt {}", self.precision),
+        let backend = match self.backend {
+            Backend::Auto | Backend::Onnx => "onnx",
+            Backend::Openvino => "openvino",
+            Backend::Tensorrt => "tensorrt",
         };
+        let asked = format!("{backend} {}", self.precision);
         let Some(engine) = &self.engine else { return asked };
         let provider = match self.backend {
-            Backend::Onnx => format!(" {}", engine.provider),
             Backend::Tensorrt => String::new(),
+            _ => format!(" {}", engine.provider),
         };
         match engine.precision == self.precision {
             true => asked + &provider,

@@ -294,7 +294,7 @@ impl Way {
         if let (Some(truth), Ai::On) = (&frame.truth, self.ai)
             && truth.iter().any(|&t| t != 0)
         {
-            self.figures.dice(contract::dice(&self.mask.inside, truth, 1));
+            self.figures.dice(contract::dice(&self.mask.inside[..], &truth[..], 1));
         }
     }
 

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use nervelight_engines::{Bundle, EngineSettings, Precision, Provider, open, plane};
+use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, open, plane};
 
 fn engines(criterion: &mut Criterion) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo.bundle");
@@ -19,22 +19,21 @@ fn engines(criterion: &mut Criterion) {
         _ => plane(),
     };
     let mut map = plane();
-    let mut group = criterion.benchmark_group("onnx");
+    let mut group = criterion.benchmark_group("engine");
     group.sample_size(50);
     let exported = |precision: &Precision| bundle.manifest.files.contains_key(precision.onnx_file());
     for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8].into_iter().filter(exported) {
-        for (provider, threads) in [Provider::Cpu, Provider::Openvino]
-            .into_iter()
-            .flat_map(|provider| [(provider, 1), (provider, 2)])
+        for (backend, threads) in
+            [Backend::Onnx, Backend::Openvino].into_iter().flat_map(|backend| [(backend, 1), (backend, 2)])
         {
-            let settings = EngineSettings { precision, provider, threads, ..Default::default() };
+            let settings = EngineSettings { precision, backend, threads, ..Default::default() };
             match open(&bundle, &settings) {
                 Ok(mut engine) => {
-                    let on = format!("{}, {threads} threads", engine.info().provider);
+                    let on = format!("{}, {threads} threads", engine.info().runtime);
                     let id = BenchmarkId::new(precision.to_string(), on);
                     group.bench_function(id, |b| b.iter(|| engine.infer(black_box(&crop), &mut map)));
                 }
-                Err(error) => eprintln!("onnx/{precision} is not measured: {error}"),
+                Err(error) => eprintln!("{backend:?} {precision} is not measured: {error}"),
             }
         }
     }

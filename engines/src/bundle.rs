@@ -459,6 +459,21 @@ pub enum BundleError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A nerve that every golden frame has is never shown.
+    #[error(
+        "{path}: threshold {threshold} and min_area {min_area} show no nerve in any golden frame, although the \
+         trainer's maps have regions of up to {largest} pixels. Export the bundle again"
+    )]
+    Hidden {
+        /// The bundle.
+        path: PathBuf,
+        /// Its threshold.
+        threshold: f32,
+        /// Its least area.
+        min_area: u32,
+        /// The largest region at the threshold, or at one half where that is lower.
+        largest: usize,
+    },
     /// The bundle cannot be written.
     #[error("cannot write the bundle {path}: {source}")]
     Write {

@@ -10,6 +10,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::contract::Plane;
 use crate::golden::{self, Agreement};
 use crate::onnx::OnnxEngine;
+use crate::openvino::{self, OpenvinoEngine, OpenvinoSettings};
 use crate::tensorrt::{self, TensorrtError, TensorrtSettings, Watch};
 
 /// Computes the nerve's probability map of one crop at a time.
@@ -89,7 +90,7 @@ impl Precision {
     /// The file of a bundle that `backend` opens.
     pub fn file(self, backend: Backend) -> &'static str {
         match backend {
-            Backend::Onnx => self.onnx_file(),
+            Backend::Auto | Backend::Onnx | Backend::Openvino => self.onnx_file(),
             Backend::Tensorrt => self.tensorrt_file(),
         }
     }
@@ -115,9 +116,13 @@ impl fmt::Display for Precision {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// ONNX Runtime, on the CPU or through one of its providers.
+    /// On the CPU the fastest that is there and right: OpenVINO on x86, else ONNX Runtime.
     #[default]
+    Auto,
+    /// ONNX Runtime, on the CPU or through one of its providers.
     Onnx,
+    /// OpenVINO, on the CPU.
+    Openvino,
     /// TensorRT on an NVIDIA GPU, with engines built on this machine.
     Tensorrt,
 }
@@ -126,18 +131,13 @@ pub enum Backend {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// OpenVINO where the library has it, as that for x86 which `setup.sh` fetches, else ONNX Runtime's own CPU
-    /// provider. On x86 OpenVINO computes 8-bit models some three times as fast.
-    #[default]
-    Auto,
     /// ONNX Runtime's own provider for CPUs, always there.
+    #[default]
     Cpu,
     /// An NVIDIA GPU through CUDA and cuDNN.
     Cuda,
     /// An NVIDIA GPU through TensorRT.
     Tensorrt,
-    /// Intel's OpenVINO, on the CPU.
-    Openvino,
 }
 
 /// What a configuration says about the engine.
@@ -154,6 +154,8 @@ pub struct EngineSettings {
     pub threads: usize,
     /// `libonnxruntime.so`; when absent see [`crate::onnx::find_library`].
     pub library: Option<PathBuf>,
+    /// Everything about OpenVINO.
+    pub openvino: OpenvinoSettings,
     /// Everything about TensorRT.
     pub tensorrt: TensorrtSettings,
 }
@@ -161,7 +163,25 @@ pub struct EngineSettings {
 impl EngineSettings {
     /// Whether an NVIDIA GPU computes.
     pub fn is_on_nvidia_gpu(&self) -> bool {
-        self.backend == Backend::Tensorrt || matches!(self.provider, Provider::Cuda | Provider::Tensorrt)
+        self.backend == Backend::Tensorrt || self.provider != Provider::Cpu
+    }
+
+    /// The same with each backend that [`Backend::Auto`] stands for on this machine, the fastest first.
+    pub fn candidates(&self) -> Vec<Self> {
+        let with = |backend| Self { backend, ..self.clone() };
+        match self.backend {
+            // A provider that is not the CPU's is ONNX Runtime's.
+            Backend::Auto if self.provider != Provider::Cpu => vec![with(Backend::Onnx)],
+            // Not measured on Arm.
+            Backend::Auto
+                if cfg!(target_arch = "x86_64")
+                    && openvino::find_library(self.openvino.library.as_deref()).is_ok() =>
+            {
+                vec![with(Backend::Openvino), with(Backend::Onnx)]
+            }
+            Backend::Auto => vec![with(Backend::Onnx)],
+            backend => vec![with(backend)],
+        }
     }
 }
 
@@ -183,26 +203,50 @@ pub fn open_watched(
     settings: &EngineSettings,
     watch: &Watch,
 ) -> Result<Box<dyn Engine>, EngineError> {
-    match settings.backend {
-        Backend::Onnx => Ok(Box::new(OnnxEngine::open(bundle, settings)?)),
-        Backend::Tensorrt => tensorrt::open(bundle, settings, false, watch),
+    first_of(&settings.candidates(), |settings| {
+        Ok(match settings.backend {
+            Backend::Auto | Backend::Onnx => Box::new(OnnxEngine::open(bundle, settings)?) as Box<dyn Engine>,
+            Backend::Openvino => Box::new(OpenvinoEngine::open(bundle, settings)?),
+            Backend::Tensorrt => tensorrt::open(bundle, settings, false, watch)?,
+        })
+    })
+}
+
+/// What `open` makes of the first of `candidates` that works. Each failure but the last is a warning.
+fn first_of<T>(
+    candidates: &[EngineSettings],
+    mut open: impl FnMut(&EngineSettings) -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    let mut candidates = candidates.iter().peekable();
+    loop {
+        let Some(settings) = candidates.next() else { return Err(EngineError::Infer("no engine".into())) };
+        match (open(settings), candidates.peek()) {
+            (Err(error), Some(next)) => {
+                tracing::warn!(%error, "backend = \"auto\" goes on with {:?}", next.backend);
+            }
+            (opened, _) => return opened,
+        }
     }
 }
 
-/// Opens an engine that the bundle's golden frames agree with. A precision that they reject on this machine gives way
-/// to the next in the bundle, with a warning: int8, fp16, fp32.
+/// Opens an engine that the bundle's golden frames agree with. With [`Backend::Auto`] a backend that they reject on this
+/// machine gives way to the next, and then a precision to the next in the bundle, with a warning: int8, fp16, fp32.
 ///
 /// # Errors
-/// As for [`open`] and [`golden::check`], when every precision is rejected.
+/// As for [`open`] and [`golden::check`], when every precision is rejected; [`golden::check_shown`].
 pub fn open_proven(
     bundle: &Bundle,
     settings: &EngineSettings,
     watch: &Watch,
 ) -> Result<(Box<dyn Engine>, Agreement), EngineError> {
+    golden::check_shown(bundle)?;
     first_proven(bundle, settings, |precision| {
-        let mut engine = open_watched(bundle, &EngineSettings { precision, ..settings.clone() }, watch)?;
-        let agreement = golden::check(engine.as_mut(), bundle)?;
-        Ok((engine, agreement))
+        let settings = EngineSettings { precision, ..settings.clone() };
+        first_of(&settings.candidates(), |settings| {
+            let mut engine = open_watched(bundle, settings, watch)?;
+            let agreement = golden::check(engine.as_mut(), bundle)?;
+            Ok((engine, agreement))
+        })
     })
 }
 
@@ -232,23 +276,27 @@ pub(crate) fn first_proven<T>(
 /// Why an engine could not be opened or did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// No ONNX Runtime library at any of the places searched.
-    #[error(
-        "no ONNX Runtime library found; looked at {}. Install it (`pip install onnxruntime`) and set \
-         engine.library, or ORT_DYLIB_PATH, to its libonnxruntime.so",
-        .searched.join(", ")
-    )]
+    /// No library of the runtime at any of the places searched.
+    #[error("no {runtime} library found; looked at {}. {install}", .searched.join(", "))]
     LibraryNotFound {
+        /// `ONNX Runtime` or `OpenVINO`.
+        runtime: &'static str,
         /// Paths looked at, in order.
         searched: Vec<String>,
+        /// What to do.
+        install: &'static str,
     },
     /// The library is there and cannot be used.
-    #[error("cannot load ONNX Runtime from {path}: {reason}. Version 1.17 or later is needed")]
+    #[error("cannot load {runtime} from {path}: {reason}. Version {oldest} or later is needed")]
     Library {
+        /// `ONNX Runtime` or `OpenVINO`.
+        runtime: &'static str,
         /// The file that was opened.
         path: PathBuf,
         /// What the loader said.
         reason: String,
+        /// The oldest version that will do.
+        oldest: &'static str,
     },
     /// The runtime was not built with the provider, or the device is missing.
     #[error(

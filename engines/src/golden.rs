@@ -1,14 +1,18 @@
 //! Golden frames: proof that an engine on this machine computes what the trainer computed.
 
-use crate::bundle::Bundle;
-use crate::contract::{self, Plane, plane};
+use crate::bundle::{Bundle, BundleError, Manifest};
+use crate::contract::{self, Plane, WIDTH, plane};
 use crate::engine::{Engine, EngineError, Precision};
+use crate::processor;
+use crate::regions::{Regions, shown};
 
 /// Least range of an expected map for which a map of one value throughout is a failure by itself. Rounding to half
 /// precision moves a byte or two.
 const FLAT: u8 = 16;
+/// Pixels of a region that is a nerve beyond doubt: 20 x 20.
+const CLEAR_NERVE: usize = 400;
 
-/// Least Dice of an engine's map against the expected fp32 one.
+/// Least Dice of what an engine lets the cart show against what the expected fp32 map does.
 pub fn min_dice(precision: Precision) -> f64 {
     match precision {
         Precision::Fp32 | Precision::Fp16 => 0.98,
@@ -36,34 +40,94 @@ pub struct Agreement {
     pub max_diff: u8,
 }
 
+/// One golden frame computed by an engine.
+#[derive(Debug)]
+pub struct Compared {
+    /// Name of the frame in the bundle.
+    pub name: String,
+    /// Dice of what the cart shows of the engine's map and of the expected one, at the manifest's threshold and least
+    /// area; 1 where both show nothing.
+    pub dice: f64,
+    /// The largest difference of any byte.
+    pub max_diff: u8,
+    /// The engine's map is one value throughout and the expected one is not.
+    pub flat: bool,
+}
+
+/// Runs golden frames through `engine`, without a verdict.
+///
+/// # Errors
+/// When one fails.
+pub fn compare(
+    engine: &mut dyn Engine,
+    manifest: &Manifest,
+    frames: &[Golden],
+) -> Result<Vec<Compared>, EngineError> {
+    let mut found = plane();
+    let compared = frames.iter().map(|golden| {
+        engine.infer(&golden.crop, &mut found)?;
+        let pairs = found.iter().zip(golden.map.iter());
+        Ok(Compared {
+            name: golden.name.clone(),
+            dice: dice(manifest, &found, &golden.map),
+            max_diff: pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0),
+            flat: range(&found) == 0 && range(&golden.map) >= FLAT,
+        })
+    });
+    compared.collect()
+}
+
+/// Dice of what a cart shows of two maps.
+pub fn dice(manifest: &Manifest, a: &Plane, b: &Plane) -> f64 {
+    let [a, b] = [a, b].map(|map| shown(map, WIDTH, manifest.threshold_byte(), manifest.min_area));
+    contract::dice(&a, &b, 1)
+}
+
 /// Runs the bundle's golden frames through `engine`.
 ///
 /// # Errors
 /// When there is no golden frame, one fails, its Dice is under [`min_dice`], or its map has one value throughout
 /// where the expected one has not: NaN leaves no other trace in bytes.
 pub fn check(engine: &mut dyn Engine, bundle: &Bundle) -> Result<Agreement, EngineError> {
-    let threshold = bundle.manifest.threshold_byte();
-    let mut found = plane();
     let mut worst = Agreement { dice: 1.0, max_diff: 0 };
     let frames = bundle.golden()?;
     if frames.is_empty() {
         return Err(EngineError::NoGolden(bundle.path.clone()));
     }
-    for golden in frames {
-        engine.infer(&golden.crop, &mut found)?;
-        let dice = contract::dice(&found, &golden.map, threshold);
-        let flat = range(&found) == 0 && range(&golden.map) >= FLAT;
+    for Compared { name, dice, max_diff, flat } in compare(engine, &bundle.manifest, &frames)? {
         let info = engine.info();
         let limit = min_dice(info.precision);
         if flat || dice < limit {
-            let engine = format!("{} ({}, {})", info.runtime, info.provider, info.precision);
-            return Err(EngineError::Golden { engine, frame: golden.name, dice, limit, flat });
+            let engine =
+                format!("{} ({}, {}) on {}", info.runtime, info.provider, info.precision, processor::name());
+            return Err(EngineError::Golden { engine, frame: name, dice, limit, flat });
         }
-        let diff = found.iter().zip(golden.map.iter()).map(|(a, b)| a.abs_diff(*b)).max();
         worst.dice = worst.dice.min(dice);
-        worst.max_diff = worst.max_diff.max(diff.unwrap_or(0));
+        worst.max_diff = worst.max_diff.max(max_diff);
     }
     Ok(worst)
+}
+
+/// Checks that the threshold and the least area of `manifest` show the nerve in one of its golden frames, when any has
+/// a clear one: a bundle that never shows a nerve would otherwise pass for a good one.
+///
+/// # Errors
+/// [`BundleError::Hidden`].
+pub fn check_shown(bundle: &Bundle) -> Result<(), BundleError> {
+    let Manifest { threshold, min_area, .. } = bundle.manifest;
+    let (mut regions, mut largest) = (Regions::default(), 0);
+    for golden in bundle.golden()? {
+        let byte = bundle.manifest.threshold_byte();
+        if shown(&golden.map[..], WIDTH, byte, min_area).contains(&1) {
+            return Ok(());
+        }
+        regions.find(&golden.map[..], WIDTH, byte.min(128));
+        largest = regions.runs().map(|(_, _, area)| area).max().unwrap_or(0).max(largest);
+    }
+    if largest < CLEAR_NERVE {
+        return Ok(());
+    }
+    Err(BundleError::Hidden { path: bundle.path.clone(), threshold, min_area, largest })
 }
 
 fn range(map: &Plane) -> u8 {

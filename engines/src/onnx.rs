@@ -1,4 +1,4 @@
-//! The ONNX Runtime engine, the default everywhere and the reference for every other one.
+//! The ONNX Runtime engine: everywhere, and the reference for every other one.
 //!
 //! The library is opened at run time: one binary starts with and without it and says what is
 //! missing. See <https://onnxruntime.ai/docs/api/c/>.
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
-use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch, OpenVINO};
+use ort::ep::{self, ExecutionProviderDispatch};
 use ort::memory::Allocator;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
@@ -16,6 +16,11 @@ use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 use crate::bundle::Bundle;
 use crate::contract::{INPUT, OUTPUT, Plane, SHAPE};
 use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Provider};
+use crate::library::{self, threads};
+
+const NAME: &str = "ONNX Runtime";
+const INSTALL: &str = "Install it (`pip install onnxruntime`) and set engine.library, or ORT_DYLIB_PATH, to its \
+                       libonnxruntime.so";
 
 /// A session on one model with its input and output tensors, allocated once.
 #[derive(Debug)]
@@ -35,11 +40,8 @@ impl OnnxEngine {
         let runtime = Runtime::load(settings.library.as_deref())?;
         let file = settings.precision.onnx_file();
         let model = bundle.read(file)?;
-        let threads = match settings.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n,
-        };
-        let (session, provider) = build(runtime, settings.provider, threads, file, &model)?;
+        let threads = threads(settings.threads);
+        let session = build(runtime, settings.provider, threads, file, &model)?;
         check_outlet(file, "input", session.inputs(), INPUT)?;
         check_outlet(file, "output", session.outputs(), OUTPUT)?;
 
@@ -50,7 +52,7 @@ impl OnnxEngine {
         binding.bind_output(OUTPUT, map).map_err(fail)?;
         let info = EngineInfo {
             runtime: runtime.version.clone(),
-            provider: provider_name(provider).into(),
+            provider: provider_name(settings.provider).into(),
             precision: settings.precision,
             threads,
             model: bundle.model(),
@@ -77,35 +79,21 @@ impl Engine for OnnxEngine {
     }
 }
 
-/// The session, and the provider that was chosen where it is [`Provider::Auto`].
 fn build(
     runtime: &Runtime,
     provider: Provider,
     threads: usize,
     file: &str,
     model: &[u8],
-) -> Result<(Session, Provider), EngineError> {
-    let begin = |provider| {
-        let builder = begin(runtime, provider, threads).map_err(|e| EngineError::Provider {
-            provider: provider_name(provider).to_lowercase(),
-            runtime: runtime.version.clone(),
-            reason: e.to_string(),
-        })?;
-        Ok((builder, provider))
-    };
-    let (mut builder, provider) = match provider {
-        Provider::Auto if !OpenVINO::is_available().unwrap_or(false) => begin(Provider::Cpu)?,
-        Provider::Auto => begin(Provider::Openvino).or_else(|error: EngineError| {
-            // It was compiled in, and lacks libraries.
-            tracing::warn!(%error, "provider = \"auto\" goes on without OpenVINO");
-            begin(Provider::Cpu)
-        })?,
-        stated => begin(stated)?,
-    };
-    let session = builder
+) -> Result<Session, EngineError> {
+    let mut builder = begin(runtime, provider, threads).map_err(|e| EngineError::Provider {
+        provider: provider_name(provider).to_lowercase(),
+        runtime: runtime.version.clone(),
+        reason: e.to_string(),
+    })?;
+    builder
         .commit_from_memory(model)
-        .map_err(|e| EngineError::Model { model: file.into(), reason: e.to_string() })?;
-    Ok((session, provider))
+        .map_err(|e| EngineError::Model { model: file.into(), reason: e.to_string() })
 }
 
 fn begin(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result<SessionBuilder> {
@@ -114,29 +102,25 @@ fn begin(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result<S
         .with_intra_threads(threads)?
         // A spinning pool would keep the cores from the thread that shows the video.
         .with_intra_op_spinning(false)?;
-    Ok(match dispatch(provider, threads) {
+    Ok(match dispatch(provider) {
         Some(dispatch) => builder.with_execution_providers([dispatch.error_on_failure()])?,
         None => builder,
     })
 }
 
-fn dispatch(provider: Provider, threads: usize) -> Option<ExecutionProviderDispatch> {
+fn dispatch(provider: Provider) -> Option<ExecutionProviderDispatch> {
     match provider {
-        Provider::Auto | Provider::Cpu => None,
+        Provider::Cpu => None,
         Provider::Cuda => Some(ep::CUDA::default().build()),
         Provider::Tensorrt => Some(ep::TensorRT::default().build()),
-        Provider::Openvino => {
-            Some(OpenVINO::default().with_device_type("CPU").with_num_threads(threads).build())
-        }
     }
 }
 
 fn provider_name(provider: Provider) -> &'static str {
     match provider {
-        Provider::Auto | Provider::Cpu => "CPU",
+        Provider::Cpu => "CPU",
         Provider::Cuda => "CUDA",
         Provider::Tensorrt => "TensorRT",
-        Provider::Openvino => "OpenVINO",
     }
 }
 
@@ -172,52 +156,36 @@ impl Runtime {
         let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = RUNTIME.get() {
             return match configured {
-                Some(path) if path != runtime.path => Err(EngineError::Library {
-                    path: path.into(),
-                    reason: format!("this process already uses {}", runtime.path.display()),
-                }),
+                Some(path) if path != runtime.path => {
+                    Err(broken(path, format!("this process already uses {}", runtime.path.display())))
+                }
                 _ => Ok(runtime),
             };
         }
         let path = find_library(configured)?;
-        let fail = |reason: String| EngineError::Library { path: path.clone(), reason };
+        let fail = |reason: String| broken(&path, reason);
         let environment = ort::init_from(&path)
             .map_err(|e| fail(e.to_string()))?
             .with_name("nervelight")
             .with_telemetry(false)
             .build()
             .map_err(|e| fail(e.to_string()))?;
-        let version = format!("ONNX Runtime {}", library_version(&path).map_err(|e| fail(e.to_string()))?);
+        let version = format!("{NAME} {}", library_version(&path).map_err(|e| fail(e.to_string()))?);
         Ok(RUNTIME.get_or_init(|| Self { environment, version, path }))
     }
 }
 
-/// Finds `libonnxruntime.so`: the configured path, `ORT_DYLIB_PATH`, `/usr/lib/nervelight`, the
-/// user's cache (`$XDG_CACHE_HOME/nervelight`, where `setup.sh` puts it), the system's library
-/// folders.
+fn broken(path: &Path, reason: String) -> EngineError {
+    EngineError::Library { runtime: NAME, path: path.into(), reason, oldest: "1.17" }
+}
+
+/// Finds `libonnxruntime.so`: the configured path, `ORT_DYLIB_PATH`, then the [usual places](library::find).
 ///
 /// # Errors
 /// [`EngineError::LibraryNotFound`] with every place looked at.
 pub fn find_library(configured: Option<&Path>) -> Result<PathBuf, EngineError> {
-    const NAME: &str = "libonnxruntime.so";
-    let from_env = || std::env::var_os("ORT_DYLIB_PATH").filter(|p| !p.is_empty()).map(PathBuf::from);
-    // A path that somebody named is the only one tried: another library would be a silent fallback.
-    let places = if let Some(path) = configured.map(Path::to_path_buf).or_else(from_env) {
-        vec![path]
-    } else {
-        let cache = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-        let mut places = vec![Path::new("/usr/lib/nervelight").join(NAME)];
-        places.extend(cache.map(|c| c.join("nervelight").join(NAME)));
-        let system =
-            ["/usr/local/lib", "/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
-        places.extend(system.iter().map(|dir| Path::new(dir).join(NAME)));
-        places
-    };
-    places.iter().find(|p| p.is_file()).cloned().ok_or_else(|| EngineError::LibraryNotFound {
-        searched: places.iter().map(|p| p.display().to_string()).collect(),
-    })
+    library::find("libonnxruntime.so", "ORT_DYLIB_PATH", configured)
+        .map_err(|searched| EngineError::LibraryNotFound { runtime: NAME, searched, install: INSTALL })
 }
 
 /// The version that the library at `path`, which is loaded already, states; `ort` keeps it to itself.

@@ -91,6 +91,20 @@ impl Regions {
     }
 }
 
+/// 1 where a cart shows nerve: `map >= threshold` in regions of `min_area` pixels or more. `map` has rows of `width`
+/// bytes.
+pub fn shown(map: &[u8], width: usize, threshold: u8, min_area: u32) -> Vec<u8> {
+    let mut regions = Regions::default();
+    regions.find(map, width, threshold);
+    let mut shown = vec![0; map.len()];
+    for (run, _, area) in regions.runs() {
+        if area >= min_area as usize {
+            shown[run.row * width..][run.start..run.end].fill(1);
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

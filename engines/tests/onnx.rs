@@ -4,23 +4,24 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use common::{bundle, draft, model};
 use nervelight_engines::golden::{self, Golden};
-use nervelight_engines::onnx::find_library;
 use nervelight_engines::tensorrt::Watch;
 use nervelight_engines::{
-    Bundle, EngineError, EngineSettings, Precision, Provider, open, open_proven, plane,
+    Backend, EngineError, EngineSettings, Precision, Provider, open, open_proven, plane,
 };
 
-/// What `auto` chooses with the library that setup.sh fetches.
-const AUTO: &str = if cfg!(target_arch = "x86_64") { "OpenVINO" } else { "CPU" };
+/// ONNX Runtime on the CPU.
+fn onnx() -> EngineSettings {
+    EngineSettings { backend: Backend::Onnx, ..Default::default() }
+}
 
 #[test]
 fn an_engine_maps_bytes_to_bytes() {
     let (_dir, bundle) = bundle("identity.onnx");
-    let mut engine = open(&bundle, &EngineSettings { threads: 1, ..Default::default() }).unwrap();
+    let mut engine = open(&bundle, &EngineSettings { threads: 1, ..onnx() }).unwrap();
     let (mut crop, mut map) = (plane(), plane());
     for value in [7, 200] {
         crop.fill(value);
@@ -40,7 +41,7 @@ fn an_engine_that_disagrees_with_the_trainer_is_refused() {
     draft.golden(&Golden { name: "1".into(), crop, map }).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let bundle = draft.write(&dir.path().join("b")).unwrap();
-    let mut engine = open(&bundle, &EngineSettings::default()).unwrap();
+    let mut engine = open(&bundle, &onnx()).unwrap();
     let error = golden::check(engine.as_mut(), &bundle).unwrap_err();
     assert!(matches!(&error, EngineError::Golden { frame, .. } if frame == "1"), "{error}");
 }
@@ -49,7 +50,7 @@ fn an_engine_that_disagrees_with_the_trainer_is_refused() {
 fn a_model_that_breaks_the_contract_is_refused() {
     for name in ["small.onnx", "float.onnx"] {
         let (_dir, bundle) = bundle(name);
-        let error = open(&bundle, &EngineSettings::default()).err().unwrap();
+        let error = open(&bundle, &onnx()).err().unwrap();
         assert!(matches!(error, EngineError::Contract { what: "input", .. }), "{error}");
         assert!(error.to_string().contains("416, 576"), "{error}");
     }
@@ -63,14 +64,14 @@ fn a_file_that_is_no_model_is_refused() {
     draft.file("fp32.onnx", bytes);
     let dir = tempfile::tempdir().unwrap();
     let bundle = draft.write(&dir.path().join("b")).unwrap();
-    let error = open(&bundle, &EngineSettings::default()).err().unwrap();
+    let error = open(&bundle, &onnx()).err().unwrap();
     assert!(matches!(error, EngineError::Model { .. }), "{error}");
 }
 
 #[test]
 fn a_precision_that_was_not_exported_is_named() {
     let (_dir, bundle) = bundle("identity.onnx");
-    let settings = EngineSettings { precision: Precision::Int8, ..Default::default() };
+    let settings = EngineSettings { precision: Precision::Int8, ..onnx() };
     let error = open(&bundle, &settings).err().unwrap().to_string();
     assert!(error.contains("int8-cpu.onnx") && error.contains("fp32.onnx"), "{error}");
 }
@@ -84,35 +85,9 @@ fn a_provider_that_is_missing_is_an_error_never_a_fallback() {
 }
 
 #[test]
-fn every_precision_of_the_demo_model_agrees_with_the_trainer_on_each_provider() {
-    let demo = Bundle::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("demo.bundle")).unwrap();
-    for (provider, name) in [(Provider::Auto, AUTO), (Provider::Cpu, "CPU")] {
-        for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8] {
-            let settings = EngineSettings { provider, precision, ..Default::default() };
-            let (engine, agreement) = open_proven(&demo, &settings, &Watch::default()).unwrap();
-            let info = engine.info();
-            assert_eq!((info.precision, info.provider.as_str()), (precision, name), "{agreement:?}");
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[test]
-fn openvino_that_lacks_its_libraries_is_an_error_and_auto_does_without() {
-    let (dir, bundle) = bundle("identity.onnx");
-    let alone = dir.path().join("libonnxruntime.so");
-    std::fs::copy(find_library(None).unwrap(), &alone).unwrap();
-    let settings = |provider| EngineSettings { provider, library: Some(alone.clone()), ..Default::default() };
-    let error = open(&bundle, &settings(Provider::Openvino)).err().unwrap();
-    assert!(matches!(error, EngineError::Provider { .. }), "{error}");
-    assert!(error.to_string().contains("engine.provider = \"openvino\""), "{error}");
-    assert_eq!(open(&bundle, &settings(Provider::Auto)).unwrap().info().provider, "CPU");
-}
-
-#[test]
 fn a_precision_that_the_golden_frames_reject_gives_way_to_the_next() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = EngineSettings { precision: Precision::Int8, ..Default::default() };
+    let settings = EngineSettings { precision: Precision::Int8, ..onnx() };
     let with_zero_in = |files: &[&str]| {
         let mut draft = draft("identity.onnx");
         files.iter().for_each(|file| draft.file(*file, model("zero.onnx")));
@@ -130,7 +105,7 @@ fn a_precision_that_the_golden_frames_reject_gives_way_to_the_next() {
 #[test]
 fn a_library_that_is_missing_or_broken_is_named() {
     let (dir, bundle) = bundle("identity.onnx");
-    let settings = |library: PathBuf| EngineSettings { library: Some(library), ..Default::default() };
+    let settings = |library: PathBuf| EngineSettings { library: Some(library), ..onnx() };
     let absent = open(&bundle, &settings("/no/such/libonnxruntime.so".into())).err().unwrap();
     assert!(matches!(absent, EngineError::LibraryNotFound { .. }), "{absent}");
     assert!(absent.to_string().contains("pip install onnxruntime"), "{absent}");
@@ -149,7 +124,7 @@ fn a_bundle_without_golden_frames_proves_nothing() {
     manifest.files.retain(|name, _| !name.starts_with("golden/"));
     std::fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
     let bundle = nervelight_engines::Bundle::open(&bundle.path).unwrap();
-    let mut engine = open(&bundle, &EngineSettings::default()).unwrap();
+    let mut engine = open(&bundle, &onnx()).unwrap();
     let error = golden::check(engine.as_mut(), &bundle).unwrap_err();
     assert!(matches!(error, EngineError::NoGolden(_)), "{error}");
 }

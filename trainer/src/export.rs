@@ -11,16 +11,14 @@ use nervelight_engines::{Bundle, EngineSettings, PIXELS, Provider, plane};
 use crate::data::{Frame, batch};
 use crate::difference::Difference;
 use crate::evaluate::{select, soft};
+use crate::golden;
 use crate::metrics::Figures;
 use crate::module::Module;
 use crate::onnx::{Outputs, model};
-use crate::point::{self, Hard, Outcome};
+use crate::point::{self, Hard, Point};
 use crate::predict::{Prediction, Which, predict, trained};
 use crate::quantize::{Job, Options, extend};
 use crate::run::RunDir;
-
-/// Frames of each kind kept as golden: with nerve, and without.
-const GOLDEN: [usize; 2] = [2, 1];
 
 /// Arguments of `export`.
 #[derive(Debug, clap::Args)]
@@ -105,7 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let parameters = &module.parameters;
     let onnx = model(&module.network, parameters, size, Outputs::Map);
     draft.file("fp32.onnx", onnx.map_err(|name| anyhow!("the checkpoint lacks `{name}`"))?);
-    for golden in golden(&predictions, &outcomes)? {
+    for golden in golden(&predictions, data.width, point)? {
         draft.golden(&golden)?;
     }
 
@@ -207,19 +205,9 @@ pub fn sample<'a>(frames: &[&'a Frame], count: usize) -> Vec<&'a Frame> {
     (0..count).filter_map(|i| frames.get(i * frames.len() / count).copied()).collect()
 }
 
-/// Typical frames: of those with nerve the ones around the median Dice, and one without nerve.
-fn golden(predictions: &[Prediction], outcomes: &[Outcome]) -> Result<Vec<Golden>> {
-    let mut chosen = Vec::new();
-    for (count, nerve) in GOLDEN.into_iter().zip([true, false]) {
-        let mut order: Vec<usize> =
-            (0..outcomes.len()).filter(|&i| (outcomes[i].truth > 0) == nerve).collect();
-        order.sort_by(|&a, &b| outcomes[a].dice().total_cmp(&outcomes[b].dice()));
-        chosen.extend(order.into_iter().rev().enumerate().filter_map(|(rank, i)| {
-            let middle = outcomes.iter().filter(|o| (o.truth > 0) == nerve).count() / 2;
-            (rank >= middle && rank < middle + count).then_some(i)
-        }));
-    }
-    let goldens = chosen.into_iter().map(|i| {
+/// Golden frames of `predictions`, whose maps the engine on a cart must give.
+fn golden(predictions: &[Prediction], width: usize, point: Point) -> Result<Vec<Golden>> {
+    let goldens = golden::choose(predictions, width, point).into_iter().map(|i| {
         let Prediction { frame, map, .. } = &predictions[i];
         let (mut crop, mut expected) = (plane(), plane());
         anyhow::ensure!(frame.luma.len() == PIXELS, "{}: is no crop of the contract's size", frame.name);
@@ -266,6 +254,7 @@ mod tests {
     use crate::init;
     use crate::module::Precision;
     use crate::network::Network;
+    use crate::point::Outcome;
     use nervelight_engines::EngineError;
 
     /// A network with random weights in ONNX Runtime, against the same in libtorch.
@@ -290,8 +279,8 @@ mod tests {
         let manifest = Manifest::new("random", "1");
         let mut draft = Draft::new(manifest);
         let predictions = predict(&module, &[&frame], size, 1).unwrap();
-        let outcomes = [Outcome { truth: 0, shown: 0, both: 0 }];
-        draft.golden(&golden(&predictions, &outcomes).unwrap()[0]).unwrap();
+        let point = Point { threshold: 0.5, min_area: 1 };
+        draft.golden(&golden(&predictions, size.1, point).unwrap()[0]).unwrap();
         draft.file("fp32.onnx", model(&module.network, &module.parameters, size, Outputs::Map).unwrap());
         let directory = tempfile::tempdir().unwrap();
         let bundle = draft.write(&directory.path().join("random.bundle")).unwrap();

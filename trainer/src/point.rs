@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use nervelight_engines::bundle::threshold_byte;
-use nervelight_engines::regions::Regions;
+use nervelight_engines::regions::{self, Regions};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -154,19 +154,14 @@ where
 
 /// 1 where `point` shows nerve in a map with rows of `width` bytes.
 pub fn shown(map: &[u8], width: usize, point: Point) -> Vec<u8> {
-    let mut regions = Regions::default();
-    regions.find(map, width, threshold_byte(point.threshold));
-    let mut shown = vec![0; map.len()];
-    for (run, _, area) in regions.runs() {
-        if area >= point.min_area as usize {
-            shown[run.row * width..][run.start..run.end].fill(1);
-        }
-    }
-    shown
+    regions::shown(map, width, threshold_byte(point.threshold), point.min_area)
 }
 
 /// Outcome of every frame at `point`.
-pub fn outcomes(predictions: &[Prediction], width: usize, point: Point) -> Vec<Outcome> {
+pub fn outcomes<'a, P>(predictions: &[P], width: usize, point: Point) -> Vec<Outcome>
+where
+    P: Borrow<Prediction<'a>> + Sync,
+{
     scenes(predictions, width, point.threshold).iter().map(|s| s.outcome(point.min_area)).collect()
 }
 

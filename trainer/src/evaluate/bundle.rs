@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use nervelight_engines::{Bundle, Engine, EngineSettings, PIXELS, plane};
+use nervelight_engines::{Bundle, Engine, EngineSettings, PIXELS, Plane, plane, processor};
 
 use super::judgement::{Case, Judgement, Speed, data_facts, split_facts, warnings};
 use super::{Arguments, Opened, select};
@@ -14,9 +14,12 @@ use crate::metrics::Sums;
 use crate::point::Point;
 use crate::predict::Prediction;
 use crate::progress::Progress;
+use crate::right_engine::{self, RightEngine};
 
 /// Frames in a batch of the soft figures, as published.
 const BATCH: usize = 10;
+/// Golden frames by which an engine is compared with the file's own arithmetic.
+const COMPARED: usize = 2;
 
 /// Judges what an engine computes from the bundle.
 pub fn judge<'a>(
@@ -34,13 +37,16 @@ pub fn judge<'a>(
     };
     let settings = EngineSettings {
         precision: arguments.precision,
+        backend: arguments.backend,
         provider: arguments.provider,
         threads: arguments.threads,
         library: arguments.library.clone(),
         ..Default::default()
     };
-    let mut engine = nervelight_engines::open(&bundle, &settings)?;
-    let (predictions, milliseconds) = predict(engine.as_mut(), &frames)?;
+    let golden = bundle.golden()?;
+    let crops: Vec<&Plane> = golden.iter().take(COMPARED).map(|golden| &*golden.crop).collect();
+    let RightEngine { mut engine, wrong, .. } = right_engine::open(&bundle, &settings, &crops)?;
+    let (predictions, milliseconds) = predict(engine.as_mut(), "predict", &frames)?;
     let manifest = &bundle.manifest;
     let point = Point {
         threshold: arguments.threshold.unwrap_or(manifest.threshold),
@@ -54,6 +60,8 @@ pub fn judge<'a>(
         (_, true) => "the bundle's, which its export chose on validation frames of this very data",
     };
     let info = engine.info().clone();
+    let used = format!("{} ({})", info.runtime, info.provider);
+    let wrong = wrong.into_iter().map(|wrong| format!("WRONG ENGINE: {wrong}. Judged in {used} instead"));
     let mut facts = vec![
         ("bundle", format!("{} {}, digest {}", path.display(), info.model, bundle.digest)),
         ("network", manifest.provenance.network.clone()),
@@ -64,6 +72,7 @@ pub fn judge<'a>(
             "engine",
             format!("{}, {}, {}, {} threads", info.runtime, info.provider, info.precision, info.threads),
         ),
+        ("processor", processor::name()),
         ("time", format!("median {milliseconds:.1} ms a frame")),
         ("soft figures", "from the engine's maps of 8 bits".into()),
     ];
@@ -74,7 +83,7 @@ pub fn judge<'a>(
     let ruler = Ruler { width: data.width, height: data.height, tolerance: arguments.tolerance };
     Ok(Judgement {
         title: format!("{} as {} on {}", info.model, info.precision, info.provider).to_lowercase(),
-        warnings: what_it_saw(&bundle, split, data, &frames)?,
+        warnings: wrong.chain(what_it_saw(&bundle, split, data, &frames)?).collect(),
         facts,
         origin: origin.into(),
         cases: Case::all(predictions, point, ruler),
@@ -89,7 +98,7 @@ pub fn judge<'a>(
 /// Where the figures of a bundle go.
 pub fn default_out(path: &Path, arguments: &Arguments) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let name = format!("{stem}-{}-{:?}.evaluation", arguments.precision, arguments.provider);
+    let name = format!("{stem}-{}-{:?}.evaluation", arguments.precision, arguments.backend);
     path.with_file_name(name.to_lowercase())
 }
 
@@ -119,10 +128,15 @@ fn what_it_saw(
 }
 
 /// Every frame through the engine, and the median time of one in milliseconds.
-pub fn predict<'a>(engine: &mut dyn Engine, frames: &[&'a Frame]) -> Result<(Vec<Prediction<'a>>, f64)> {
+/// `what` is said meanwhile.
+pub fn predict<'a>(
+    engine: &mut dyn Engine,
+    what: &str,
+    frames: &[&'a Frame],
+) -> Result<(Vec<Prediction<'a>>, f64)> {
     let (mut crop, mut map) = (plane(), plane());
     let (mut predictions, mut times) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
-    let mut progress = Progress::new("predict", 0, frames.len());
+    let mut progress = Progress::new(what, 0, frames.len());
     for &frame in frames {
         anyhow::ensure!(frame.luma.len() == PIXELS, "{}: is no crop of the contract's size", frame.name);
         crop.copy_from_slice(&frame.luma);

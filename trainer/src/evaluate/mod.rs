@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use nervelight_engines::{Precision, Provider};
+use nervelight_engines::{Backend, Precision, Provider};
 use serde::de::DeserializeOwned;
 
 use crate::data::{Dataset, Frame, Split};
@@ -36,7 +36,7 @@ Examples:
   nervelight-train evaluate --run runs/first --data data/unseen --out runs/first/unseen
   nervelight-train evaluate --runs runs/fold1 runs/fold2 runs/fold3 --out runs/folds
   nervelight-train evaluate --bundle first.bundle --run runs/first --precision int8
-  nervelight-train evaluate --bundle first.bundle --data data/unseen --provider openvino
+  nervelight-train evaluate --bundle first.bundle --data data/unseen --backend onnx
 
 Writes report.html, summary.json, frames.csv, patients.csv and overlays/, worst frames first: purple
 found, yellow missed, green invented. `compare` sets two of these folders against each other.
@@ -65,8 +65,11 @@ pub struct Arguments {
     /// The bundle's model: fp32, fp16 or int8
     #[arg(long, default_value = "fp32", value_parser = named::<Precision>, requires = "bundle")]
     precision: Precision,
-    /// Where to run the bundle: cpu, cuda, tensorrt or openvino
-    #[arg(long, default_value = "auto", value_parser = named::<Provider>, requires = "bundle")]
+    /// What runs the bundle: auto, onnx or openvino
+    #[arg(long, default_value = "auto", value_parser = named::<Backend>, requires = "bundle")]
+    backend: Backend,
+    /// Where ONNX Runtime runs it: cpu, cuda or tensorrt
+    #[arg(long, default_value = "cpu", value_parser = named::<Provider>, requires = "bundle")]
     provider: Provider,
     /// CPU threads of the engine, 0 for one per core
     #[arg(long, value_name = "N", default_value_t = 0, requires = "bundle")]
@@ -87,7 +90,7 @@ pub struct Arguments {
     /// Overlay pictures to write, worst first
     #[arg(long, value_name = "N", default_value_t = 50)]
     overlays: usize,
-    /// Where to write [default: folder `evaluation` of the run; NAME-PRECISION-PROVIDER.evaluation
+    /// Where to write [default: folder `evaluation` of the run; NAME-PRECISION-BACKEND.evaluation
     /// beside a bundle]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -211,7 +214,7 @@ pub mod tests {
     #[test]
     fn engines_are_named_as_in_configurations() {
         assert_eq!(named("int8"), Ok(Precision::Int8));
-        assert_eq!(named("openvino"), Ok(Provider::Openvino));
+        assert_eq!(named("openvino"), Ok(Backend::Openvino));
         let error = named::<Precision>("fp64").unwrap_err();
         assert!(error.contains("fp64") && error.contains("`fp32`"), "{error}");
     }

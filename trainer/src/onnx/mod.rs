@@ -5,8 +5,10 @@ mod graph;
 mod half;
 mod int8;
 mod proto;
+mod reference;
 
 pub use graph::{Outputs, model};
 pub use half::{LARGEST, MARGIN, at_risk, half};
 pub use int8::{Style, int8};
 pub use proto::ModelProto;
+pub use reference::Reference;

@@ -5,13 +5,14 @@ mod command;
 mod histogram;
 mod table;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use nervelight_engines::bundle::Draft;
-use nervelight_engines::golden::min_dice;
-use nervelight_engines::{Bundle, Engine, EngineSettings, Precision, contract, plane};
+use nervelight_engines::golden::{self, Golden, min_dice};
+use nervelight_engines::{Bundle, Engine, EngineSettings, Plane, Precision, plane};
 
 use crate::data::Frame;
 use crate::evaluate;
@@ -22,6 +23,7 @@ use crate::onnx::{LARGEST, MARGIN, Style, at_risk, half, int8};
 use crate::point::{Hard, Point, outcomes};
 use crate::predict::Prediction;
 use crate::progress::Progress;
+use crate::right_engine::{self, RightEngine};
 
 pub use calibration::choose;
 use calibration::{Calibration, Methods};
@@ -36,6 +38,10 @@ const TENSORRT: &str = "int8-trt.onnx";
 const CHOICE: usize = 100;
 /// Frames by which each layer's own method is.
 const NEAR: usize = 8;
+/// Dice against fp32 on these frames under which each layer's own method is looked for.
+const GOOD_ENOUGH: f64 = 0.002;
+/// Golden frames by which a runtime is compared with the file's own arithmetic.
+const COMPARED: usize = 2;
 
 /// What to write and how to judge it.
 #[derive(Debug, clap::Args)]
@@ -50,15 +56,27 @@ pub struct Options {
     /// Frames held out to judge the precisions by, evenly over the patients
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     judged_frames: u64,
-    /// Mean Dice that a precision may lose against fp32 on the judged frames
+    /// Mean Dice that a precision may lose against fp32 on the judged frames; one that loses more is left out
     #[arg(long, value_name = "DICE", default_value_t = 0.01)]
     max_loss: f64,
+    /// Precisions without which there is to be no bundle
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = evaluate::named::<Precision>)]
+    require: Vec<Precision>,
 }
 
 impl Options {
     /// Whether there is more to write than fp32.
     pub fn any(&self) -> bool {
-        self.precisions.iter().any(|precision| *precision != Precision::Fp32)
+        self.precisions.iter().chain(&self.require).any(|precision| *precision != Precision::Fp32)
+    }
+
+    /// Whether fp32 alone would do.
+    pub fn fp32_will_do(&self) -> bool {
+        self.require.iter().all(|precision| *precision == Precision::Fp32)
+    }
+
+    fn wants(&self, precision: Precision) -> bool {
+        self.precisions.contains(&precision) || self.require.contains(&precision)
     }
 }
 
@@ -86,8 +104,8 @@ struct Candidate {
     about: String,
 }
 
-/// Writes `bundle`, which has fp32 and golden frames, to `path` with the precisions asked for. Prints one
-/// table of all; fails when one loses more than it may.
+/// Writes `bundle`, which has fp32 and golden frames, to `path` with the precisions asked for. One that loses more
+/// than it may is left out, unless it is required. Prints one table of all.
 pub fn extend(bundle: &Bundle, job: &Job, options: &Options, path: &Path) -> Result<Bundle> {
     let manifest = &bundle.manifest;
     let size = (manifest.geometry.height, manifest.geometry.width);
@@ -100,45 +118,58 @@ pub fn extend(bundle: &Bundle, job: &Job, options: &Options, path: &Path) -> Res
     let training = choose(job.training, options.calibration_frames as usize);
     let calibration = Calibration::of(&folded, &training, size)?;
 
-    let judge = Judge { bundle, point, library: job.library.clone() };
-    let reference = judge.predict(Precision::Fp32, bundle.read(Precision::Fp32.onnx_file())?, &held_out)?;
-    let maker = Maker { folded: &folded, calibration: &calibration, size, judge: &judge };
+    let judge = Judge::new(bundle, point, job.library.clone())?;
+    let fp32 = Precision::Fp32.onnx_file();
+    let reference = judge.predict(Precision::Fp32, fp32, fp32, bundle.read(fp32)?, &held_out)?;
+    let maker =
+        Maker { folded: &folded, calibration: &calibration, size, judge: &judge, reference: &reference };
     let choice = choose(&held_out, CHOICE);
-    let mut rows =
-        vec![Row::new(Precision::Fp32, Precision::Fp32.onnx_file(), &reference, &reference, point, size.1)?];
     let mut candidates = Vec::new();
-    if options.precisions.contains(&Precision::Fp16) {
+    if options.wants(Precision::Fp16) {
         candidates.push(maker.half()?);
     }
-    if options.precisions.contains(&Precision::Int8) {
+    if options.wants(Precision::Int8) {
         candidates.push(maker.int8(Precision::Int8.onnx_file(), &Style::Cpu, &choice)?);
         let full = maker.at_risk();
         candidates.push(maker.int8(TENSORRT, &Style::TensorRt { full }, &choice)?);
     }
+    let mut rows = vec![Row::new(Precision::Fp32, fp32, &reference, &reference, point, size.1)?];
     let mut draft_manifest = manifest.clone();
-    for candidate in &candidates {
-        let Candidate { file, precision, model, about } = candidate;
-        let found = judge.predict(*precision, model.clone(), &held_out)?;
-        let mut row = Row::new(*precision, file, &reference, &found, point, size.1)?;
-        row.about.clone_from(about);
-        if let Some(dice) = row.dice() {
-            let name = format!("{}_dice", file.trim_end_matches(".onnx").replace('-', "_"));
-            draft_manifest.provenance.metrics.insert(name, dice);
+    draft_manifest.files.clear();
+    let mut kept = vec![(fp32, bundle.read(fp32)?)];
+    let mut lacking = Vec::new();
+    for Candidate { file, precision, model, about } in candidates {
+        let found = judge.predict(precision, file, file, model.clone(), &held_out)?;
+        let mut row = Row::new(precision, file, &reference, &found, point, size.1)?;
+        row.about = about;
+        row.left_out = row.verdict(options.max_loss).err();
+        match &row.left_out {
+            Some(why) if options.require.contains(&precision) => lacking.push(format!("{file}: {why}")),
+            Some(_) => {}
+            None => {
+                if let Some(dice) = row.dice() {
+                    let name = format!("{}_dice", file.trim_end_matches(".onnx").replace('-', "_"));
+                    draft_manifest.provenance.metrics.insert(name, dice);
+                }
+                kept.push((file, model));
+            }
         }
         rows.push(row);
     }
     table::print(&rows, held_out.len(), training.len());
-    for row in &rows {
-        row.check(options.max_loss)?;
+    if !lacking.is_empty() {
+        bail!(
+            "{}. It is required, so no bundle was written; leave --require out, or calibrate with more \
+             --calibration-frames",
+            lacking.join("; ")
+        );
     }
 
-    draft_manifest.files.clear();
     let mut draft = Draft::new(draft_manifest);
-    draft.file(Precision::Fp32.onnx_file(), bundle.read(Precision::Fp32.onnx_file())?);
     for golden in bundle.golden()? {
         draft.golden(&golden)?;
     }
-    for Candidate { file, model, .. } in candidates {
+    for (file, model) in kept {
         draft.file(file, model);
     }
     Ok(draft.write(path)?)
@@ -150,6 +181,8 @@ struct Maker<'a> {
     calibration: &'a Calibration,
     size: (usize, usize),
     judge: &'a Judge<'a>,
+    /// fp32 on the frames held out.
+    reference: &'a Predicted<'a>,
 }
 
 impl Maker<'_> {
@@ -177,33 +210,41 @@ impl Maker<'_> {
         })
     }
 
-    /// With the methods of calibration that do best on `frames`: first one for all layers, by Dice, then
-    /// each layer's own, by how near the maps come to those of fp32. Dice decides between the two.
+    /// With the methods of calibration that do best on `frames`: first one for all layers, by Dice. Where that loses
+    /// against fp32, each layer's own, by how near the maps come to those of fp32; Dice decides between the two.
     fn int8(&self, file: &'static str, style: &Style, frames: &[&Frame]) -> Result<Candidate> {
         let trial = style.on_cpu(&self.folded.network);
-        let scored = |methods: Methods| -> Result<Scored> {
+        let kind = kind(file, &trial, style);
+        let scored = |methods: Methods, what: &str| -> Result<Scored> {
             let model = self.model(file, &methods, &trial)?;
-            let Predicted { predictions, golden, .. } = self.judge.predict(Precision::Int8, model, frames)?;
-            let hard = Hard::of(&outcomes(&predictions, self.size.1, self.judge.point));
-            let dice = hard.dice.or(hard.presence).unwrap_or(0.0);
+            let what = format!("{file}, {what}");
+            let found = self.judge.predict(Precision::Int8, &kind, &what, model, frames)?;
+            let dice = self.dice(&found.predictions);
             // What no cart would run is taken only where there is nothing else.
-            Ok(Scored { methods, score: (golden >= min_dice(Precision::Int8), dice) })
+            Ok(Scored { methods, score: (found.golden >= min_dice(Precision::Int8), dice) })
         };
         let mut best: Option<Scored> = None;
         let mut about = Vec::new();
         for method in Method::ALL {
-            let same = scored(self.calibration.all(method))?;
+            let same = scored(self.calibration.all(method), &format!("calibration {method}"))?;
             about.push(format!("{method} {:.4}", same.score.1));
             if best.as_ref().is_none_or(|best| same.score > best.score) {
                 best = Some(same);
             }
         }
         let mut best = best.context("no method of calibration")?;
-        let each = scored(self.each_its_own(file, &best.methods, &trial, &choose(frames, NEAR))?)?;
-        about.push(format!("each layer its own {:.4}", each.score.1));
-        if each.score > best.score {
-            best = each;
+        let names: Vec<&str> = frames.iter().map(|frame| frame.name.as_str()).collect();
+        let wanted = self.reference.predictions.iter().filter(|p| names.contains(&p.frame.name.as_str()));
+        let wanted = self.dice(wanted);
+        if best.score < (true, wanted - GOOD_ENOUGH) {
+            let methods = self.each_its_own(file, &kind, &best.methods, &trial, &choose(frames, NEAR))?;
+            let each = scored(methods, "each layer its own")?;
+            about.push(format!("each layer its own {:.4}", each.score.1));
+            if each.score > best.score {
+                best = each;
+            }
         }
+        about.push(format!("fp32 {wanted:.4}"));
         let mut layers = BTreeMap::<Method, Vec<&str>>::new();
         for (name, method) in &best.methods {
             layers.entry(*method).or_default().push(name);
@@ -216,6 +257,13 @@ impl Maker<'_> {
         let about = format!("calibration {chosen}. Dice on {} frames: {}", frames.len(), about.join(", "));
         let model = self.model(file, &best.methods, style)?;
         Ok(Candidate { file, precision: Precision::Int8, model, about })
+    }
+
+    /// Mean Dice over frames with nerve, or where none has any the part of them that is right.
+    fn dice<'p, 'f: 'p>(&self, predictions: impl IntoIterator<Item = &'p Prediction<'f>>) -> f64 {
+        let predictions: Vec<&Prediction> = predictions.into_iter().collect();
+        let hard = Hard::of(&outcomes(&predictions, self.size.1, self.judge.point));
+        hard.dice.or(hard.presence).unwrap_or(0.0)
     }
 
     fn model(&self, file: &str, methods: &Methods, style: &Style) -> Result<Vec<u8>> {
@@ -235,20 +283,27 @@ impl Maker<'_> {
 
     /// Goes through the layers once and gives each the method that brings the maps of `frames` nearest to
     /// those of fp32, the others being as they are.
-    fn each_its_own(&self, file: &str, all: &Methods, style: &Style, frames: &[&Frame]) -> Result<Methods> {
+    fn each_its_own(
+        &self,
+        file: &str,
+        kind: &str,
+        all: &Methods,
+        style: &Style,
+        frames: &[&Frame],
+    ) -> Result<Methods> {
         let reference = self.judge.bundle.read(Precision::Fp32.onnx_file())?;
-        let wanted = self.judge.maps(Precision::Fp32, reference, frames)?;
+        let wanted = self.judge.maps(Precision::Fp32, Precision::Fp32.onnx_file(), reference, frames)?;
         let cuts = |methods: &Methods| self.calibration.thresholds(&self.folded.network, methods, style);
         let distance = |thresholds: &BTreeMap<String, f64>| -> Result<u64> {
             let model = self.with_thresholds(file, thresholds, style)?;
-            let found = self.judge.maps(Precision::Int8, model, frames)?;
+            let found = self.judge.maps(Precision::Int8, kind, model, frames)?;
             let pairs = wanted.iter().flatten().zip(found.iter().flatten());
             Ok(pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum())
         };
         let mut methods = all.clone();
         let mut thresholds = cuts(&methods);
         let mut least = distance(&thresholds)?;
-        let mut progress = Progress::new("calibrate each layer", 0, all.len());
+        let mut progress = Progress::new(format!("{file}, calibration of each layer"), 0, all.len());
         for name in all.keys() {
             let before = methods[name];
             for method in Method::ALL.into_iter().filter(|method| *method != before) {
@@ -269,17 +324,25 @@ impl Maker<'_> {
     }
 }
 
+/// What to call models of `file`'s style when they are tried with the floats of `trial`.
+fn kind(file: &str, trial: &Style, style: &Style) -> String {
+    if trial == style { file.into() } else { format!("{file} (with floats of 32 bits)") }
+}
+
 /// Methods of calibration and how they do: whether the golden frames pass, and Dice.
 struct Scored {
     methods: Methods,
     score: (bool, f64),
 }
 
-/// Runs models in ONNX Runtime.
+/// Runs models in an engine that computes them right.
 struct Judge<'a> {
     bundle: &'a Bundle,
     point: Point,
-    library: Option<PathBuf>,
+    golden: Vec<Golden>,
+    settings: EngineSettings,
+    /// What opens each kind of file here, once it has been compared with the file's own arithmetic.
+    right: RefCell<BTreeMap<String, EngineSettings>>,
 }
 
 /// What an engine gave.
@@ -291,25 +354,44 @@ pub struct Predicted<'a> {
     pub golden: f64,
     /// Of the model's file.
     pub bytes: usize,
+    /// The engine.
+    pub engine: String,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn new(bundle: &'a Bundle, point: Point, library: Option<PathBuf>) -> Result<Self> {
+        let settings = EngineSettings { library, ..Default::default() };
+        Ok(Self { bundle, point, golden: bundle.golden()?, settings, right: RefCell::default() })
+    }
+
+    /// `model` on `frames`. Models of one `kind` have the same operators; `what` is said while it computes.
     fn predict<'f>(
         &self,
         precision: Precision,
+        kind: &str,
+        what: &str,
         model: Vec<u8>,
         frames: &[&'f Frame],
     ) -> Result<Predicted<'f>> {
         let bytes = model.len();
-        let mut engine = self.open(precision, model)?;
-        let (predictions, milliseconds) = evaluate::predict_frames(engine.as_mut(), frames)?;
-        let golden = self.golden(engine.as_mut())?;
-        Ok(Predicted { predictions, milliseconds, golden, bytes })
+        let mut engine = self.open(precision, kind, model)?;
+        let (predictions, milliseconds) = evaluate::predict_frames(engine.as_mut(), what, frames)?;
+        let golden = golden::compare(engine.as_mut(), &self.bundle.manifest, &self.golden)?;
+        let golden = golden.iter().map(|compared| compared.dice).fold(1.0, f64::min);
+        let info = engine.info();
+        let engine = format!("{} ({})", info.runtime, info.provider);
+        Ok(Predicted { predictions, milliseconds, golden, bytes, engine })
     }
 
     /// What the model makes of `frames`.
-    fn maps(&self, precision: Precision, model: Vec<u8>, frames: &[&Frame]) -> Result<Vec<Vec<u8>>> {
-        let mut engine = self.open(precision, model)?;
+    fn maps(
+        &self,
+        precision: Precision,
+        kind: &str,
+        model: Vec<u8>,
+        frames: &[&Frame],
+    ) -> Result<Vec<Vec<u8>>> {
+        let mut engine = self.open(precision, kind, model)?;
         let maps = frames.iter().map(|frame| {
             let mut map = plane();
             engine.infer(frame.luma.as_ref().try_into()?, &mut map)?;
@@ -318,7 +400,7 @@ impl Judge<'_> {
         maps.collect()
     }
 
-    fn open(&self, precision: Precision, model: Vec<u8>) -> Result<Box<dyn Engine>> {
+    fn open(&self, precision: Precision, kind: &str, model: Vec<u8>) -> Result<Box<dyn Engine>> {
         // Whatever its name in the bundle will be, here it has that which the engine asks for.
         let directory = tempfile::tempdir()?;
         let mut manifest = self.bundle.manifest.clone();
@@ -326,21 +408,21 @@ impl Judge<'_> {
         let mut draft = Draft::new(manifest);
         draft.file(precision.onnx_file(), model);
         let scratch = draft.write(&directory.path().join("scratch.bundle"))?;
-        let settings = EngineSettings { precision, library: self.library.clone(), ..Default::default() };
-        Ok(nervelight_engines::open(&scratch, &settings)?)
-    }
-
-    fn golden(&self, engine: &mut dyn Engine) -> Result<f64> {
-        let mut map = plane();
-        let mut least = 1f64;
-        let golden = self.bundle.golden()?;
-        ensure!(!golden.is_empty(), "{}: has no golden frames", self.bundle.path.display());
-        for golden in golden {
-            engine.infer(&golden.crop, &mut map)?;
-            let threshold = self.bundle.manifest.threshold_byte();
-            least = least.min(contract::dice(&map, &golden.map, threshold));
+        if let Some(settings) = self.right.borrow().get(kind) {
+            return Ok(nervelight_engines::open(&scratch, settings)?);
         }
-        Ok(least)
+        let settings = EngineSettings { precision, ..self.settings.clone() };
+        let crops: Vec<&Plane> = self.golden.iter().take(COMPARED).map(|golden| &*golden.crop).collect();
+        let RightEngine { engine, settings, wrong } = right_engine::open(&scratch, &settings, &crops)?;
+        let info = engine.info();
+        for wrong in wrong {
+            let wrong = wrong.replace(precision.onnx_file(), kind);
+            eprintln!("warning: {wrong}. It is judged in {} ({}) instead", info.runtime, info.provider);
+        }
+        if let Some(settings) = settings {
+            self.right.borrow_mut().insert(kind.to_owned(), settings);
+        }
+        Ok(engine)
     }
 }
 

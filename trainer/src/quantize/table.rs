@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use nervelight_engines::Precision;
 use nervelight_engines::golden::min_dice;
@@ -32,6 +32,9 @@ pub struct Row {
     frames: Vec<[Scored; 2]>,
     /// What was decided.
     pub about: String,
+    /// Why it is not in the bundle.
+    pub left_out: Option<String>,
+    engine: String,
 }
 
 impl Row {
@@ -75,6 +78,8 @@ impl Row {
             wrong,
             frames,
             about: String::new(),
+            left_out: None,
+            engine: found.engine.clone(),
         })
     }
 
@@ -83,24 +88,17 @@ impl Row {
         self.change.as_ref().map(|change| change.means[1])
     }
 
-    /// Fails when the loss is over `max_loss` or the golden frames disagree.
-    pub fn check(&self, max_loss: f64) -> Result<()> {
+    /// Why no cart should run it: it loses more than `max_loss` of Dice, or the golden frames disagree.
+    pub fn verdict(&self, max_loss: f64) -> Result<(), String> {
         let loss = self.change.as_ref().map_or(0.0, |change| -change.difference());
-        ensure!(
-            loss <= max_loss,
-            "{}: loses {loss:.4} of Dice against fp32, more than --max-loss {max_loss}. No bundle was written; \
-             leave the precision out with --precisions, or calibrate with more --calibration-frames",
-            self.file
-        );
-        let golden_limit = min_dice(self.precision);
-        ensure!(
-            self.golden >= golden_limit,
-            "{}: Dice {:.3} against the golden maps is under {}, and no cart would run it. No bundle was written; \
-             leave the precision out with --precisions",
-            self.file,
-            self.golden,
-            golden_limit
-        );
+        // NaN is no good loss.
+        if !(loss <= max_loss) {
+            return Err(format!("it loses {loss:.4} of Dice against fp32, more than --max-loss {max_loss}"));
+        }
+        let limit = min_dice(self.precision);
+        if !(self.golden >= limit) {
+            return Err(format!("its Dice of {:.3} on the golden frames is under {limit}", self.golden));
+        }
         Ok(())
     }
 
@@ -146,22 +144,25 @@ pub fn print(rows: &[Row], held_out: usize, calibrated: usize) {
                 change.interval.map_or("–".into(), |[low, high]| format!("{low:+.4} to {high:+.4}")),
             ],
         };
-        // ONNX Runtime does not fuse TensorRT's style.
         let star = if row.file == super::TENSORRT { "*" } else { " " };
         println!(
-            "{:<14} {dice:>7} {moved:>8} {interval:>18} {:>8} {:>6.3} {:>7.2} {:>8.1}{star}",
+            "{:<14} {dice:>7} {moved:>8} {interval:>18} {:>8} {:>6.3} {:>7.2} {:>8.1}{star} {}",
             row.file,
             row.wrong[1],
             row.golden,
             row.bytes as f64 / 1e6,
-            row.milliseconds
+            row.milliseconds,
+            if row.left_out.is_some() { "LEFT OUT" } else { "" }
         );
     }
     if rows.iter().any(|row| row.file == super::TENSORRT) {
-        println!("* in ONNX Runtime; TensorRT's time is another");
+        println!("* on this machine's CPU; TensorRT's time is another");
     }
-    for row in &rows[1..] {
-        println!("{}: {}", row.file, row.about);
+    for row in rows {
+        if let Some(why) = &row.left_out {
+            println!("{}: LEFT OUT of the bundle: {why}", row.file);
+        }
+        println!("{}: in {}. {}", row.file, row.engine, row.about);
         for frame in row.worst() {
             println!("  {frame}");
         }

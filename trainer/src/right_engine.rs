@@ -1,0 +1,90 @@
+//! Engines that compute what their model file says. A kernel that is wrong on this processor must not pass for a bad
+//! model: ONNX Runtime up to 1.24 computed half-precision convolutions wrong on AMD's Zen 5.
+
+use anyhow::Result;
+use nervelight_engines::{
+    Backend, Bundle, Engine, EngineInfo, EngineSettings, Plane, Provider, plane, processor,
+};
+
+use crate::onnx::Reference;
+
+/// Mean difference of bytes from the file's own arithmetic over which an engine is wrong. Sums in another order and
+/// bfloat16 move well under 1; the kernels named above 34.
+const LIMIT: f64 = 2.0;
+
+/// An engine that was compared with the file's own arithmetic.
+pub struct RightEngine {
+    pub engine: Box<dyn Engine>,
+    /// What to open it with again; none where it is the file's own arithmetic.
+    pub settings: Option<EngineSettings>,
+    /// A sentence for each engine that was found wrong before.
+    pub wrong: Vec<String>,
+}
+
+/// Opens the first engine that `settings` stand for, or else ONNX Runtime on the CPU, whose maps of `crops` are those
+/// of the file's own arithmetic; where none is right, that arithmetic itself, slowly. A file that this trainer did not
+/// write is opened without a comparison.
+///
+/// # Errors
+/// When none can be opened, or one fails on a frame.
+pub fn open(bundle: &Bundle, settings: &EngineSettings, crops: &[&Plane]) -> Result<RightEngine> {
+    let mut candidates = settings.candidates();
+    let onnx = EngineSettings { backend: Backend::Onnx, provider: Provider::Cpu, ..settings.clone() };
+    if !candidates.iter().any(|c| (c.backend, c.provider) == (onnx.backend, onnx.provider)) {
+        candidates.push(onnx);
+    }
+    let file = settings.precision.file(settings.backend);
+    let info = EngineInfo {
+        runtime: "libtorch".into(),
+        provider: "the file's own arithmetic".into(),
+        precision: settings.precision,
+        threads: tch::get_num_threads() as usize,
+        model: bundle.model(),
+        digest: bundle.digest.clone(),
+    };
+    let mut reference = Reference::read(&bundle.read(file)?, info).ok();
+    let expected = match &mut reference {
+        Some(reference) => maps(reference, crops)?,
+        None => vec![],
+    };
+    let mut wrong = Vec::new();
+    for (i, candidate) in candidates.iter().enumerate() {
+        let mut engine = match nervelight_engines::open(bundle, candidate) {
+            // What `auto` can do without; a backend that was asked for is there.
+            Err(_) if settings.backend == Backend::Auto && i + 1 < candidates.len() => continue,
+            opened => opened?,
+        };
+        if expected.is_empty() {
+            return Ok(RightEngine { engine, settings: Some(candidate.clone()), wrong });
+        }
+        let found = maps(engine.as_mut(), crops)?;
+        let off = expected.iter().zip(&found).map(|(a, b)| mean_difference(a, b)).fold(0.0, f64::max);
+        if off <= LIMIT {
+            return Ok(RightEngine { engine, settings: Some(candidate.clone()), wrong });
+        }
+        let info = engine.info();
+        wrong.push(format!(
+            "{} ({}) on {} computes {file} wrong: its maps are off by {off:.1} of 255 on average from what the file \
+             says, where rounding moves them by less than {LIMIT}",
+            info.runtime,
+            info.provider,
+            processor::name()
+        ));
+    }
+    let Some(reference) = reference else { anyhow::bail!("{}", wrong.join("; ")) };
+    Ok(RightEngine { engine: Box::new(reference), settings: None, wrong })
+}
+
+fn maps(engine: &mut dyn Engine, crops: &[&Plane]) -> Result<Vec<Box<Plane>>> {
+    let maps = crops.iter().map(|crop| {
+        let mut map = plane();
+        engine.infer(crop, &mut map)?;
+        Ok(map)
+    });
+    maps.collect()
+}
+
+fn mean_difference(a: &Plane, b: &Plane) -> f64 {
+    let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f64 / a.len() as f64
+}
