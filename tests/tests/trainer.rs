@@ -4,11 +4,13 @@
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::BuildHasher;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use image::{GrayImage, Luma, RgbImage};
+use rustix::process::{Pid, Signal, kill_process};
 
 use nervelight_tests::{Cart, Ended, program, run};
 
@@ -50,6 +52,12 @@ fn a_model_goes_from_data_to_the_cart() {
     {
         assert!(here.join(file).is_file(), "{file}");
     }
+    // Cut short while it judged.
+    fs::remove_file(here.join("run/evaluation/report.html")).unwrap();
+    for judges in [true, false] {
+        let said = good(here, &["train", "--config", "train.toml", "--resume"]);
+        assert!(said.contains("already finished") && said.contains("report in") == judges, "{said}");
+    }
     let again = train(here, &["train", "--config", "train.toml"]);
     assert!(!again.success && again.stderr.contains("--resume"), "{}", again.stderr);
 
@@ -71,6 +79,8 @@ fn a_model_goes_from_data_to_the_cart() {
     assert!(here.join("new.bundle/fp16.onnx").is_file());
     let taken = train(here, &["export", "--run", "run", "--out", "new.bundle"]);
     assert!(!taken.success && taken.stderr.contains("is there already"), "{}", taken.stderr);
+
+    export_told_to_stop_leaves_nothing(here);
 
     // The same frames through the bundle's engine: the same figures.
     let table = good(here, &["evaluate", "--bundle", "new.bundle", "--run", "run", "--out", "engine"]);
@@ -100,6 +110,26 @@ fn a_model_goes_from_data_to_the_cart() {
     );
 }
 
+fn export_told_to_stop_leaves_nothing(here: &Path) {
+    let unfinished = || {
+        let names = fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with(".export-")).count()
+    };
+    let mut command = Command::new(program("nervelight-train").unwrap());
+    command.args(["export", "--run", "run", "--out", "stopped.bundle"]).current_dir(here);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while unfinished() == 0 {
+        assert!(child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
+    assert_eq!(unfinished(), 0);
+    assert!(!here.join("stopped.bundle").exists());
+}
+
 #[test]
 fn mistakes_are_named_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
@@ -118,6 +148,8 @@ fn mistakes_are_named_with_a_remedy() {
     says(&["train", "--config", "train.toml"], &["data", "no frames"]);
     fs::write(here.join("wrong.toml"), "width = 0.3\nepoch = 2\nloss = \"dice\"\n").unwrap();
     says(&["train", "--config", "wrong.toml"], &["wrong.toml:2: epoch", "wrong.toml:3: loss"]);
+    says(&["compare", "absent", "absent", "--out", "x.pdf"], &["ends in .html or .csv"]);
+    says(&["export", "--run", "absent", "--out", "x.bundle", "--frames", "0"], &["--frames"]);
     says(&["evaluate", "--run", "absent"], &["absent"]);
     says(&["export", "--run", "absent", "--out", "x.bundle"], &["absent"]);
 }

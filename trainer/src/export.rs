@@ -1,12 +1,15 @@
 //! `export`: a trained network as a model bundle, checked against itself in ONNX Runtime.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance};
 use nervelight_engines::golden::{Golden, check};
 use nervelight_engines::{Bundle, EngineSettings, PIXELS, Provider, plane};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::data::{Frame, batch};
 use crate::difference::Difference;
@@ -56,8 +59,8 @@ pub struct Arguments {
     #[arg(long, value_name = "PIXELS")]
     min_area: Option<u32>,
     /// Frames to compare in ONNX Runtime
-    #[arg(long, value_name = "N", default_value_t = 24)]
-    frames: usize,
+    #[arg(long, value_name = "N", default_value = "24")]
+    frames: NonZeroUsize,
     #[command(flatten)]
     options: Options,
     /// Compare every layer's output too
@@ -109,7 +112,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     let (folder, mut unchecked) = beside(&arguments.out)?;
     let mut bundle = draft.write(&unchecked)?;
-    verify(&bundle, &module, &sample(&frames, arguments.frames), size, arguments.library.clone())?;
+    verify(&bundle, &module, &sample(&frames, arguments.frames.get()), size, arguments.library.clone())?;
     if arguments.layers {
         compare_layers(arguments)?;
     }
@@ -134,10 +137,31 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// A folder beside `out`, so that a bundle that fails never stands there, and the bundle's place in it.
+/// It goes when the program is told to stop, too.
 pub fn beside(out: &Path) -> Result<(tempfile::TempDir, PathBuf)> {
     let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).with_context(|| format!("{}: make", parent.display()))?;
-    let folder = tempfile::Builder::new().prefix(".export-").tempdir_in(parent)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen for signals")?;
+    let folder = tempfile::Builder::new()
+        .prefix(".export-")
+        .tempdir_in(parent)
+        .with_context(|| format!("{}: make a folder in it", parent.display()))?;
+    let unfinished = folder.path().to_owned();
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            // What is being written may come between, and make the folder anew.
+            for _ in 0..50 {
+                let _gone = std::fs::remove_dir_all(&unfinished);
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                if !unfinished.exists() {
+                    break;
+                }
+            }
+            // As if nobody had listened. Without destructors: libtorch's would pull away what its
+            // threads still compute with.
+            let _never_returns = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    });
     let place = folder.path().join(out.file_name().context("--out has no name")?);
     Ok((folder, place))
 }

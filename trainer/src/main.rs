@@ -184,9 +184,12 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
         }
         Outcome::Interrupted => println!("interrupted; continue with --resume"),
     }
-    if matches!(outcome, Outcome::Finished | Outcome::Stopped)
-        && let Err(error) = evaluate::of_run(&settings.run, &data)
-    {
+    let due = match outcome {
+        Outcome::Finished | Outcome::Stopped => true,
+        Outcome::AlreadyFinished => evaluate::is_due(&settings.run),
+        Outcome::Interrupted => false,
+    };
+    if due && let Err(error) = evaluate::of_run(&settings.run, &data) {
         // The network is there; only its report is not.
         eprintln!("warning: no report: {error:#}");
     }

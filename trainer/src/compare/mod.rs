@@ -29,7 +29,7 @@ pub struct Arguments {
     #[arg(value_name = "B")]
     b: PathBuf,
     /// Write the comparison to this .html, or every frame to this .csv
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = page_or_table)]
     out: Option<PathBuf>,
     /// Fail when B's Dice may be worse than A's by more than this: when the interval of the difference
     /// reaches below -X
@@ -44,17 +44,22 @@ fn loss(text: &str) -> Result<f64, String> {
     }
 }
 
+fn page_or_table(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("html" | "csv") => Ok(path),
+        _ => Err("give it a name that ends in .html or .csv".into()),
+    }
+}
+
 /// Compares, prints, writes, and fails where asked to.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let [a, b] = [&arguments.a, &arguments.b].map(|path| Evaluation::open(path));
     let comparison = Comparison::of(a?, b?)?;
     output::print(&comparison);
     if let Some(out) = &arguments.out {
-        let text = match out.extension().and_then(|extension| extension.to_str()) {
-            Some("html") => output::html(&comparison),
-            Some("csv") => output::csv(&comparison),
-            _ => bail!("--out {}: give it a name that ends in .html or .csv", out.display()),
-        };
+        let html = out.extension().is_some_and(|extension| extension == "html");
+        let text = if html { output::html(&comparison) } else { output::csv(&comparison) };
         std::fs::write(out, text).with_context(|| format!("{}: write", out.display()))?;
         println!("\nwritten to {}", out.display());
     }

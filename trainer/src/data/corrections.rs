@@ -19,7 +19,7 @@
 //! Pixels rather than files: a frame that is renamed, moved, or stored again as PNG is still what the
 //! person looked at, and one whose pixels differ is not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -311,16 +311,23 @@ impl Places {
 /// Decisions on frames that are not there.
 fn stale(decisions: &[Decision], places: &[Places], frames: &[Subject]) -> Vec<Problem> {
     let mut problems = vec![];
+    let found: HashSet<usize> = places.iter().flat_map(|places| places.all().map(|(at, _)| at)).collect();
     for (i, (decision, places)) in decisions.iter().zip(places).enumerate() {
         for (j, (subject, place)) in decision.frame.iter().zip(&places.named).enumerate() {
             if place.is_some() {
                 continue;
             }
             let Subject { name, picture, .. } = subject;
-            let what = match frames.iter().find(|frame| frame.picture == *picture) {
-                Some(frame) if frame.mask == subject.mask => format!("one copy of {name} fewer is there now"),
-                Some(frame) => format!("the mask of {} is another than was decided on", frame.name),
-                None => format!("no frame has the pixels that {name} had"),
+            let same = || frames.iter().enumerate().filter(|(_, frame)| frame.picture == *picture);
+            let free = same().find(|(at, _)| !found.contains(at));
+            let what = if same().any(|(_, frame)| frame.mask == subject.mask) {
+                format!("one copy of {name} fewer is there now")
+            } else if let Some((_, frame)) = free {
+                format!("the mask of {} is another than was decided on", frame.name)
+            } else if same().next().is_some() {
+                format!("{name} is not there any more")
+            } else {
+                format!("no frame has the pixels that {name} had")
             };
             problems.push(Problem::at(format!("decision[{i}].frame[{j}].name"), format!("{what}; {REMEDY}")));
         }
@@ -487,7 +494,12 @@ mod tests {
         let keep = || decision(Rule::Keep, 2, |f| f[1].keep = true);
         let error = applied(keep(), &three()[1..]).unwrap_err();
         assert!(error.contains("corrections.toml:11: decision[0].frame[0].name: "), "{error}");
-        assert!(error.contains("the mask of 1_2 is another than was decided on"), "same picture: {error}");
+        // 1_2 has the same picture, and is decided on itself.
+        assert!(error.contains("1_1 is not there any more"), "{error}");
+        let mut repainted = three();
+        repainted[0] = frame("1_1", 7, &NONE);
+        let error = applied(keep(), &repainted).unwrap_err();
+        assert!(error.contains("the mask of 1_1 is another than was decided on"), "{error}");
         let error = applied(keep(), &three()[2..]).unwrap_err();
         assert_eq!(error.lines().count(), 2, "{error}");
         assert!(

@@ -176,6 +176,13 @@ pub fn of_run(root: &Path, data: &Dataset) -> Result<()> {
     finish(&judgement, &root.join("evaluation"), arguments.overlays)
 }
 
+/// Whether [`of_run`] has yet to judge the run in `root` as it is: it was cut short, or the network was
+/// trained on since.
+pub fn is_due(root: &Path) -> bool {
+    let written = |path: &str| std::fs::metadata(root.join(path)).and_then(|file| file.modified()).ok();
+    written("evaluation/report.html") < written("checkpoints/last.safetensors")
+}
+
 fn finish(judgement: &Judgement, out: &Path, overlays: usize) -> Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("{}: make", out.display()))?;
     let summary = judgement.summary();

@@ -32,7 +32,9 @@ pub fn agreement(a: &[u8], b: &[u8], width: usize, tolerance: f64) -> Option<Agr
     let bounds = Bounds { low, width: high.0 - low.0 + 1, height: high.1 - low.1 + 1 };
     let (there, back) = (a.distances(&b, &bounds)?, b.distances(&a, &bounds)?);
     let within = |distances: &[(f64, f64)]| {
-        distances.iter().filter(|(away, _)| *away <= tolerance).map(|(_, length)| length).sum::<f64>()
+        // From +0: the sum of no numbers is -0, and would be written so.
+        let near = distances.iter().filter(|(away, _)| *away <= tolerance);
+        near.fold(0.0, |sum, (_, length)| sum + length)
     };
     Some(Agreement {
         hd95: percentile(&there).max(percentile(&back)),
@@ -149,6 +151,8 @@ mod tests {
         // The whole frame, and one pixel in its corner.
         let full = agreement(&[1; 81], &mask(9, 9, &[[0, 0, 1, 1]]), 9, 0.0).unwrap();
         assert!(full.hd95 > 8.0 && full.surface_dice > 0.0, "{full:?}");
+        let apart = agreement(&nerve, &mask(9, 9, &[[8, 8, 9, 9]]), 9, 0.0).unwrap().surface_dice;
+        assert_eq!(format!("{apart:.1}"), "0.0");
     }
 
     #[test]
