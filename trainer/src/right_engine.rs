@@ -9,8 +9,8 @@ use nervelight_engines::{
 use crate::onnx::Reference;
 
 /// Mean difference of bytes from the file's own arithmetic over which an engine is wrong. Sums in another order and
-/// bfloat16 move well under 1; the kernels named above 34.
-const LIMIT: f64 = 2.0;
+/// rounding to half precision move under 3 in a network of random weights; the kernels named above move 34.
+const LIMIT: f64 = 6.0;
 
 /// An engine that was compared with the file's own arithmetic.
 pub struct RightEngine {
@@ -34,15 +34,7 @@ pub fn open(bundle: &Bundle, settings: &EngineSettings, crops: &[&Plane]) -> Res
         candidates.push(onnx);
     }
     let file = settings.precision.file(settings.backend);
-    let info = EngineInfo {
-        runtime: "libtorch".into(),
-        provider: "the file's own arithmetic".into(),
-        precision: settings.precision,
-        threads: tch::get_num_threads() as usize,
-        model: bundle.model(),
-        digest: bundle.digest.clone(),
-    };
-    let mut reference = Reference::read(&bundle.read(file)?, info).ok();
+    let mut reference = reference(bundle, settings).ok();
     let expected = match &mut reference {
         Some(reference) => maps(reference, crops)?,
         None => vec![],
@@ -73,6 +65,23 @@ pub fn open(bundle: &Bundle, settings: &EngineSettings, crops: &[&Plane]) -> Res
     }
     let Some(reference) = reference else { anyhow::bail!("{}", wrong.join("; ")) };
     Ok(RightEngine { engine: Box::new(reference), settings: None, wrong })
+}
+
+/// The arithmetic of the file that `settings` choose from `bundle`.
+///
+/// # Errors
+/// When there is no such file or this trainer did not write it.
+pub fn reference(bundle: &Bundle, settings: &EngineSettings) -> Result<Reference, String> {
+    let info = EngineInfo {
+        runtime: "libtorch".into(),
+        provider: "the file's own arithmetic".into(),
+        precision: settings.precision,
+        threads: tch::get_num_threads() as usize,
+        model: bundle.model(),
+        digest: bundle.digest.clone(),
+    };
+    let file = settings.precision.file(settings.backend);
+    Reference::read(&bundle.read(file).map_err(|e| e.to_string())?, info)
 }
 
 fn maps(engine: &mut dyn Engine, crops: &[&Plane]) -> Result<Vec<Box<Plane>>> {

@@ -91,12 +91,11 @@ impl Row {
     /// Why no cart should run it: it loses more than `max_loss` of Dice, or the golden frames disagree.
     pub fn verdict(&self, max_loss: f64) -> Result<(), String> {
         let loss = self.change.as_ref().map_or(0.0, |change| -change.difference());
-        // NaN is no good loss.
-        if !(loss <= max_loss) {
+        if loss.is_nan() || loss > max_loss {
             return Err(format!("it loses {loss:.4} of Dice against fp32, more than --max-loss {max_loss}"));
         }
         let limit = min_dice(self.precision);
-        if !(self.golden >= limit) {
+        if self.golden < limit {
             return Err(format!("its Dice of {:.3} on the golden frames is under {limit}", self.golden));
         }
         Ok(())
