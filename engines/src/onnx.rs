@@ -39,7 +39,7 @@ impl OnnxEngine {
     pub fn open(bundle: &Bundle, settings: &EngineSettings) -> Result<Self, EngineError> {
         let runtime = Runtime::load(settings.library.as_deref())?;
         let file = settings.precision.onnx_file();
-        let model = bundle.read(file)?;
+        let model = bundle.model_file(file)?;
         let threads = threads(settings.threads);
         let session = build(runtime, settings.provider, threads, file, &model)?;
         check_outlet(file, "input", session.inputs(), INPUT)?;

@@ -46,7 +46,7 @@ impl OpenvinoEngine {
     pub fn open(bundle: &Bundle, settings: &EngineSettings) -> Result<Self, EngineError> {
         let version = load(settings.openvino.library.as_deref())?;
         let file = settings.precision.onnx_file();
-        let model = bundle.read(file)?;
+        let model = bundle.model_file(file)?;
         let threads = threads(settings.threads);
         let fail = |e: InferenceError| EngineError::Model { model: file.into(), reason: e.to_string() };
 

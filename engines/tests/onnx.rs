@@ -10,7 +10,7 @@ use common::{bundle, draft, model};
 use nervelight_engines::golden::{self, Golden};
 use nervelight_engines::tensorrt::Watch;
 use nervelight_engines::{
-    Backend, EngineError, EngineSettings, Precision, Provider, open, open_proven, plane,
+    Backend, BundleError, EngineError, EngineSettings, Precision, Provider, open, open_proven, plane,
 };
 
 /// ONNX Runtime on the CPU.
@@ -65,7 +65,7 @@ fn a_file_that_is_no_model_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = draft.write(&dir.path().join("b")).unwrap();
     let error = open(&bundle, &onnx()).err().unwrap();
-    assert!(matches!(error, EngineError::Model { .. }), "{error}");
+    assert!(matches!(error, EngineError::Bundle(BundleError::ModelFile { .. })), "{error}");
 }
 
 #[test]
@@ -122,6 +122,7 @@ fn a_bundle_without_golden_frames_proves_nothing() {
     let path = bundle.path.join("manifest.json");
     let mut manifest = bundle.manifest.clone();
     manifest.files.retain(|name, _| !name.starts_with("golden/"));
+    std::fs::remove_dir_all(bundle.path.join("golden")).unwrap();
     std::fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
     let bundle = nervelight_engines::Bundle::open(&bundle.path).unwrap();
     let mut engine = open(&bundle, &onnx()).unwrap();

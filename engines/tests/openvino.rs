@@ -12,7 +12,7 @@ use nervelight_engines::golden::{self, Golden};
 use nervelight_engines::openvino::OpenvinoSettings;
 use nervelight_engines::tensorrt::Watch;
 use nervelight_engines::{
-    Backend, Bundle, EngineError, EngineSettings, Precision, open, open_proven, plane, processor,
+    Backend, Bundle, BundleError, EngineError, EngineSettings, Precision, open, open_proven, plane, processor,
 };
 
 fn openvino() -> EngineSettings {
@@ -50,7 +50,7 @@ fn a_model_that_breaks_the_contract_or_is_none_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = draft.write(&dir.path().join("b")).unwrap();
     let error = open(&bundle, &openvino()).err().unwrap();
-    assert!(matches!(error, EngineError::Model { .. }), "{error}");
+    assert!(matches!(error, EngineError::Bundle(BundleError::ModelFile { .. })), "{error}");
 }
 
 #[test]

@@ -81,9 +81,12 @@ fn a_model_goes_from_data_to_the_cart() {
     assert!(!taken.success && taken.stderr.contains("is there already"), "{}", taken.stderr);
 
     export_told_to_stop_leaves_nothing(here);
+    export_leaves_out_what_is_bad_and_keeps_the_rest(here);
 
     // The same frames through the bundle's engine: the same figures.
-    let table = good(here, &["evaluate", "--bundle", "new.bundle", "--run", "run", "--out", "engine"]);
+    let engine =
+        ["evaluate", "--bundle", "new.bundle", "--backend", "onnx", "--run", "run", "--out", "engine"];
+    let table = good(here, &engine);
     assert!(table.contains("ONNX Runtime") && !table.contains("SEEN IN TRAINING"), "{table}");
     let changes = good(here, &["compare", "run", "engine", "--fail-below", "0.02", "--out", "changes.html"]);
     assert!(changes.contains("0 frames where only one of them shows a nerve"), "{changes}");
@@ -128,6 +131,30 @@ fn export_told_to_stop_leaves_nothing(here: &Path) {
     assert_eq!(child.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
     assert_eq!(unfinished(), 0);
     assert!(!here.join("stopped.bundle").exists());
+}
+
+/// 8 bits of a network that has learnt next to nothing are out of their depth.
+fn export_leaves_out_what_is_bad_and_keeps_the_rest(here: &Path) {
+    let few = ["--calibration-frames", "2", "--judged-frames", "4", "--max-loss", "-1"];
+    let export = |out, more: &[&str]| {
+        train(here, &[&["export", "--run", "run", "--frames", "3", "--out", out], &few[..], more].concat())
+    };
+    let ended = export("all.bundle", &[]);
+    assert!(ended.success, "{}", ended.stderr);
+    let fp32 = ended.stdout.find("fp32 is in all.bundle").unwrap();
+    let said = &ended.stdout[fp32..];
+    for file in ["fp16.onnx", "int8-cpu.onnx", "int8-trt.onnx"] {
+        assert!(said.contains(&format!("{file}: LEFT OUT of the bundle: it loses")), "{said}");
+        assert!(!here.join("all.bundle").join(file).exists(), "{file}");
+    }
+    assert!(here.join("all.bundle/fp32.onnx").is_file());
+    let golden = fs::read_dir(here.join("all.bundle/golden")).unwrap().count();
+    assert!(golden >= 4, "{golden} files of golden frames");
+    let ended = export("required.bundle", &["--require", "int8"]);
+    assert!(!ended.success && ended.stderr.contains("int8-cpu.onnx: it loses"), "{}", ended.stderr);
+    assert!(!here.join("required.bundle").exists());
+    let left: Vec<_> = fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".export-")), "{left:?}");
 }
 
 #[test]

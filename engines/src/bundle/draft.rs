@@ -1,0 +1,114 @@
+//! Writing a bundle.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::{Bundle, BundleError, FileDigest, MANIFEST, Manifest, hex};
+use crate::contract::{HEIGHT, Plane, WIDTH};
+use crate::golden::Golden;
+
+/// A bundle being put together; [`Draft::write`] makes it appear whole or not at all.
+#[derive(Debug)]
+pub struct Draft {
+    manifest: Manifest,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Draft {
+    /// Starts a bundle; `manifest.files` is filled in by [`Draft::write`].
+    pub fn new(manifest: Manifest) -> Self {
+        Self { manifest, files: BTreeMap::new() }
+    }
+
+    /// Adds a file, such as `fp32.onnx`.
+    pub fn file(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
+        self.files.insert(name.into(), bytes);
+    }
+
+    /// Adds a golden frame as two PNG files.
+    ///
+    /// # Errors
+    /// When the PNG encoder fails.
+    pub fn golden(&mut self, golden: &Golden) -> Result<(), image::ImageError> {
+        for (kind, plane) in [("crop", &golden.crop), ("map", &golden.map)] {
+            self.files.insert(format!("golden/{}.{kind}.png", golden.name), png(plane)?);
+        }
+        Ok(())
+    }
+
+    /// Writes the bundle: a tar if `path` ends in `.tar`, a directory otherwise. It is built beside
+    /// its place and renamed, so that a power cut leaves nothing half-written.
+    ///
+    /// # Errors
+    /// When `path` exists already or the disk refuses.
+    pub fn write(mut self, path: &Path) -> Result<Bundle, BundleError> {
+        let fail = |source| BundleError::Write { path: path.into(), source };
+        if path.exists() {
+            return Err(fail(io::ErrorKind::AlreadyExists.into()));
+        }
+        for (name, bytes) in &self.files {
+            let digest = FileDigest { sha256: hex(bytes), bytes: bytes.len() as u64 };
+            self.manifest.files.insert(name.clone(), digest);
+        }
+        let manifest = serde_json::to_vec_pretty(&self.manifest).map_err(|e| fail(e.into()))?;
+        self.files.insert(MANIFEST.into(), manifest);
+
+        let parent = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(fail)?;
+        let temporary = tempfile::Builder::new().prefix(".bundle-").tempdir_in(parent).map_err(fail)?;
+        if path.extension().is_some_and(|e| e == "tar") {
+            let file = temporary.path().join("bundle.tar");
+            self.write_tar(&file).and_then(|()| fs::rename(&file, path)).map_err(fail)?;
+        } else {
+            self.write_dir(temporary.path()).map_err(fail)?;
+            fs::rename(temporary.keep(), path).map_err(fail)?;
+        }
+        fs::File::open(parent).and_then(|dir| dir.sync_all()).map_err(fail)?;
+        Bundle::open(path)
+    }
+
+    fn write_dir(&self, root: &Path) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        // A temporary directory is private; a bundle is for everybody to read.
+        fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
+        for (name, bytes) in &self.files {
+            let path = root.join(name);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            let mut file = fs::File::create(path)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn write_tar(&self, path: &Path) -> io::Result<()> {
+        let mut tar = tar::Builder::new(fs::File::create(path)?);
+        for (name, bytes) in &self.files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, bytes.as_slice())?;
+        }
+        tar.into_inner()?.sync_all()
+    }
+}
+
+fn png(plane: &Plane) -> Result<Vec<u8>, image::ImageError> {
+    use image::ImageEncoder;
+    use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive).write_image(
+        plane,
+        WIDTH as u32,
+        HEIGHT as u32,
+        image::ExtendedColorType::L8,
+    )?;
+    Ok(bytes)
+}
