@@ -70,6 +70,11 @@ pub struct ModelDefaults {
 }
 
 impl Way {
+    /// Why the GPU can compute nothing for this process any more, if so.
+    pub fn device_lost(&self) -> Option<&str> {
+        self.inference.lost()
+    }
+
     /// Prepares the way for frames like `info`.
     ///
     /// # Errors

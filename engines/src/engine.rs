@@ -90,7 +90,7 @@ impl Precision {
     pub fn file(self, backend: Backend) -> &'static str {
         match backend {
             Backend::Onnx => self.onnx_file(),
-            Backend::Tensorrt => self.tensorrt_file(),
+            Backend::Tensorrt | Backend::TensorrtRtx => self.tensorrt_file(),
         }
     }
 
@@ -120,6 +120,16 @@ pub enum Backend {
     Onnx,
     /// TensorRT on an NVIDIA GPU, with engines built on this machine.
     Tensorrt,
+    /// TensorRT for RTX on a PC's GPU, with engines built here or ahead, on a machine without one.
+    #[serde(rename = "tensorrt-rtx")]
+    TensorrtRtx,
+}
+
+impl Backend {
+    /// Whether its engines are plans of TensorRT or of TensorRT for RTX, built before they run.
+    pub fn is_tensorrt(self) -> bool {
+        matches!(self, Self::Tensorrt | Self::TensorrtRtx)
+    }
 }
 
 /// Where ONNX Runtime executes.
@@ -161,7 +171,7 @@ pub struct EngineSettings {
 impl EngineSettings {
     /// Whether an NVIDIA GPU computes.
     pub fn is_on_nvidia_gpu(&self) -> bool {
-        self.backend == Backend::Tensorrt || matches!(self.provider, Provider::Cuda | Provider::Tensorrt)
+        self.backend.is_tensorrt() || matches!(self.provider, Provider::Cuda | Provider::Tensorrt)
     }
 }
 
@@ -185,7 +195,7 @@ pub fn open_watched(
 ) -> Result<Box<dyn Engine>, EngineError> {
     match settings.backend {
         Backend::Onnx => Ok(Box::new(OnnxEngine::open(bundle, settings)?)),
-        Backend::Tensorrt => tensorrt::open(bundle, settings, false, watch),
+        Backend::Tensorrt | Backend::TensorrtRtx => tensorrt::open(bundle, settings, false, watch),
     }
 }
 
@@ -319,4 +329,11 @@ pub enum EngineError {
     /// The runtime failed on a frame.
     #[error("inference failed: {0}")]
     Infer(String),
+}
+
+impl EngineError {
+    /// Whether this process can compute nothing on its GPU any more, and a new process may.
+    pub fn is_device_lost(&self) -> bool {
+        matches!(self, Self::Tensorrt(error) if error.is_device_lost())
+    }
 }
