@@ -161,7 +161,8 @@ int cuDeviceGet(Device* device, int ordinal) { *device = ordinal; return kOK; }
 int cuDeviceGetName(char* name, int length, Device) { std::snprintf(name, length, "Double GPU"); return kOK; }
 int cuDeviceGetAttribute(int* value, int attribute, Device) {
     constexpr int kMultiprocessors = 16, kIntegrated = 18, kMajor = 75, kMinor = 76;
-    std::map<int, int> known{{kMultiprocessors, 8}, {kIntegrated, has("integrated") ? 1 : 0}, {kMajor, 8}, {kMinor, 7}};
+    int capability = number("cc") < 0 ? 87 : number("cc");
+    std::map<int, int> known{{kMultiprocessors, 8}, {kIntegrated, has("integrated") ? 1 : 0}, {kMajor, capability / 10}, {kMinor, capability % 10}};
     *value = known[attribute];
     return kOK;
 }

@@ -29,6 +29,8 @@ mod onnx;
 mod overlay;
 mod phantom;
 
+#[cfg(all(test, feature = "tensorrt-rtx"))]
+mod plans;
 mod point;
 mod predict;
 mod progress;

@@ -21,6 +21,8 @@ mod device;
 mod ffi;
 #[cfg(all(test, feature = "tensorrt"))]
 mod gpu_tests;
+#[cfg(all(test, feature = "tensorrt-rtx"))]
+mod rtx_tests;
 #[cfg(feature = "nvidia")]
 mod run;
 
