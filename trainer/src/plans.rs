@@ -1,5 +1,5 @@
-//! What NVIDIA's own parser and builder make of exported models: TensorRT for RTX builds without a GPU. It shares parser
-//! and optimiser with TensorRT, so that a model that loses a fusion here most likely loses it there.
+//! What NVIDIA's own parser and builder make of exported models: TensorRT for RTX builds without a GPU. TensorRT itself may
+//! choose other kernels; a fusion that is lost here is a reason to look there.
 
 #![allow(clippy::unwrap_used)]
 

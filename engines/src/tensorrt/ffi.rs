@@ -390,7 +390,7 @@ impl Libraries {
             let builder = library.get::<Factory>(b"createInferBuilder_INTERNAL").ok().map(|f| *f);
             (version(), runtime, builder)
         };
-        if version / 10_000 != major {
+        if !fits(product, api.version, version) {
             let compiled = dotted(api.version);
             return Err(TensorrtError::Version { product, path, found: dotted(version), compiled });
         }
@@ -459,6 +459,16 @@ impl Libraries {
         call.check(status)?;
         Ok((std::mem::take(&mut *lock(&hooks.plan)), std::mem::take(&mut *lock(&hooks.timing))))
     }
+}
+
+/// Whether a library of version `found` has the tables that headers of version `compiled` describe. TensorRT appends to
+/// them within a major version; TensorRT for RTX inserted functions from 1.4 to 1.5.
+fn fits(product: Product, compiled: i32, found: i32) -> bool {
+    let same = match product {
+        Product::Tensorrt => 10_000,
+        Product::Rtx => 100,
+    };
+    compiled / same == found / same
 }
 
 /// Beginnings of the names of library and parser.
@@ -532,5 +542,24 @@ impl Drop for Engine {
     fn drop(&mut self) {
         // SAFETY: made by `open` of the same shim, freed once.
         unsafe { (self.api.close)(self.raw.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensorrt_must_be_of_the_same_major_version_and_that_for_rtx_of_the_same_minor_one() {
+        use Product::{Rtx, Tensorrt};
+        for (product, compiled, found, expected) in [
+            (Tensorrt, 100_300, 101_602, true),
+            (Tensorrt, 100_300, 110_000, false),
+            (Rtx, 10_701, 10_700, true),
+            (Rtx, 10_701, 10_600, false),
+            (Rtx, 10_701, 20_701, false),
+        ] {
+            assert_eq!(fits(product, compiled, found), expected, "{product} {compiled} {found}");
+        }
     }
 }

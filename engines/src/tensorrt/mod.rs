@@ -6,7 +6,7 @@
 //! whether a plan is used; if not, the next precision is tried.
 //!
 //! The libraries are opened at run time: one binary starts with and without them. TensorRT 10.3 to 11.4 and TensorRT for
-//! RTX 1.7 are supported, each binary calls the major version that it was compiled for. Networks are always strongly
+//! RTX 1.7 are supported; each binary calls the major version that it was compiled for, of TensorRT for RTX the minor one. Networks are always strongly
 //! typed: precision is in the ONNX file, never a flag of the builder.
 
 mod error;
