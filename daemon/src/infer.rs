@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use nervelight_engines::{Engine, EngineError, EngineInfo, Plane, plane};
 
@@ -22,6 +22,8 @@ const FAILURES_TO_REOPEN: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The same for one that is being built: it looks only between steps whether it should stop, and some take minutes.
 pub const BUILD_PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two looks whether a stop is wanted while the engine is opened.
+const LOOK_FOR_STOP: Duration = Duration::from_millis(100);
 /// Least time from one opening to the next.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -91,14 +93,20 @@ impl BusySince {
 }
 
 impl Inference {
-    /// Starts the thread and waits until the engine is open.
+    /// Starts the thread and waits until the engine is open; none when a stop is wanted before.
     ///
     /// # Errors
     /// What `open` says, or that no thread can be started.
-    pub fn start(open: OpenEngine) -> Result<(Self, EngineInfo)> {
+    pub fn start(open: OpenEngine, is_stop_wanted: impl Fn() -> bool) -> Result<Option<(Self, EngineInfo)>> {
         let (this, opened) = Self::start_opening(open)?;
-        let info = opened.recv().context("the engine's thread died while opening")??;
-        Ok((this, info))
+        loop {
+            match opened.recv_timeout(LOOK_FOR_STOP) {
+                Ok(info) => return Ok(Some((this, info?))),
+                Err(RecvTimeoutError::Timeout) if is_stop_wanted() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("the engine's thread died while opening"),
+            }
+        }
     }
 
     /// Starts the thread, which tells when the engine is open, or why it cannot be: the video need not wait for a

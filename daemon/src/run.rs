@@ -60,7 +60,9 @@ pub fn run(path: &Path) -> Result<()> {
     );
     let model = ModelDefaults { threshold: bundle.manifest.threshold, min_area: bundle.manifest.min_area };
     let watch = Arc::new(Watch::new(stop.clone()));
-    let (inference, engine, opened) = start_engine(&config, bundle, &watch)?;
+    let Some((inference, engine, opened)) = start_engine(&config, bundle, &watch)? else {
+        bail!("stopped before the engine was open");
+    };
 
     let (capture, slot) = start_source(&config)?;
     let board = Board::default();
@@ -154,20 +156,23 @@ fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
 type Opened = Receiver<Result<EngineInfo, EngineError>>;
 
 /// Starts the engine's thread. A TensorRT engine is opened while live video passes already: it may have to be built.
-/// What is missing for that is found before.
+/// What is missing for that is found before. None when a stop comes first, which TensorRT may not hear for minutes.
 fn start_engine(
     config: &Config,
     bundle: Bundle,
     watch: &Arc<Watch>,
-) -> Result<(Inference, EngineInfo, Option<Opened>)> {
+) -> Result<Option<(Inference, EngineInfo, Option<Opened>)>> {
     if config.engine.backend.is_tensorrt() && config.source.is_live() {
         let prospect = tensorrt::probe(&bundle, &config.engine)?;
         let (inference, opened) = Inference::start_opening(opener(config, bundle, watch.clone()))?;
-        return Ok((inference, prospect.info, Some(opened)));
+        return Ok(Some((inference, prospect.info, Some(opened))));
     }
-    let (inference, engine) = Inference::start(opener(config, bundle, watch.clone()))?;
+    let open = opener(config, bundle, watch.clone());
+    let Some((inference, engine)) = Inference::start(open, || watch.is_cancelled())? else {
+        return Ok(None);
+    };
     log_ready(&engine);
-    Ok((inference, engine, None))
+    Ok(Some((inference, engine, None)))
 }
 
 fn log_ready(engine: &EngineInfo) {

@@ -381,7 +381,7 @@ mod tests {
                 counter.fetch_add(1, Ordering::Relaxed);
                 Ok(Box::new(Fake { info: info.clone(), orders: taken.clone() }))
             });
-            let (inference, _) = Inference::start(open).unwrap();
+            let (inference, _) = Inference::start(open, || false).unwrap().unwrap();
             let config = Config {
                 source: Source::Pipeline { pipeline: String::new(), live: true },
                 bundle: PathBuf::new(),
