@@ -5,7 +5,8 @@ use super::Product;
 
 /// Results of CUDA's driver after which every further call of the process fails: cuda.h says of them that the process
 /// must be ended and started again. 710, a failed assertion, ends the context, which this process cannot replace.
-const STICKY: [u32; 9] = [
+const STICKY: [u32; 13] = [
+    226, // CUDA_ERROR_CONTAINED
     700, // CUDA_ERROR_ILLEGAL_ADDRESS
     702, // CUDA_ERROR_LAUNCH_TIMEOUT
     710, // CUDA_ERROR_ASSERT
@@ -15,6 +16,9 @@ const STICKY: [u32; 9] = [
     717, // CUDA_ERROR_INVALID_ADDRESS_SPACE
     718, // CUDA_ERROR_INVALID_PC
     719, // CUDA_ERROR_LAUNCH_FAILED
+    721, // CUDA_ERROR_TENSOR_MEMORY_LEAK
+    810, // CUDA_ERROR_MPS_CLIENT_TERMINATED
+    911, // CUDA_ERROR_EXTERNAL_DEVICE
 ];
 
 /// What TensorRT says when a plan is not for this library or GPU, or damaged. Whatever else it says (no memory, a driver
@@ -209,7 +213,9 @@ mod tests {
     #[test]
     fn a_device_is_lost_by_errors_that_stay_and_by_no_others() {
         let cuda = |code| TensorrtError::Cuda { what: "finish a frame", name: String::new(), code };
-        for (code, lost) in [(700, true), (719, true), (2, false), (1, false), (100, false), (900, false)] {
+        for (code, lost) in
+            [(700, true), (719, true), (911, true), (2, false), (1, false), (100, false), (900, false)]
+        {
             assert_eq!(cuda(code).is_device_lost(), lost, "{code}");
         }
     }
