@@ -4,11 +4,15 @@ SHELL := /bin/bash
 # The trainer builds against the PyTorch in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(HOME)/.cargo/bin:$(PATH)
 
+comma := ,
 # What of the daemon to build: `make install FEATURES=tensorrt` on a Jetson, see docs/jetson.md.
 FEATURES ?=
 DAEMON_FEATURES := $(if $(FEATURES),--features $(FEATURES))
 # The tests compile the TensorRT backend with headers that setup.sh fetched.
-TENSORRT_TESTS = TENSORRT_INCLUDE_DIR=$${XDG_CACHE_HOME:-$$HOME/.cache}/nervelight/tensorrt/11.4
+FETCHED_TENSORRT = $${XDG_CACHE_HOME:-$$HOME/.cache}/nervelight/tensorrt
+TENSORRT_TESTS = TENSORRT_INCLUDE_DIR=$(FETCHED_TENSORRT)/11.4 TENSORRT_RTX_INCLUDE_DIR=$(FETCHED_TENSORRT)/rtx/include
+# TensorRT for RTX, whose builder works without a GPU, is to be had for x86-64 only: on Arm no real plan is built.
+TENSORRT_FEATURES := tensorrt$(if $(filter x86_64,$(shell uname -m)),$(comma)tensorrt-rtx)
 
 DAEMON := target/release/nervelightd
 DEMO := target/demo
@@ -38,17 +42,17 @@ test: ## Format, lints, licences and every test
 	@./setup.sh test
 	cargo fmt --check
 	cargo clippy --quiet --workspace --locked -- -D warnings
-	$(TENSORRT_TESTS) cargo clippy --quiet --workspace --all-targets --features tensorrt --locked -- -D warnings
+	$(TENSORRT_TESTS) cargo clippy --quiet --workspace --all-targets --features $(TENSORRT_FEATURES) --locked -- -D warnings
 	cargo deny --log-level error check bans licenses sources
-	$(TENSORRT_TESTS) cargo build --quiet --workspace --bins --features tensorrt --locked
-	$(TENSORRT_TESTS) cargo nextest run --workspace --features tensorrt --locked
+	$(TENSORRT_TESTS) cargo build --quiet --workspace --bins --features $(TENSORRT_FEATURES) --locked
+	$(TENSORRT_TESTS) cargo nextest run --workspace --features $(TENSORRT_FEATURES) --locked
 
 # With the system's TensorRT where its headers are installed, as on a Jetson; else with the fetched headers and the
 # fetched runtime, which builds no engines.
 gpu: ## Run the tests that need an NVIDIA GPU; docs/jetson.md says what else they need
 	@./setup.sh gpu
 	$(if $(wildcard /usr/include/*-linux-gnu/NvInfer.h),,$(TENSORRT_TESTS)) \
-		LD_LIBRARY_PATH=$${LD_LIBRARY_PATH:+$$LD_LIBRARY_PATH:}$${XDG_CACHE_HOME:-$$HOME/.cache}/nervelight/tensorrt/lean \
+		LD_LIBRARY_PATH=$${LD_LIBRARY_PATH:+$$LD_LIBRARY_PATH:}$(FETCHED_TENSORRT)/lean \
 		RUST_BACKTRACE=0 cargo nextest run -p nervelight-engines --features tensorrt --locked --run-ignored only --no-capture \
 		-E 'test(gpu_tests::)'
 

@@ -97,6 +97,18 @@ if [ "$what" = test ] || [ "$what" = gpu ]; then
         cp -r "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"${crate/@/-}"*/TensorRT-Headers/TRT-Enterprise-"$version" \
             "$cache/tensorrt/$version"
     done
+    # TensorRT for RTX: headers, and the libraries (95 MB), whose builder works without a GPU. There are none for Arm.
+    if [ "$what $(uname -m)" = "test x86_64" ] && ! [ -e "$cache/tensorrt/rtx/libtensorrt_rtx.so.1" ]; then
+        say "TensorRT for RTX: headers of cargo package trtx-sys@0.9.1, pip install tensorrt-rtx-cu13-libs==1.7.1.116"
+        cargo info --quiet --registry crates-io trtx-sys@0.9.1 >/dev/null
+        rm -rf "$cache/tensorrt/rtx.new"
+        .venv/bin/pip install -q --disable-pip-version-check --no-deps --target "$cache/tensorrt/rtx.new" \
+            tensorrt-rtx-cu13-libs==1.7.1.116
+        cp -r "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/trtx-sys-0.9.1*/TensorRT-Headers/TRT-RTX-1.7 \
+            "$cache/tensorrt/rtx.new/tensorrt_rtx_libs/include"
+        mv "$cache/tensorrt/rtx.new/tensorrt_rtx_libs" "$cache/tensorrt/rtx"
+        rm -r "$cache/tensorrt/rtx.new"
+    fi
     if [ "$(uname -m)" = x86_64 ] && ! [ -e "$cache/tensorrt/lean/libnvinfer_lean.so.11" ]; then
         say "pip install tensorrt-lean-cu13-libs==11.4.0.106 -> $cache/tensorrt/lean"
         .venv/bin/pip install -q --disable-pip-version-check --no-deps --target "$cache/tensorrt/lean.new" \

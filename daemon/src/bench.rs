@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nervelight_engines::tensorrt::Watch;
+use nervelight_engines::tensorrt::{Product, Watch};
 use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, open_proven, plane, processor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -120,7 +120,11 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
     let bundle = Bundle::open(arguments.bundle.as_ref().context("--bundle is missing")?)?;
     let folder = tempfile::tempdir()?;
     let mut rows = vec![];
-    for backend in [Backend::Onnx, Backend::Openvino, Backend::Tensorrt] {
+    let mut backends = vec![Backend::Onnx, Backend::Openvino, Backend::Tensorrt];
+    if Product::Rtx.is_compiled() {
+        backends.push(Backend::TensorrtRtx);
+    }
+    for backend in backends {
         for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8] {
             if bundle.manifest.files.contains_key(precision.file(backend)) {
                 let settings = EngineSettings { backend, precision, ..settings.clone() };
@@ -287,11 +291,12 @@ impl Row {
             Backend::Auto | Backend::Onnx => "onnx",
             Backend::Openvino => "openvino",
             Backend::Tensorrt => "tensorrt",
+            Backend::TensorrtRtx => "tensorrt-rtx",
         };
         let asked = format!("{backend} {}", self.precision);
         let Some(engine) = &self.engine else { return asked };
         let provider = match self.backend {
-            Backend::Tensorrt => String::new(),
+            Backend::Tensorrt | Backend::TensorrtRtx => String::new(),
             _ => format!(" {}", engine.provider),
         };
         match engine.precision == self.precision {

@@ -1,4 +1,4 @@
-//! `nervelightd build`: a TensorRT engine of a bundle, ahead of the first start.
+//! `nervelightd build`: a TensorRT engine of a bundle, ahead of the first start; one of TensorRT for RTX on any machine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use nervelight_engines::tensorrt::store::Store;
-use nervelight_engines::tensorrt::{self, TensorrtSettings, Watch};
-use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, Precision, golden};
+use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings, Watch};
+use nervelight_engines::{Backend, Bundle, EngineError, EngineSettings, Precision, golden};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::FAILURE;
 use crate::config::Config;
+use crate::infer::{self, BUILD_PATIENCE};
 
 /// What to build, and where.
 #[derive(clap::Args)]
@@ -27,6 +29,13 @@ pub struct Arguments {
     /// fp32, fp16 or int8; fp16 unless a configuration says otherwise.
     #[arg(long, value_parser = parse_precision)]
     precision: Option<Precision>,
+    /// tensorrt or tensorrt-rtx; as the configuration says, or tensorrt.
+    #[arg(long, value_parser = parse_backend)]
+    backend: Option<Backend>,
+    /// With backend tensorrt-rtx: build for GPUs of this compute capability, such as 8.9, on a machine that needs none.
+    /// The golden frames judge the engine where it is first loaded.
+    #[arg(long)]
+    compute_capability: Option<String>,
     /// Build even if the store has a plan, or knows that it was rejected.
     #[arg(long)]
     force: bool,
@@ -40,7 +49,7 @@ pub struct Place {
     /// Where engines are kept.
     #[arg(long)]
     pub store: Option<PathBuf>,
-    /// The folder of libnvinfer.so.
+    /// The folder of libnvinfer.so, or of libtensorrt_rtx.so.
     #[arg(long)]
     pub library: Option<PathBuf>,
 }
@@ -62,6 +71,14 @@ fn parse_precision(text: &str) -> Result<Precision, String> {
     all.into_iter().find(|p| p.to_string() == text).ok_or_else(|| "it is fp32, fp16 or int8".into())
 }
 
+fn parse_backend(text: &str) -> Result<Backend, String> {
+    match text {
+        "tensorrt" => Ok(Backend::Tensorrt),
+        "tensorrt-rtx" => Ok(Backend::TensorrtRtx),
+        _ => Err("it is tensorrt or tensorrt-rtx".into()),
+    }
+}
+
 /// Builds the engine, unless the store has it, and proves it on the golden frames. Ctrl-C stops it.
 ///
 /// # Errors
@@ -72,7 +89,11 @@ pub fn build(arguments: &Arguments) -> Result<()> {
         Some(config) => config.engine.clone(),
         None => EngineSettings { precision: Precision::Fp16, ..Default::default() },
     };
-    settings.backend = Backend::Tensorrt;
+    settings.backend = match arguments.backend {
+        Some(backend) => backend,
+        None if settings.backend.is_tensorrt() => settings.backend,
+        None => Backend::Tensorrt,
+    };
     settings.precision = arguments.precision.unwrap_or(settings.precision);
     arguments.place.apply(&mut settings.tensorrt);
     let path = arguments.bundle.clone().or(config.map(|config| config.bundle));
@@ -85,7 +106,24 @@ pub fn build(arguments: &Arguments) -> Result<()> {
         signal_hook::flag::register(signal, stop.clone())?;
     }
     let begun = Instant::now();
-    let mut engine = build_under_a_bar(&bundle, &settings, arguments.force, &Watch::new(stop))?;
+    let (force, watch) = (arguments.force, Watch::new(stop));
+    if let Some(target) = &arguments.compute_capability {
+        let ahead = under_a_bar(&watch, || tensorrt::build_ahead(&bundle, &settings, target, force, &watch))?;
+        println!(
+            "{} {} engine for {} ({}), {}, in {}. The golden frames judge it where it is first loaded",
+            ahead.model,
+            settings.precision,
+            ahead.key.gpu.name,
+            ahead.runtime,
+            match ahead.was_built {
+                true => "built before".into(),
+                false => format!("{:.1} s", begun.elapsed().as_secs_f64()),
+            },
+            Store::new(settings.tensorrt.store.as_deref()).folder().display()
+        );
+        return Ok(());
+    }
+    let mut engine = under_a_bar(&watch, || tensorrt::open(&bundle, &settings, force, &watch))?;
     let agreement = golden::check(engine.as_mut(), &bundle)?;
     let info = engine.info();
     println!(
@@ -101,25 +139,28 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn build_under_a_bar(
-    bundle: &Bundle,
-    settings: &EngineSettings,
-    force: bool,
-    watch: &Watch,
-) -> Result<Box<dyn Engine>> {
+/// Does `work` on another thread and shows how far it is. Ends the process when a stop was asked for and TensorRT, which
+/// looks for one between its steps only, is at one of minutes.
+fn under_a_bar<T: Send>(watch: &Watch, work: impl FnOnce() -> Result<T, EngineError> + Send) -> Result<T> {
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {percent:>3} % {wide_msg}")?);
-    let engine = thread::scope(|scope| {
-        let building = scope.spawn(|| tensorrt::open(bundle, settings, force, watch));
-        while !building.is_finished() {
+    let done = thread::scope(|scope| {
+        let working = scope.spawn(work);
+        let mut stopped: Option<Instant> = None;
+        while !working.is_finished() {
             if let Some(progress) = watch.progress() {
                 bar.set_position((progress.done * 1000.0) as u64);
                 bar.set_message(format!("{}: {}", progress.what, progress.phase));
             }
+            if watch.is_cancelled() && stopped.get_or_insert_with(Instant::now).elapsed() > BUILD_PATIENCE {
+                bar.finish_and_clear();
+                eprintln!("nervelightd: {}", TensorrtError::Cancelled);
+                infer::exit_at_once(FAILURE);
+            }
             thread::sleep(Duration::from_millis(50));
         }
-        building.join()
+        working.join()
     });
     bar.finish_and_clear();
-    Ok(engine.map_err(|_| anyhow::anyhow!("the build's thread died"))??)
+    Ok(done.map_err(|_| anyhow::anyhow!("the build's thread died"))??)
 }

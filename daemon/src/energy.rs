@@ -35,9 +35,9 @@ impl Meter {
     /// Starts to measure all NVIDIA GPUs of this machine together; none where the driver does not tell, as on a
     /// Jetson, whose module's sensor has the GPU's share.
     pub fn start_gpus() -> Option<Self> {
-        #[cfg(feature = "tensorrt")]
+        #[cfg(feature = "nvidia")]
         return crate::nvml::meter("libnvidia-ml.so.1");
-        #[cfg(not(feature = "tensorrt"))]
+        #[cfg(not(feature = "nvidia"))]
         None
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use nervelight_engines::bundle::hex;
 use nervelight_engines::tensorrt::store::{Entry, Store, now};
-use nervelight_engines::tensorrt::{self, Machine, TensorrtSettings};
+use nervelight_engines::tensorrt::{self, Machine, Product, TensorrtSettings};
 use nervelight_engines::{Bundle, Precision};
 use serde_json::json;
 
@@ -44,16 +44,21 @@ pub fn engines(arguments: &Arguments) -> Result<()> {
     arguments.place.apply(&mut settings);
     let store = Store::new(settings.store.as_deref());
     // Without a GPU here nothing can be said about whose plans these are.
-    let machine = tensorrt::machine(&settings);
-    if let Err(error) = &machine {
-        tracing::warn!(%error, "plans of other machines cannot be told from this one's");
-    }
+    let here = |product: Product| match tensorrt::machine(product, &settings) {
+        Ok(machine) => Some(machine),
+        Err(error) => {
+            tracing::warn!(%error, "plans of other machines cannot be told from this one's");
+            None
+        }
+    };
+    let is_asked = |product: &Product| product.is_compiled() || *product == Product::Tensorrt;
+    let machines: Vec<_> = Product::ALL.into_iter().filter(is_asked).filter_map(here).collect();
     let wanted = arguments.keep.as_ref().map(digests).transpose()?;
     let judged: Vec<_> = store
         .list()?
         .into_iter()
         .map(|entry| {
-            let (state, is_useless) = judge(&entry, machine.as_ref().ok(), wanted.as_deref());
+            let (state, is_useless) = judge(&entry, &machines, wanted.as_deref());
             (entry, state, is_useless)
         })
         .collect();
@@ -82,13 +87,14 @@ fn digests(path: &PathBuf) -> Result<Vec<String>> {
 }
 
 /// What a plan is good for, in a word or two, and whether it may go.
-fn judge(entry: &Entry, machine: Option<&Machine>, wanted: Option<&[String]>) -> (String, bool) {
+fn judge(entry: &Entry, machines: &[Machine], wanted: Option<&[String]>) -> (String, bool) {
     if let Some(fault) = &entry.fault {
         return (format!("damaged: {fault}"), true);
     }
     let Some(record) = &entry.record else { return ("damaged".into(), true) };
     let key = &record.key;
-    if machine.is_some_and(|here| here.gpu != key.gpu || here.version != key.version) {
+    let here = machines.iter().find(|machine| machine.product.to_string() == key.backend);
+    if here.is_some_and(|here| here.gpu != key.gpu || here.version != key.version) {
         return ("of another GPU, driver or TensorRT".into(), true);
     }
     if wanted.is_some_and(|wanted| !wanted.contains(&key.onnx)) {
@@ -118,8 +124,8 @@ fn table(judged: &[Judged], store: &Store) -> String {
         let what = entry.record.as_ref().map_or_else(String::new, |record| {
             let (key, age) = (&record.key, now().saturating_sub(record.built) as f64 / 86_400.0);
             format!(
-                "{} {}, TensorRT {}, {}, {age:.1} days old, built in {:.0} s, ",
-                record.model, record.precision, key.version, key.gpu.name, record.seconds
+                "{} {}, {} {}, {}, {age:.1} days old, built in {:.0} s, ",
+                record.model, record.precision, key.backend, key.version, key.gpu.name, record.seconds
             )
         });
         let _ = writeln!(text, "  {}  {what}{mb:.1} MB: {state}", entry.name);

@@ -1,12 +1,13 @@
 //! Inference: the engine on a thread of its own, so that the video never waits for it longer than
 //! it is told to, whether the engine is slow, fails or hangs.
 
-use std::sync::Arc;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use nervelight_engines::{Engine, EngineError, EngineInfo, Plane, plane};
 
@@ -19,10 +20,35 @@ const JOBS: usize = 5;
 const FAILURES_TO_REOPEN: u32 = 3;
 /// How long the end waits for an engine that is at work.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The same for one that is being built: it looks only between steps whether it should stop.
-const BUILD_PATIENCE: Duration = Duration::from_secs(20);
+/// The same for one that is being built: it looks only between steps whether it should stop, and some take minutes.
+pub const BUILD_PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two looks whether a stop is wanted while the engine is opened.
+const LOOK_FOR_STOP: Duration = Duration::from_millis(100);
 /// Least time from one opening to the next.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whether an engine's thread was left at work.
+static LEFT_AT_WORK: AtomicBool = AtomicBool::new(false);
+
+/// The GPU failed in a way that this process cannot recover from; a new process may.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DeviceLost(pub String);
+
+/// Ends the process if an engine's thread is still at work: the destructors of the libraries that it is in must not run
+/// now.
+pub fn exit_if_left_at_work(code: u8) {
+    if LEFT_AT_WORK.load(Ordering::Relaxed) {
+        exit_at_once(code);
+    }
+}
+
+/// Ends the process without any library's destructors.
+pub fn exit_at_once(code: u8) -> ! {
+    // Nobody is left to hear that this failed.
+    let _ = std::io::stdout().flush();
+    signal_hook::low_level::exit(code.into())
+}
 
 /// A crop on its way to the engine, or its map on the way back. Circulates, is never reallocated.
 pub struct Job {
@@ -48,6 +74,8 @@ pub struct Inference {
     outstanding: usize,
     busy: Arc<BusySince>,
     is_open: Arc<AtomicBool>,
+    /// Why the GPU is lost, once it is.
+    lost: Arc<OnceLock<String>>,
     /// Disconnected when the thread has ended and freed its engine.
     running: Receiver<()>,
 }
@@ -65,14 +93,20 @@ impl BusySince {
 }
 
 impl Inference {
-    /// Starts the thread and waits until the engine is open.
+    /// Starts the thread and waits until the engine is open; none when a stop is wanted before.
     ///
     /// # Errors
     /// What `open` says, or that no thread can be started.
-    pub fn start(open: OpenEngine) -> Result<(Self, EngineInfo)> {
+    pub fn start(open: OpenEngine, is_stop_wanted: impl Fn() -> bool) -> Result<Option<(Self, EngineInfo)>> {
         let (this, opened) = Self::start_opening(open)?;
-        let info = opened.recv().context("the engine's thread died while opening")??;
-        Ok((this, info))
+        loop {
+            match opened.recv_timeout(LOOK_FOR_STOP) {
+                Ok(info) => return Ok(Some((this, info?))),
+                Err(RecvTimeoutError::Timeout) if is_stop_wanted() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("the engine's thread died while opening"),
+            }
+        }
     }
 
     /// Starts the thread, which tells when the engine is open, or why it cannot be: the video need not wait for a
@@ -90,6 +124,8 @@ impl Inference {
         let worker_busy = busy.clone();
         let is_open = Arc::new(AtomicBool::new(false));
         let worker_is_open = is_open.clone();
+        let lost = Arc::new(OnceLock::new());
+        let worker_lost = lost.clone();
         thread::Builder::new()
             .name("engine".into())
             .spawn(move || {
@@ -98,7 +134,7 @@ impl Inference {
                     Ok(engine) => {
                         worker_is_open.store(true, Ordering::Relaxed);
                         let _ = ready.send(Ok(engine.info().clone()));
-                        work(engine, &mut open, &taken, &answers, &worker_busy);
+                        work(engine, &mut open, &taken, &answers, &worker_busy, &worker_lost);
                     }
                     Err(error) => drop(ready.send(Err(error))),
                 }
@@ -110,7 +146,7 @@ impl Inference {
             || Job { number: 0, arrived: now, crop: plane(), map: plane(), outcome: Ok(Duration::ZERO) };
         let spare = std::iter::repeat_with(job).take(JOBS).collect();
         let requests = Some(requests);
-        Ok((Self { requests, untaken, results, spare, outstanding: 0, busy, is_open, running }, opened))
+        Ok((Self { requests, untaken, results, spare, outstanding: 0, busy, is_open, lost, running }, opened))
     }
 
     /// Hands the engine the crop that `fill` writes. A crop that it has not begun is displaced.
@@ -154,6 +190,11 @@ impl Inference {
         self.is_open.load(Ordering::Relaxed)
     }
 
+    /// Why the GPU can compute nothing for this process any more, if so.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
     /// Whether the engine has answered everything it was given.
     pub fn is_idle(&self) -> bool {
         self.outstanding == 0
@@ -176,7 +217,11 @@ impl Drop for Inference {
         let patience = if self.is_open() { PATIENCE } else { BUILD_PATIENCE };
         let ended = self.running.recv_timeout(patience);
         if ended == Err(RecvTimeoutError::Timeout) {
-            tracing::error!("the engine hangs; the process ends without it");
+            LEFT_AT_WORK.store(true, Ordering::Relaxed);
+            match self.is_open() {
+                true => tracing::error!("the engine hangs; the process ends without it"),
+                false => tracing::info!("the engine is still being built; the process ends without it"),
+            }
         }
     }
 }
@@ -195,6 +240,7 @@ fn work(
     requests: &Receiver<Job>,
     answers: &Sender<Job>,
     busy: &BusySince,
+    lost: &OnceLock<String>,
 ) {
     let mut engine = Some(engine);
     let mut failures = 0;
@@ -208,7 +254,12 @@ fn work(
             last_opening = Some(Instant::now());
             match open() {
                 Ok(opened) => engine = Some(opened),
-                Err(error) => tracing::error!(%error, "the engine cannot be opened anew"),
+                Err(error) => {
+                    if error.is_device_lost() {
+                        lost.get_or_init(|| error.to_string());
+                    }
+                    tracing::error!(%error, "the engine cannot be opened anew");
+                }
             }
         }
         let begun = Instant::now();
@@ -216,6 +267,11 @@ fn work(
             Some(engine) => engine.infer(&job.crop, &mut job.map).map(|()| begun.elapsed()),
             None => Err(EngineError::Infer("the engine is closed; opening it is tried again shortly".into())),
         };
+        if let Err(error) = &job.outcome
+            && error.is_device_lost()
+        {
+            lost.get_or_init(|| error.to_string());
+        }
         failures = if job.outcome.is_ok() { 0 } else { failures + 1 };
         busy.micros.store(0, Ordering::Relaxed);
         if answers.send(job).is_err() {

@@ -12,7 +12,7 @@ mod frame;
 mod http;
 mod infer;
 mod mask;
-#[cfg(feature = "tensorrt")]
+#[cfg(feature = "nvidia")]
 mod nvml;
 mod overlay;
 mod phantom;
@@ -26,7 +26,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use nervelight_engines::EngineError;
 use tracing_subscriber::EnvFilter;
+
+/// Exit code of a failure.
+const FAILURE: u8 = 1;
+/// Exit code when the GPU is lost to this process and a new process may have it: EX_TEMPFAIL of sysexits.h.
+const DEVICE_LOST: u8 = 75;
 
 /// Shows where the nerve is, live, on an ultrasound cart.
 #[derive(Parser)]
@@ -79,11 +85,18 @@ fn main() -> ExitCode {
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    let code = match done {
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("nervelightd: {error:#}");
-            ExitCode::FAILURE
+            let is_device_lost = error.is::<infer::DeviceLost>()
+                || error.downcast_ref::<EngineError>().is_some_and(EngineError::is_device_lost);
+            if is_device_lost {
+                eprintln!("nervelightd: this process cannot use its GPU any more; start it again");
+            }
+            if is_device_lost { DEVICE_LOST } else { FAILURE }
         }
-    }
+    };
+    infer::exit_if_left_at_work(code);
+    code.into()
 }

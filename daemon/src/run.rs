@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, bounded};
 use gst_video::VideoInfo;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nervelight_engines::tensorrt::{self, TensorrtError, Watch};
-use nervelight_engines::{Backend, Bundle, EngineError, EngineInfo, Manifest, open_proven};
+use nervelight_engines::{Bundle, EngineError, EngineInfo, Manifest, open_proven};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use thread_priority::{
@@ -25,7 +25,7 @@ use crate::config::{Config, Source};
 use crate::figures::{Board, Context, Now, Snapshot};
 use crate::frame::{Frame, Region};
 use crate::http::{self, Command, Page};
-use crate::infer::{Inference, OpenEngine};
+use crate::infer::{DeviceLost, Inference, OpenEngine};
 use crate::phantom;
 use crate::slot::{Next, Slot};
 use crate::stream::{self, JpegSender, Output};
@@ -60,7 +60,9 @@ pub fn run(path: &Path) -> Result<()> {
     );
     let model = ModelDefaults { threshold: bundle.manifest.threshold, min_area: bundle.manifest.min_area };
     let watch = Arc::new(Watch::new(stop.clone()));
-    let (inference, engine, opened) = start_engine(&config, bundle, &watch)?;
+    let Some((inference, engine, opened)) = start_engine(&config, bundle, &watch)? else {
+        bail!("stopped before the engine was open");
+    };
 
     let (capture, slot) = start_source(&config)?;
     let board = Board::default();
@@ -132,11 +134,17 @@ fn place_phantom(config: &Config) -> Result<()> {
 }
 
 fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
-    if config.engine.backend == Backend::Tensorrt {
+    if config.engine.backend.is_tensorrt() {
         // Opening might mean a build of minutes, and this runs before every start.
         let found = tensorrt::probe(&bundle, &config.engine)?;
         let EngineInfo { runtime, provider, precision, .. } = found.info;
-        let built = if found.is_built { "built before" } else { "not built yet: `run` or `build` will" };
+        let built = match (found.is_built, found.rejected) {
+            (true, _) => "built before".into(),
+            (false, Some(why)) => {
+                format!("rejected when it was built, `run` takes the next precision: {why}")
+            }
+            (false, None) => "not built yet: `run` or `build` will".into(),
+        };
         return Ok(format!("{runtime}, {provider}, {precision}, {built}"));
     }
     let engine = opener(config, bundle, Arc::default())()?;
@@ -148,20 +156,23 @@ fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
 type Opened = Receiver<Result<EngineInfo, EngineError>>;
 
 /// Starts the engine's thread. A TensorRT engine is opened while live video passes already: it may have to be built.
-/// What is missing for that is found before.
+/// What is missing for that is found before. None when a stop comes first, which TensorRT may not hear for minutes.
 fn start_engine(
     config: &Config,
     bundle: Bundle,
     watch: &Arc<Watch>,
-) -> Result<(Inference, EngineInfo, Option<Opened>)> {
-    if config.engine.backend == Backend::Tensorrt && config.source.is_live() {
+) -> Result<Option<(Inference, EngineInfo, Option<Opened>)>> {
+    if config.engine.backend.is_tensorrt() && config.source.is_live() {
         let prospect = tensorrt::probe(&bundle, &config.engine)?;
         let (inference, opened) = Inference::start_opening(opener(config, bundle, watch.clone()))?;
-        return Ok((inference, prospect.info, Some(opened)));
+        return Ok(Some((inference, prospect.info, Some(opened))));
     }
-    let (inference, engine) = Inference::start(opener(config, bundle, watch.clone()))?;
+    let open = opener(config, bundle, watch.clone());
+    let Some((inference, engine)) = Inference::start(open, || watch.is_cancelled())? else {
+        return Ok(None);
+    };
     log_ready(&engine);
-    Ok((inference, engine, None))
+    Ok(Some((inference, engine, None)))
 }
 
 fn log_ready(engine: &EngineInfo) {
@@ -217,9 +228,12 @@ struct Opening {
 
 impl Daemon<'_> {
     /// Hears whether the engine is open by now.
-    fn hear_engine(&mut self) {
+    ///
+    /// # Errors
+    /// When the GPU is lost to this process.
+    fn hear_engine(&mut self) -> Result<(), DeviceLost> {
         let Some(heard) = self.opening.opened.as_ref().and_then(|opened| opened.try_recv().ok()) else {
-            return;
+            return Ok(());
         };
         self.opening.opened = None;
         match heard {
@@ -228,11 +242,13 @@ impl Daemon<'_> {
                 self.context.engine = engine;
             }
             Err(EngineError::Tensorrt(TensorrtError::Cancelled)) => {}
+            Err(error) if error.is_device_lost() => return Err(DeviceLost(error.to_string())),
             Err(error) => {
                 tracing::error!(%error, "there is no engine; the video goes on without overlay");
                 self.context.engine_failed = Some(error.to_string());
             }
         }
+        Ok(())
     }
 
     /// Takes frames until there are no more, then finishes every file and writes the report.
@@ -249,6 +265,7 @@ impl Daemon<'_> {
             .outputs
             .iter()
             .filter_map(|o| o.status().failed.map(|why| format!("sink {}: {why}", o.status().name)));
+        let is_device_lost = ended.as_ref().is_err_and(|error| error.is::<DeviceLost>());
         let errors: Vec<_> = ended.err().map(|e| format!("{e:#}")).into_iter().chain(failed).collect();
         let error = (!errors.is_empty()).then(|| errors.join("\n"));
         let snapshot = self.snapshot(&way, error.clone());
@@ -259,6 +276,7 @@ impl Daemon<'_> {
                 .with_context(|| format!("report.path: {} cannot be written", path.display()))?;
         }
         match error {
+            Some(error) if is_device_lost => Err(DeviceLost(error).into()),
             Some(error) => bail!(error),
             None => Ok(()),
         }
@@ -340,7 +358,10 @@ impl Daemon<'_> {
             if way.outputs.iter().all(|o| !o.is_alive()) {
                 bail!("every sink has failed");
             }
-            self.hear_engine();
+            self.hear_engine()?;
+            if let Some(why) = way.device_lost() {
+                return Err(DeviceLost(why.into()).into());
+            }
             while let Ok(Command::Overlay(enabled)) = self.wishes.try_recv() {
                 tracing::info!(enabled, "overlay switched");
                 way.enabled = enabled;
@@ -414,6 +435,9 @@ fn log(s: &Snapshot) {
         latency_p50_ms = s.latency_ms.p50, latency_p99_ms = s.latency_ms.p99, latency_max_ms = s.latency_ms.max,
         mask_age_p99_ms = s.mask_age_ms.p99, "figures"
     );
+    if let Some(build) = &s.engine_build {
+        tracing::info!(engine = %build.what, phase = %build.phase, done = build.done, seconds = build.seconds, "building");
+    }
 }
 
 fn notify(state: &[NotifyState<'_>]) {

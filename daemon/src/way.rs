@@ -70,6 +70,11 @@ pub struct ModelDefaults {
 }
 
 impl Way {
+    /// Why the GPU can compute nothing for this process any more, if so.
+    pub fn device_lost(&self) -> Option<&str> {
+        self.inference.lost()
+    }
+
     /// Prepares the way for frames like `info`.
     ///
     /// # Errors
@@ -376,7 +381,7 @@ mod tests {
                 counter.fetch_add(1, Ordering::Relaxed);
                 Ok(Box::new(Fake { info: info.clone(), orders: taken.clone() }))
             });
-            let (inference, _) = Inference::start(open).unwrap();
+            let (inference, _) = Inference::start(open, || false).unwrap().unwrap();
             let config = Config {
                 source: Source::Pipeline { pipeline: String::new(), live: true },
                 bundle: PathBuf::new(),

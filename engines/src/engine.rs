@@ -91,7 +91,7 @@ impl Precision {
     pub fn file(self, backend: Backend) -> &'static str {
         match backend {
             Backend::Auto | Backend::Onnx | Backend::Openvino => self.onnx_file(),
-            Backend::Tensorrt => self.tensorrt_file(),
+            Backend::Tensorrt | Backend::TensorrtRtx => self.tensorrt_file(),
         }
     }
 
@@ -125,6 +125,16 @@ pub enum Backend {
     Openvino,
     /// TensorRT on an NVIDIA GPU, with engines built on this machine.
     Tensorrt,
+    /// TensorRT for RTX on a PC's GPU, with engines built here or ahead, on a machine without one.
+    #[serde(rename = "tensorrt-rtx")]
+    TensorrtRtx,
+}
+
+impl Backend {
+    /// Whether its engines are plans of TensorRT or of TensorRT for RTX, built before they run.
+    pub fn is_tensorrt(self) -> bool {
+        matches!(self, Self::Tensorrt | Self::TensorrtRtx)
+    }
 }
 
 /// Where ONNX Runtime executes.
@@ -163,7 +173,7 @@ pub struct EngineSettings {
 impl EngineSettings {
     /// Whether an NVIDIA GPU computes.
     pub fn is_on_nvidia_gpu(&self) -> bool {
-        self.backend == Backend::Tensorrt || self.provider != Provider::Cpu
+        self.backend.is_tensorrt() || self.provider != Provider::Cpu
     }
 
     /// The same with each backend that [`Backend::Auto`] stands for on this machine, the fastest first.
@@ -207,7 +217,7 @@ pub fn open_watched(
         Ok(match settings.backend {
             Backend::Auto | Backend::Onnx => Box::new(OnnxEngine::open(bundle, settings)?) as Box<dyn Engine>,
             Backend::Openvino => Box::new(OpenvinoEngine::open(bundle, settings)?),
-            Backend::Tensorrt => tensorrt::open(bundle, settings, false, watch)?,
+            Backend::Tensorrt | Backend::TensorrtRtx => tensorrt::open(bundle, settings, false, watch)?,
         })
     })
 }
@@ -367,4 +377,11 @@ pub enum EngineError {
     /// The runtime failed on a frame.
     #[error("inference failed: {0}")]
     Infer(String),
+}
+
+impl EngineError {
+    /// Whether this process can compute nothing on its GPU any more, and a new process may.
+    pub fn is_device_lost(&self) -> bool {
+        matches!(self, Self::Tensorrt(error) if error.is_device_lost())
+    }
 }

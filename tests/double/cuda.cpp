@@ -49,7 +49,11 @@ void note(std::string const& line) {
 
 using Work = std::vector<std::function<void()>>;
 struct Stream {
+    Work waiting;
     std::unique_ptr<Work> recording;
+};
+struct Event {
+    Stream* stream = nullptr;
 };
 struct Graph {
     Work work;
@@ -57,26 +61,61 @@ struct Graph {
 
 void put(void* stream, std::function<void()> work) {
     auto* to = static_cast<Stream*>(stream);
-    if (to->recording) {
-        to->recording->push_back(std::move(work));
-    } else {
-        work();
-    }
+    (to->recording ? *to->recording : to->waiting).push_back(std::move(work));
 }
 
 int gLaunches = 0;
-int gHostBytes = 0;
+bool gGone = false;
 thread_local void* gCurrent = nullptr;
 
 // CUresult
-constexpr int kOK = 0, kInvalidValue = 1, kOutOfMemory = 2, kNoDevice = 100, kLaunchFailed = 719, kUnsupported = 900;
+constexpr int kOK = 0, kInvalidValue = 1, kOutOfMemory = 2, kNoDevice = 100, kInvalidContext = 201, kLaunchFailed = 719,
+    kUnsupported = 900;
 
 // A device that fell off refuses everything for ever.
-bool isGone() {
-    int after = number("falls_off");
-    return after >= 0 && gLaunches > after;
-}
+bool isGone() { return gGone; }
 int alive() { return isGone() ? kLaunchFailed : kOK; }
+// What a call says that needs a context.
+int ready() { return gCurrent == nullptr ? kInvalidContext : alive(); }
+
+// Does what waits. A failure shows here, and in whatever is called later.
+int finish(Stream* stream) {
+    auto work = std::move(stream->waiting);
+    stream->waiting.clear();
+    for (auto& step : work) {
+        if (isGone()) break;
+        step();
+    }
+    return alive();
+}
+
+struct Block {
+    size_t size;
+    unsigned char* host;
+};
+// What lies where on the device. No pointer of the CPU looks like these.
+std::map<uint64_t, Block> gBlocks;
+uint64_t gNext = 0xd000000000000000;
+
+uint64_t place(size_t size, void* host) {
+    std::lock_guard<std::recursive_mutex> lock(gLock);
+    uint64_t address = gNext;
+    gNext += (size + 511) / 512 * 512 + 512;
+    gBlocks[address] = {size, static_cast<unsigned char*>(host)};
+    return address;
+}
+
+unsigned char* at(void const* address, size_t size) {
+    std::lock_guard<std::recursive_mutex> lock(gLock);
+    auto number = reinterpret_cast<uint64_t>(address);
+    auto after = gBlocks.upper_bound(number);
+    if (after != gBlocks.begin()) {
+        auto& [begin, block] = *std::prev(after);
+        if (number - begin + size <= block.size) return block.host + (number - begin);
+    }
+    std::fprintf(stderr, "the device has nothing at %p\n", address);
+    std::abort();
+}
 
 template <typename T>
 int make(T** out, T* made, char const* what) {
@@ -104,6 +143,7 @@ void double_set(char const* faults) {
     std::lock_guard<std::recursive_mutex> lock(gLock);
     gFaults = faults;
     gLaunches = 0;
+    gGone = false;
 }
 char const* double_journal() {
     static std::string taken;
@@ -121,7 +161,8 @@ int cuDeviceGet(Device* device, int ordinal) { *device = ordinal; return kOK; }
 int cuDeviceGetName(char* name, int length, Device) { std::snprintf(name, length, "Double GPU"); return kOK; }
 int cuDeviceGetAttribute(int* value, int attribute, Device) {
     constexpr int kMultiprocessors = 16, kIntegrated = 18, kMajor = 75, kMinor = 76;
-    std::map<int, int> known{{kMultiprocessors, 8}, {kIntegrated, has("integrated") ? 1 : 0}, {kMajor, 8}, {kMinor, 7}};
+    int capability = number("cc") < 0 ? 87 : number("cc");
+    std::map<int, int> known{{kMultiprocessors, 8}, {kIntegrated, has("integrated") ? 1 : 0}, {kMajor, capability / 10}, {kMinor, capability % 10}};
     *value = known[attribute];
     return kOK;
 }
@@ -132,50 +173,71 @@ int cuCtxSetCurrent(void* context) { gCurrent = context; return alive(); }
 int cuCtxSynchronize() { return alive(); }
 int cuGetErrorName(int code, char const** name) {
     static std::map<int, char const*> names{{kInvalidValue, "CUDA_ERROR_INVALID_VALUE"}, {kOutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY"},
-        {kNoDevice, "CUDA_ERROR_NO_DEVICE"}, {kLaunchFailed, "CUDA_ERROR_LAUNCH_FAILED"},
+        {kNoDevice, "CUDA_ERROR_NO_DEVICE"}, {kInvalidContext, "CUDA_ERROR_INVALID_CONTEXT"}, {kLaunchFailed, "CUDA_ERROR_LAUNCH_FAILED"},
         {kUnsupported, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"}};
     *name = names.count(code) != 0 ? names[code] : "CUDA_ERROR_UNKNOWN";
     return kOK;
 }
 int cuGetErrorString(int code, char const** text) { return cuGetErrorName(code, text); }
 
-int cuMemGetInfo_v2(size_t* free, size_t* total) { *free = 3UL << 30; *total = 4UL << 30; return alive(); }
+int cuMemGetInfo_v2(size_t* free, size_t* total) { *free = 3UL << 30; *total = 4UL << 30; return ready(); }
 int cuMemHostAlloc(void** address, size_t size, unsigned) {
+    if (int refused = ready()) return refused;
     if (has("no_memory")) return kOutOfMemory;
-    *address = std::malloc(size);
+    *address = std::aligned_alloc(4096, (size + 4095) / 4096 * 4096);
     note("host+");
     return kOK;
 }
-int cuMemFreeHost(void* address) { std::free(address); note("host-"); return alive(); }
+int cuMemFreeHost(void* address) {
+    std::lock_guard<std::recursive_mutex> lock(gLock);
+    for (auto block = gBlocks.begin(); block != gBlocks.end();) {
+        block = block->second.host == address ? gBlocks.erase(block) : std::next(block);
+    }
+    std::free(address);
+    note("host-");
+    return ready();
+}
 int cuMemHostGetDevicePointer_v2(Address* mapped, void* address, unsigned) {
-    *mapped = reinterpret_cast<Address>(address);
+    *mapped = place(416 * 576, address);
     note("map");
-    return kOK;
+    return ready();
 }
 int cuMemAlloc_v2(Address* address, size_t size) {
-    *address = reinterpret_cast<Address>(std::malloc(size));
+    if (int refused = ready()) return refused;
+    *address = place(size, std::malloc(size));
     note("memory+");
     return kOK;
 }
-int cuMemFree_v2(Address address) { std::free(reinterpret_cast<void*>(address)); note("memory-"); return alive(); }
+int cuMemFree_v2(Address address) {
+    std::lock_guard<std::recursive_mutex> lock(gLock);
+    auto block = gBlocks.find(address);
+    if (block == gBlocks.end()) return kInvalidValue;
+    std::free(block->second.host);
+    gBlocks.erase(block);
+    note("memory-");
+    return ready();
+}
 int cuMemcpyHtoDAsync_v2(Address to, void const* from, size_t size, void* stream) {
-    put(stream, [=] { std::memcpy(reinterpret_cast<void*>(to), from, size); });
+    put(stream, [=] { std::memcpy(at(reinterpret_cast<void*>(to), size), from, size); });
     note("upload");
-    return alive();
+    return ready();
 }
 int cuMemcpyDtoHAsync_v2(void* to, Address from, size_t size, void* stream) {
-    put(stream, [=] { std::memcpy(to, reinterpret_cast<void const*>(from), size); });
+    put(stream, [=] { std::memcpy(to, at(reinterpret_cast<void*>(from), size), size); });
     note("download");
-    return alive();
+    return ready();
 }
 
-int cuStreamCreate(Stream** stream, unsigned) { return make(stream, new Stream, "stream+"); }
+int cuStreamCreate(Stream** stream, unsigned) {
+    if (gCurrent == nullptr) return kInvalidContext;
+    return make(stream, new Stream, "stream+");
+}
 int cuStreamDestroy_v2(Stream* stream) { return drop(stream, "stream-"); }
-int cuStreamSynchronize(Stream*) { return alive(); }
+int cuStreamSynchronize(Stream* stream) { return finish(stream); }
 int cuStreamBeginCapture_v2(Stream* stream, int) {
     stream->recording = std::make_unique<Work>();
     note("record");
-    return alive();
+    return ready();
 }
 int cuStreamEndCapture(Stream* stream, Graph** graph) {
     auto recorded = std::move(stream->recording);
@@ -183,23 +245,29 @@ int cuStreamEndCapture(Stream* stream, Graph** graph) {
     if (has("no_graph")) return kUnsupported;
     return make(graph, new Graph{*recorded}, "graph+");
 }
-int cuGraphInstantiateWithFlags(Graph** ready, Graph* graph, unsigned long long) {
-    return make(ready, new Graph(*graph), "ready+");
+int cuGraphInstantiateWithFlags(Graph** made, Graph* graph, unsigned long long) {
+    return make(made, new Graph(*graph), "ready+");
 }
-int cuGraphExecDestroy(Graph* ready) { return drop(ready, "ready-"); }
+int cuGraphExecDestroy(Graph* made) { return drop(made, "ready-"); }
 int cuGraphDestroy(Graph* graph) { return drop(graph, "graph-"); }
-int cuGraphLaunch(Graph* ready, Stream*) {
-    ++gLaunches;
-    if (isGone()) return kLaunchFailed;
-    if (has("slow_frame")) std::this_thread::sleep_for(std::chrono::milliseconds(number("slow_frame")));
-    for (auto& work : ready->work) work();
+int cuGraphLaunch(Graph* made, Stream* stream) {
+    if (int refused = ready()) return refused;
+    put(stream, [] {
+        int after = number("falls_off");
+        gGone = after >= 0 && ++gLaunches > after;
+        if (has("slow_frame")) std::this_thread::sleep_for(std::chrono::milliseconds(number("slow_frame")));
+    });
+    for (auto& work : made->work) put(stream, work);
     note("launch");
     return kOK;
 }
-int cuEventCreate(int** event, unsigned) { return make(event, new int(0), "event+"); }
-int cuEventDestroy_v2(int* event) { return drop(event, "event-"); }
-int cuEventRecord(int*, Stream*) { return alive(); }
-int cuEventSynchronize(int*) { return alive(); }
-int cuEventElapsedTime(float* ms, int*, int*) { *ms = 1.5F; return alive(); }
+int cuEventCreate(Event** event, unsigned) {
+    if (gCurrent == nullptr) return kInvalidContext;
+    return make(event, new Event, "event+");
+}
+int cuEventDestroy_v2(Event* event) { return drop(event, "event-"); }
+int cuEventRecord(Event* event, Stream* stream) { event->stream = stream; return ready(); }
+int cuEventSynchronize(Event* event) { return event->stream == nullptr ? alive() : finish(event->stream); }
+int cuEventElapsedTime(float* ms, Event*, Event*) { *ms = 1.5F; return alive(); }
 
 } // extern "C"

@@ -1,5 +1,7 @@
 // A stand-in for libcuda, libnvinfer and libnvonnxparser in one library: it writes a journal of the calls that make
-// and free things, fails where it is told to, and runs "kernels" on the CPU when their stream gets to them.
+// and free things, fails where it is told to, and runs "kernels" on the CPU when somebody waits for their stream. As on a
+// GPU nothing is done before that, addresses of the device mean nothing to the CPU, most calls want a current context, and
+// after some failures every call fails.
 #pragma once
 
 #include <functional>
@@ -13,8 +15,12 @@ bool has(char const* fault);
 int number(char const* fault);
 // Adds a line to the journal.
 void note(std::string const& line);
-// Work for a stream: done at once, or when the graph is launched that the stream is recording.
+// Work for a stream: done when somebody waits for the stream, or for one that a graph was launched on which it recorded.
 void put(void* stream, std::function<void()> work);
+// What the CPU finds behind `size` bytes at an address of the device. Any other address ends the process.
+unsigned char* at(void const* address, size_t size);
+// Whether the device has failed for good.
+bool isGone();
 
 } // namespace fake
 

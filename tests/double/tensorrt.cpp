@@ -42,6 +42,7 @@ Dims4 const kShape(1, 1, 416, 576);
 size_t const kPixels = 416 * 576;
 
 void error(char const* text) { gLogger->log(ILogger::Severity::kERROR, text); }
+void warn(char const* text) { gLogger->log(ILogger::Severity::kWARNING, text); }
 
 // An interface around an implementation, as TensorRT makes them. Both say when they come and go.
 template <typename Interface, typename Implementation>
@@ -103,18 +104,32 @@ struct Timing final : apiv::StubTimingCache {
     IHostMemory* serialize() const noexcept override { return memory(bytes + "T"); }
 };
 
+// The timing cache that a build was given. The builder uses it to its end.
+Timing* gTiming = nullptr;
+
 struct Config final : apiv::StubBuilderConfig {
     IProgressMonitor* monitor = nullptr;
     ITimingCache const* timing = nullptr;
     void setMemoryPoolLimit(MemoryPoolType, size_t size) noexcept override { note("workspace=" + std::to_string(size)); }
     void setBuilderOptimizationLevel(int32_t level) noexcept override { note("level=" + std::to_string(level)); }
+    // On unless it is cleared.
+    bool isTf32 = true;
+    void clearFlag(BuilderFlag flag) noexcept override { isTf32 = isTf32 && flag != BuilderFlag::kTF32; }
+    void setProfilingVerbosity(ProfilingVerbosity) noexcept override {}
     void setProgressMonitor(IProgressMonitor* given) noexcept override { monitor = given; }
     ITimingCache* createTimingCache(void const* blob, size_t size) const noexcept override {
         std::string bytes(static_cast<char const*>(blob), size);
         // Only what this library wrote itself.
-        if (bytes.find_first_not_of('T') != std::string::npos) return nullptr;
-        note("timing=" + std::to_string(size));
-        return new Made<ITimingCache, Timing>("timing", bytes);
+        if (bytes.find_first_not_of('T') != std::string::npos) {
+            warn("Failed to deserialize timing cache. Returning an empty timing cache.");
+            bytes.clear();
+        }
+        note("timing=" + std::to_string(bytes.size()));
+        struct Opened final : ITimingCache {
+            explicit Opened(std::string of) { mImpl = gTiming = new Timing(std::move(of)); note("timing+"); }
+            ~Opened() noexcept override { delete mImpl; note("timing-"); }
+        };
+        return new Opened(bytes);
     }
     bool setTimingCache(ITimingCache const& cache, bool) noexcept override { timing = &cache; return true; }
     ITimingCache const* getTimingCache() const noexcept override { return timing; }
@@ -123,7 +138,11 @@ Config* gConfig = nullptr;
 
 struct Builder final : apiv::StubBuilder {
     LoggerUser user;
-    explicit Builder(void* logger) : user(static_cast<ILogger*>(logger)) {}
+    explicit Builder(void* logger) : user(static_cast<ILogger*>(logger)) { gTiming = nullptr; }
+    ~Builder() noexcept override {
+        // A cache that is gone by now is found by AddressSanitizer and Valgrind.
+        if (gTiming != nullptr && gTiming->bytes == "what no cache holds") unexpected("a timing cache of this name");
+    }
     INetworkDefinition* createNetworkV2(NetworkDefinitionCreationFlags flags) noexcept override {
         note("flags=" + std::to_string(flags));
         struct Opened final : INetworkDefinition {
@@ -140,7 +159,7 @@ struct Builder final : apiv::StubBuilder {
         return new Opened;
     }
     IHostMemory* buildSerializedNetwork(INetworkDefinition&, IBuilderConfig&) noexcept override {
-        note("build");
+        note(gConfig->isTf32 ? "build with TF32" : "build");
         auto& monitor = *gConfig->monitor;
         int const steps = 20;
         monitor.phaseStart("Building Engine", nullptr, steps);
@@ -149,7 +168,7 @@ struct Builder final : apiv::StubBuilder {
             monitor.stepComplete("Tactics", 0);
             if (has("slow_build")) std::this_thread::sleep_for(std::chrono::milliseconds(fake::number("slow_build")));
             monitor.phaseFinish("Tactics");
-            if (!monitor.stepComplete("Building Engine", step)) return note("cancelled"), nullptr;
+            if (!monitor.stepComplete("Building Engine", step)) return error("the build was cancelled by its monitor"), note("cancelled"), nullptr;
         }
         monitor.phaseFinish("Building Engine");
         if (has("null_plan")) return error("no tactic was found"), nullptr;
@@ -163,20 +182,25 @@ struct Context final : apiv::StubExecutionContext {
     void *input = nullptr, *output = nullptr;
     int frames = 0;
     explicit Context(std::string of) : model(std::move(of)) {}
+    ~Context() noexcept override {
+        if (fake::isGone()) error("Error Code 1: Cuda Runtime (unspecified launch failure)");
+    }
     bool setTensorAddress(char const* name, void* address) noexcept override {
+        if (reinterpret_cast<uintptr_t>(address) % 256 != 0) return error("an address is not a multiple of 256"), false;
         (std::strcmp(name, "frame") == 0 ? input : output) = address;
         return address != nullptr;
     }
     bool enqueueV3(cudaStream_t stream) noexcept override {
+        if (fake::isGone()) return error("Error Code 1: Cuda Runtime (unspecified launch failure)"), false;
         int fails = fake::number("enqueue_fails");
         if (fails >= 0 && frames++ >= fails) return error("enqueue failed"), false;
         note("enqueue");
         bool const flat = model.find("double:flat") != std::string::npos;
         bool const invert = model.find("double:invert") != std::string::npos;
-        auto *from = static_cast<unsigned char*>(input), *to = static_cast<unsigned char*>(output);
-        fake::put(stream, [=] {
+        fake::put(stream, [from = input, into = output, flat, invert] {
+            auto *input = fake::at(from, kPixels), *output = fake::at(into, kPixels);
             for (size_t i = 0; i < kPixels; ++i) {
-                to[i] = flat ? 0 : invert ? static_cast<unsigned char>(255 - from[i]) : from[i];
+                output[i] = flat ? 0 : invert ? static_cast<unsigned char>(255 - input[i]) : input[i];
             }
         });
         return true;
@@ -208,7 +232,11 @@ struct Runtime final : apiv::StubRuntime {
     ICudaEngine* deserializeCudaEngine(void const* blob, size_t size) noexcept override {
         std::string plan(static_cast<char const*>(blob), size);
         note("load");
-        if (has("refuse_plan") || plan.rfind("PLAN", 0) != 0) return error("the plan is of another version"), nullptr;
+        if (has("load_no_memory")) return error("Error Code 2: OutOfMemory (no further information)"), nullptr;
+        if (has("refuse_plan") || plan.rfind("PLAN", 0) != 0) {
+            return error("Error Code 1: Serialization (Serialization assertion stdVersionRead == kSERIALIZATION_VERSION failed.)"),
+                nullptr;
+        }
         return new Made<ICudaEngine, Engine>("engine", plan.substr(4));
     }
 };

@@ -53,6 +53,8 @@ pub struct Cart {
 pub struct Ended {
     /// Whether it exited with 0.
     pub success: bool,
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
@@ -134,6 +136,7 @@ pub fn run(command: &mut Command) -> Result<Ended> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
     Ok(Ended {
         success: output.status.success(),
+        code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into(),
         stderr: String::from_utf8_lossy(&output.stderr).into(),
     })
@@ -184,7 +187,12 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(20));
         };
-        let mut ended = Ended { success: status.success(), stdout: String::new(), stderr: String::new() };
+        let mut ended = Ended {
+            success: status.success(),
+            code: status.code(),
+            stdout: String::new(),
+            stderr: String::new(),
+        };
         if let (Some(stdout), Some(stderr)) = (&mut self.child.stdout, &mut self.child.stderr) {
             stdout.read_to_string(&mut ended.stdout)?;
             stderr.read_to_string(&mut ended.stderr)?;

@@ -100,6 +100,9 @@ fn a_plan_is_built_kept_loaded_and_freed_in_order() {
     for step in ["network+ ", "config+ parser+ parse workspace=1073741824 level=3 timing=0 timing+ build"] {
         assert!(journal.contains(step), "{step} in {journal}");
     }
+    assert!(!journal.contains("TF32"), "fp32 is whole: {journal}");
+    let at = |call: &str| journal.find(call).unwrap();
+    assert!(at("builder-") < at("timing-"), "the timing cache outlives its builder: {journal}");
     // One frame by hand, then the same work recorded and replayed.
     let first =
         "stream+ event+ event+ upload enqueue download record upload enqueue download graph+ ready+ launch";
@@ -251,6 +254,45 @@ fn an_engine_that_no_precision_makes_right_is_refused() {
 }
 
 #[test]
+fn a_plan_that_finds_no_memory_is_kept_and_not_built_again() {
+    let bench = Bench::good("");
+    drop(bench.open().unwrap());
+    for faults in ["load_no_memory", "no_context", "no_memory"] {
+        bench.double.set(faults).unwrap();
+        bench.journal();
+        let error = bench.open().err().unwrap().to_string().to_lowercase();
+        assert!(error.contains("memory"), "{faults}: {error}");
+        assert!(!bench.journal().contains("build "), "{faults}: minutes for nothing");
+    }
+    bench.double.set("").unwrap();
+    drop(bench.open().unwrap());
+    assert!(!bench.journal().contains("build "));
+    assert_eq!(bench.double.alive().unwrap(), 0);
+}
+
+#[test]
+fn a_precision_that_was_rejected_is_not_one_that_was_built() {
+    let bench = Bench::new("", &[("fp16.onnx", "double:flat"), ("fp32.onnx", "double:identity")]);
+    let settings = bench.settings(Precision::Fp16);
+    let prospect = tensorrt::probe(&bench.bundle, &settings).unwrap();
+    assert!(!prospect.is_built && prospect.rejected.is_none());
+    drop(bench.open().unwrap());
+    let prospect = tensorrt::probe(&bench.bundle, &settings).unwrap();
+    assert!(!prospect.is_built && prospect.rejected.unwrap().contains("NaN"));
+    let prospect = tensorrt::probe(&bench.bundle, &bench.settings(Precision::Fp32)).unwrap();
+    assert!(prospect.is_built && prospect.rejected.is_none());
+}
+
+#[test]
+fn tensorrt_itself_builds_nothing_ahead() {
+    let bench = Bench::good("");
+    let settings = bench.settings(Precision::Fp16);
+    let error =
+        tensorrt::build_ahead(&bench.bundle, &settings, "8.9", false, &Watch::default()).err().unwrap();
+    assert!(matches!(error, EngineError::Tensorrt(TensorrtError::NotAhead)), "{error}");
+}
+
+#[test]
 fn every_fault_of_the_libraries_is_a_typed_error_and_leaks_nothing() {
     let bench = Bench::good("");
     let failed = |faults: &str| {
@@ -268,7 +310,7 @@ fn every_fault_of_the_libraries_is_a_typed_error_and_leaks_nothing() {
         ("zero_plan", "build an engine", ""),
         ("broken_builder", "make a builder", ""),
         ("broken_runtime", "make a runtime", ""),
-        ("refuse_plan", "load the plan", "another version"),
+        ("refuse_plan", "load the plan", "Serialization"),
         ("wrong_plan", "match the model with the contract", "the plan has frame"),
         ("no_context", "make an execution context", "no memory"),
         ("enqueue_fails=0", "enqueue a frame", "enqueue failed"),
@@ -310,6 +352,7 @@ fn a_frame_that_fails_is_an_error_and_a_device_that_fell_off_stays_one() {
     for _ in 0..3 {
         let error = engine.infer(&crop, &mut map).unwrap_err();
         assert!(matches!(error, EngineError::Tensorrt(TensorrtError::Cuda { code: 719, .. })), "{error}");
+        assert!(error.is_device_lost());
     }
     let error = bench.open().err().unwrap();
     assert!(error.to_string().contains("CUDA refused"), "{error}");
@@ -381,6 +424,8 @@ fn a_build_shows_how_far_it_is_and_stops_when_told_to() {
     assert!(matches!(error, EngineError::Tensorrt(TensorrtError::Cancelled)), "{error}");
     let progress = told.join().unwrap();
     assert_eq!(progress.what, "fp16 engine of tiny 1");
+    // At least four steps of 20 ms.
+    assert!(progress.seconds > 0.05, "{progress:?}");
     assert!(["Building Engine", "Tactics"].contains(&progress.phase.as_str()) && progress.done < 1.0);
     assert!(bench.journal().contains("cancelled"));
     assert!(watch.progress().is_none() && bench.store().list().unwrap().is_empty());
@@ -427,6 +472,8 @@ fn the_real_lean_runtime_tells_its_version_and_fails_cleanly() {
     bench.store().put(record, b"garbage").unwrap();
     assert!(tensorrt::probe(&bench.bundle, &settings).unwrap().is_built);
     let error = open(&bench.bundle, &settings).err().unwrap();
-    assert!(error.to_string().contains("runs plans and builds none"), "{error}");
+    assert!(error.to_string().contains("make a runtime"), "{error}");
+    let error = tensorrt::open(&bench.bundle, &settings, true, &Watch::default()).err().unwrap();
+    assert!(error.to_string().contains("builds no plans"), "{error}");
     assert_eq!(bench.double.alive().unwrap(), 0);
 }

@@ -160,15 +160,17 @@ fn a_build_ends_when_it_is_told_to() {
     for (arguments, signal) in [(&BUILD[..], Signal::INT), (&RUN[..], Signal::TERM)] {
         let _ = fs::remove_file(bench.cart.path("journal"));
         let mut command = bench.command(slow, arguments);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         wait_for("the build", || bench.journal().contains("build\n").then_some(())).unwrap();
         if arguments == &RUN[..] {
             std::thread::sleep(Duration::from_millis(500));
         }
         let begun = Instant::now();
         kill_process(Pid::from_child(&child), signal).unwrap();
-        let status = child.wait().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let (status, said) = (output.status, String::from_utf8_lossy(&output.stderr));
         assert!(begun.elapsed() < Duration::from_secs(5), "{arguments:?} took {:?}", begun.elapsed());
+        assert!(!said.contains("ERROR"), "nothing went wrong: {said}");
         let stopped = bench.journal().contains("cancelled\n");
         assert!(stopped && bench.stored("plan") == 0, "{arguments:?}: {status}\n{}", bench.journal());
         assert_eq!(
@@ -177,6 +179,62 @@ fn a_build_ends_when_it_is_told_to() {
             "a build that was stopped has failed, a run has not"
         );
     }
+}
+
+#[test]
+fn a_build_that_does_not_hear_a_stop_does_not_keep_the_process() {
+    // A recorded source waits for its engine, a live one does not.
+    let recorded = "kind = \"phantom\", frames = 5, paced = false";
+    let live = "kind = \"phantom\", fps = 15";
+    for (source, arguments, signal, code) in [
+        (recorded, &BUILD[..], Signal::INT, 1),
+        (recorded, &RUN[..], Signal::TERM, 1),
+        (live, &RUN[..], Signal::TERM, 0),
+    ] {
+        let bench = Bench::good(source);
+        // One step of TensorRT's that takes longer than anybody waits.
+        let mut command = bench.command("slow_build=120000", arguments);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for("the build", || bench.journal().contains("build\n").then_some(())).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(begun.elapsed() < Duration::from_secs(25), "{arguments:?} took {:?}", begun.elapsed());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains("hangs") && !said.contains("ERROR"), "{arguments:?}: {said}");
+        if code == 0 {
+            assert!(bench.cart.report().unwrap()["frames_out"].as_u64() > Some(0));
+        }
+    }
+}
+
+#[test]
+fn a_gpu_that_is_lost_ends_the_process_with_an_exit_code_of_its_own() {
+    let bench = Bench::good("kind = \"phantom\", fps = 15, frames = 600");
+    // While it runs, and while the engine is opened.
+    for faults in ["falls_off=10", "falls_off=1"] {
+        let ended = bench.run(faults, &RUN);
+        assert_eq!(ended.code, Some(75), "{faults}: {}", ended.stderr);
+        assert!(ended.stderr.contains("CUDA_ERROR_LAUNCH_FAILED (719)"), "{faults}: {}", ended.stderr);
+        assert!(ended.stderr.contains("start it again"), "{faults}: {}", ended.stderr);
+        let report = bench.cart.report().unwrap();
+        assert!(report["error"].as_str().unwrap().contains("719"), "{faults}: {report:#}");
+    }
+    // The next process has the GPU back.
+    let bench = Bench::good("kind = \"phantom\", fps = 15, frames = 5");
+    assert!(bench.run("", &RUN).success);
+}
+
+#[test]
+fn a_precision_that_was_rejected_is_not_called_built() {
+    let models = [("fp16.onnx", "double:invert"), ("fp32.onnx", "double:identity")];
+    let bench = Bench::new(&models, "kind = \"phantom\"");
+    assert!(bench.run("", &BUILD).success);
+    let check = bench.run("", &["check", "--config", "cart.toml"]);
+    assert!(check.success && check.stdout.contains("rejected when it was built"), "{check:?}");
+    assert!(!check.stdout.contains("built before"), "{check:?}");
 }
 
 #[test]
@@ -230,7 +288,13 @@ fn bench_measures_every_backend_and_precision_that_is_there() {
     let rows = json["rows"].as_array().unwrap();
     let names: Vec<_> =
         rows.iter().map(|r| format!("{} {}", r["backend"], r["precision"]).replace('"', "")).collect();
-    assert_eq!(names, ["onnx fp32", "onnx fp16", "tensorrt fp32", "tensorrt fp16", "tensorrt int8"]);
+    let mut expected = vec!["onnx fp32", "onnx fp16", "tensorrt fp32", "tensorrt fp16", "tensorrt int8"];
+    if cfg!(feature = "tensorrt-rtx") {
+        // Its library is not among the stand-ins.
+        expected.extend(["tensorrt-rtx fp32", "tensorrt-rtx fp16", "tensorrt-rtx int8"]);
+        assert!(rows[5]["failed"].as_str().unwrap().contains("libtensorrt_rtx.so.1"), "{json:#}");
+    }
+    assert_eq!(names, expected);
     // These models are none to ONNX Runtime, which is a row and not the end.
     assert!(rows[0]["failed"].as_str().unwrap().contains("fp32.onnx"), "{json:#}");
     assert!(ended.stdout.contains("not measured: onnx fp16"), "{ended:?}");

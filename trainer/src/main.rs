@@ -30,6 +30,8 @@ mod onnx;
 mod overlay;
 mod phantom;
 
+#[cfg(all(test, feature = "tensorrt-rtx"))]
+mod plans;
 mod point;
 mod predict;
 mod progress;

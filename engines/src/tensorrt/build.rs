@@ -1,18 +1,23 @@
 use std::time::Instant;
 
 use super::device::Device;
-use super::ffi::Libraries;
+use super::error::TensorrtError;
+use super::ffi::{Libraries, Options};
 use super::run::TensorrtEngine;
-use super::store::{Found, Key, Record, Store, now};
+use super::store::{Found, Gpu, Key, Record, Store, now};
 use super::watch::Watch;
-use super::{Machine, Prospect, TensorrtError, TensorrtSettings};
+use super::{Ahead, Machine, Product, Prospect, TensorrtSettings};
 use crate::bundle::{Bundle, hex};
 use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision, first_proven};
 use crate::golden;
 
 /// Device, libraries and store, ready for one bundle. Making it is quick.
 struct Ground<'a> {
-    device: Device,
+    /// None where plans are built for the GPU of another machine.
+    device: Option<Device>,
+    /// What plans are bound to.
+    gpu: Gpu,
+    product: Product,
     libraries: &'static Libraries,
     store: Store,
     bundle: &'a Bundle,
@@ -20,29 +25,48 @@ struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    fn new(bundle: &'a Bundle, settings: &'a EngineSettings) -> Result<Self, TensorrtError> {
+    /// With this machine's GPU.
+    fn here(bundle: &'a Bundle, settings: &'a EngineSettings) -> Result<Self, TensorrtError> {
+        let product = Product::of(settings.backend);
+        Libraries::compiled(product)?;
         // The device first: without one TensorRT's factories hand out broken objects.
         let device = Device::open(settings.tensorrt.device)?;
-        let libraries = Libraries::load(settings.tensorrt.library.as_deref())?;
+        let gpu = bound(product, &device);
+        Self::new(Some(device), gpu, bundle, settings)
+    }
+
+    fn new(
+        device: Option<Device>,
+        gpu: Gpu,
+        bundle: &'a Bundle,
+        settings: &'a EngineSettings,
+    ) -> Result<Self, TensorrtError> {
+        let product = Product::of(settings.backend);
+        let libraries = Libraries::load(product, settings.tensorrt.library.as_deref())?;
         let store = Store::new(settings.tensorrt.store.as_deref());
-        Ok(Self { device, libraries, store, bundle, settings })
+        Ok(Self { device, gpu, product, libraries, store, bundle, settings })
     }
 
     fn key(&self, onnx: &[u8]) -> Key {
         Key {
             onnx: hex(onnx),
-            backend: "tensorrt".into(),
+            backend: self.product.to_string(),
             version: self.libraries.version.clone(),
-            gpu: self.device.gpu.clone(),
+            gpu: self.gpu.clone(),
             workspace: u64::from(self.settings.tensorrt.workspace_mib) << 20,
             level: self.settings.tensorrt.optimization_level,
         }
     }
 
+    fn runtime(&self) -> String {
+        format!("{} {}", self.product.title(), self.libraries.version)
+    }
+
     fn info(&self, precision: Precision) -> EngineInfo {
+        let device = self.device.as_ref().map_or(&self.gpu, |device| &device.gpu);
         EngineInfo {
-            runtime: format!("TensorRT {}", self.libraries.version),
-            provider: self.device.gpu.name.clone(),
+            runtime: self.runtime(),
+            provider: device.name.clone(),
             precision,
             threads: 0,
             model: self.bundle.model(),
@@ -63,8 +87,10 @@ impl<'a> Ground<'a> {
             match self.store.find(&key) {
                 Found::Rejected(why) => return Err(EngineError::Rejected(why)),
                 Found::Plan(plan) => match self.prove(&plan, precision) {
-                    // The plan was proven when it was built: whatever has changed since, a new one is due.
-                    Err(error) => tracing::warn!(%error, "the stored plan is not used; it is built again"),
+                    Err(error) if is_of_the_plan(&error) => {
+                        tracing::warn!(%error, "the stored plan is not used; it is built again");
+                    }
+                    // A new plan would fail likewise, minutes later.
                     proven => return proven,
                 },
                 Found::Nothing => {}
@@ -72,7 +98,6 @@ impl<'a> Ground<'a> {
         }
         let begun = Instant::now();
         let plan = self.build(precision, &onnx, &key, watch)?;
-        let seconds = begun.elapsed().as_secs_f64();
         let proven = self.prove(&plan, precision);
         let rejected = match &proven {
             Ok(_) => None,
@@ -80,21 +105,32 @@ impl<'a> Ground<'a> {
             // The device's fault, not the plan's: nothing is known about it.
             Err(_) => return proven,
         };
+        if let Err(error) = self.keep(key, precision, begun, &plan, rejected) {
+            tracing::warn!(%error, "the plan is used and not kept: it will be built again");
+        }
+        proven
+    }
+
+    fn keep(
+        &self,
+        key: Key,
+        precision: Precision,
+        begun: Instant,
+        plan: &[u8],
+        rejected: Option<String>,
+    ) -> Result<(), TensorrtError> {
         let record = Record {
             key,
             precision,
             model: self.bundle.model(),
             built: now(),
-            seconds,
+            seconds: begun.elapsed().as_secs_f64(),
             sha256: String::new(),
             bytes: 0,
             rejected,
         };
-        let kept: &[u8] = if record.rejected.is_some() { &[] } else { &plan };
-        if let Err(error) = self.store.put(record, kept) {
-            tracing::warn!(%error, "the plan is used and not kept: it will be built again");
-        }
-        proven
+        let kept: &[u8] = if record.rejected.is_some() { &[] } else { plan };
+        self.store.put(record, kept)
     }
 
     fn build(
@@ -105,16 +141,27 @@ impl<'a> Ground<'a> {
         watch: &Watch,
     ) -> Result<Vec<u8>, TensorrtError> {
         let what = format!("{precision} engine of {}", self.bundle.model());
-        tracing::info!(engine = %what, gpu = %self.device.gpu.name, "building; this can take minutes");
+        tracing::info!(engine = %what, gpu = %self.gpu.name, "building; this can take minutes");
+        let compute_capability = match self.product {
+            Product::Tensorrt => 0,
+            Product::Rtx => number(&self.gpu.compute_capability)?,
+        };
         watch.start(what);
-        let timing = self.store.timing(key);
-        let built = self
-            .device
-            .bind()
-            .and_then(|()| self.libraries.build(onnx, key.workspace as usize, key.level, &timing, watch));
+        // TensorRT for RTX measures nothing: its timing cache is empty, and it takes none back.
+        let measures = self.product == Product::Tensorrt;
+        let timing = if measures { self.store.timing(key) } else { vec![] };
+        let options = Options {
+            workspace: key.workspace as usize,
+            level: key.level,
+            compute_capability,
+            is_without_gpu: self.device.is_none(),
+        };
+        let bound = self.device.as_ref().map_or(Ok(()), Device::bind);
+        let built = bound.and_then(|()| self.libraries.build(onnx, &options, &timing, watch));
         watch.finish();
         let (plan, grown) = built?;
-        if !grown.is_empty()
+        if measures
+            && !grown.is_empty()
             && grown != timing
             && let Err(error) = self.store.put_timing(key, &grown)
         {
@@ -124,10 +171,50 @@ impl<'a> Ground<'a> {
     }
 
     fn prove(&self, plan: &[u8], precision: Precision) -> Result<Box<dyn Engine>, EngineError> {
-        let mut engine =
-            TensorrtEngine::new(self.device.clone(), self.libraries, plan, self.info(precision))?;
+        let device = self.device.clone().ok_or(TensorrtError::NoDriver)?;
+        let mut engine = TensorrtEngine::new(device, self.libraries, plan, self.info(precision))?;
         golden::check(&mut engine, self.bundle)?;
         Ok(Box::new(engine))
+    }
+}
+
+/// What plans of `product` on this device are bound to.
+fn bound(product: Product, device: &Device) -> Gpu {
+    match product {
+        Product::Tensorrt => device.gpu.clone(),
+        Product::Rtx => any_with(&device.gpu.compute_capability),
+    }
+}
+
+/// Every GPU with this compute capability, as TensorRT for RTX builds for.
+fn any_with(compute_capability: &str) -> Gpu {
+    Gpu {
+        name: format!("any GPU of compute capability {compute_capability}"),
+        compute_capability: compute_capability.into(),
+        multiprocessors: 0,
+        driver: String::new(),
+    }
+}
+
+/// 89 for 8.9.
+fn number(compute_capability: &str) -> Result<i32, TensorrtError> {
+    let parts = compute_capability.split_once('.').and_then(|(major, minor)| {
+        let digit = |text: &str| text.parse::<u8>().ok().filter(|_| !text.starts_with('+'));
+        Some((digit(major)?, digit(minor).filter(|&minor| minor < 10)?))
+    });
+    match parts {
+        Some((major, minor)) if major > 0 => Ok(i32::from(major) * 10 + i32::from(minor)),
+        _ => Err(TensorrtError::Target { asked: compute_capability.into() }),
+    }
+}
+
+/// Whether a new plan may do what this one did not.
+fn is_of_the_plan(error: &EngineError) -> bool {
+    match error {
+        // It was proven when it was built: whatever has changed since, a new one is due.
+        EngineError::Golden { .. } => true,
+        EngineError::Tensorrt(error) => error.is_of_the_plan(),
+        _ => false,
     }
 }
 
@@ -143,11 +230,40 @@ pub fn open(
     rebuild: bool,
     watch: &Watch,
 ) -> Result<Box<dyn Engine>, EngineError> {
-    let ground = Ground::new(bundle, settings)?;
+    let ground = Ground::here(bundle, settings)?;
     if bundle.golden()?.is_empty() {
         return Err(EngineError::NoGolden(bundle.path.clone()));
     }
     first_proven(bundle, settings, |precision| ground.open(precision, rebuild, watch))
+}
+
+/// Builds the plan of the precision asked for, for GPUs of `compute_capability` (such as `8.9`), on a machine that needs
+/// none; into the store unless it is there, or when `rebuild` is true. The golden frames judge it where it is loaded.
+///
+/// # Errors
+/// When the library is missing or another than TensorRT for RTX, it refuses the model or the compute capability, the
+/// build is cancelled, or the plan cannot be kept.
+pub fn build_ahead(
+    bundle: &Bundle,
+    settings: &EngineSettings,
+    compute_capability: &str,
+    rebuild: bool,
+    watch: &Watch,
+) -> Result<Ahead, EngineError> {
+    if Product::of(settings.backend) != Product::Rtx {
+        return Err(TensorrtError::NotAhead.into());
+    }
+    number(compute_capability)?;
+    let ground = Ground::new(None, any_with(compute_capability), bundle, settings)?;
+    let onnx = bundle.read(settings.precision.tensorrt_file())?;
+    let key = ground.key(&onnx);
+    let was_built = !rebuild && matches!(ground.store.find(&key), Found::Plan(_));
+    if !was_built {
+        let begun = Instant::now();
+        let plan = ground.build(settings.precision, &onnx, &key, watch)?;
+        ground.keep(key.clone(), settings.precision, begun, &plan, None)?;
+    }
+    Ok(Ahead { key, runtime: ground.runtime(), model: bundle.model(), was_built })
 }
 
 /// Brings device and libraries up and looks for a plan, without loading or building one.
@@ -155,18 +271,40 @@ pub fn open(
 /// # Errors
 /// When there is no device or library, or the bundle has no model of the precision asked for.
 pub fn probe(bundle: &Bundle, settings: &EngineSettings) -> Result<Prospect, EngineError> {
-    let ground = Ground::new(bundle, settings)?;
+    let ground = Ground::here(bundle, settings)?;
     let key = ground.key(&bundle.read(settings.precision.tensorrt_file())?);
-    let is_built = !matches!(ground.store.find(&key), Found::Nothing);
-    Ok(Prospect { info: ground.info(settings.precision), key, is_built })
+    let (is_built, rejected) = match ground.store.find(&key) {
+        Found::Plan(_) => (true, None),
+        Found::Rejected(why) => (false, Some(why)),
+        Found::Nothing => (false, None),
+    };
+    Ok(Prospect { info: ground.info(settings.precision), key, is_built, rejected })
 }
 
 /// Brings device and libraries up, and says what they are.
 ///
 /// # Errors
 /// When there is no device or library.
-pub fn machine(settings: &TensorrtSettings) -> Result<Machine, TensorrtError> {
+pub fn machine(product: Product, settings: &TensorrtSettings) -> Result<Machine, TensorrtError> {
+    Libraries::compiled(product)?;
     let device = Device::open(settings.device)?;
-    let libraries = Libraries::load(settings.library.as_deref())?;
-    Ok(Machine { version: libraries.version.clone(), gpu: device.gpu })
+    let libraries = Libraries::load(product, settings.library.as_deref())?;
+    Ok(Machine { product, version: libraries.version.clone(), gpu: bound(product, &device) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compute_capability_is_two_numbers_with_a_dot() {
+        for (text, expected) in [("8.9", 89), ("7.5", 75), ("12.0", 120)] {
+            assert_eq!(number(text).unwrap(), expected);
+        }
+        for text in
+            ["", "8", "8.", ".9", "89", "8.10", "-8.9", "+8.9", "8.+9", "0.1", "8.9.1", "sm_89", "999.0"]
+        {
+            assert!(matches!(number(text), Err(TensorrtError::Target { .. })), "{text}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::ffi::c_void;
 use std::fs;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -82,7 +83,7 @@ impl Device {
             name,
             compute_capability: format!("{major}.{minor}"),
             multiprocessors: multiprocessors.max(0) as u32,
-            driver: [cuda, release()].join(" ").trim().into(),
+            driver: [cuda, release(Path::new("/"))].join(" ").trim().into(),
         };
         Ok(Self { context, gpu, is_integrated: integrated != 0 })
     }
@@ -105,15 +106,14 @@ impl Device {
     }
 }
 
-/// The driver's release: of a GPU's kernel module, or of a Jetson's system.
-fn release() -> String {
+/// The driver's release: of a Jetson's system, or of a GPU's kernel module. A Jetson has both, and its module keeps one
+/// version (540.4.0) over the releases of JetPack 6, each of which brings its own libraries of the driver.
+fn release(root: &Path) -> String {
     let first_line = |path: &str| {
-        let text = fs::read_to_string(path).ok()?;
+        let text = fs::read_to_string(root.join(path)).ok()?;
         Some(text.lines().next()?.trim_start_matches('#').trim().to_owned())
     };
-    first_line("/sys/module/nvidia/version")
-        .or_else(|| first_line("/etc/nv_tegra_release"))
-        .unwrap_or_default()
+    first_line("etc/nv_tegra_release").or_else(|| first_line("sys/module/nvidia/version")).unwrap_or_default()
 }
 
 /// A stream with the two events that time a frame on it.
@@ -330,5 +330,25 @@ impl Drop for DeviceBuffer {
         self.context.record_err(self.context.bind_to_thread());
         // SAFETY: allocated in `new`, freed once; whoever owns it has waited for the stream.
         self.context.record_err(unsafe { result::free_sync(self.address) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jetsons_release_is_its_systems_and_a_graphics_cards_its_modules() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(release(root.path()), "");
+        let put = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("sys/module/nvidia/version", "540.4.0\n");
+        assert_eq!(release(root.path()), "540.4.0");
+        put("etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 1, BOARD: generic\nmore\n");
+        assert_eq!(release(root.path()), "R36 (release), REVISION: 4.3, GCID: 1, BOARD: generic");
     }
 }

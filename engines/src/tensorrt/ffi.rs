@@ -6,15 +6,19 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use libloading::Library;
 
+use super::Product;
 use super::device::{Memory, Stream};
-use super::error::TensorrtError;
+use super::error::{LOAD, MATCH, TensorrtError};
 use super::watch::Watch;
 use crate::contract::{INPUT, OUTPUT, SHAPE};
 
+/// The shim's status for a compute capability that the library does not know.
+const TARGET: i32 = 13;
 /// Log lines kept for errors.
 const LINES: usize = 100;
 
@@ -49,6 +53,7 @@ struct NlContract {
 struct NlOptions {
     workspace: usize,
     level: i32,
+    compute_capability: i32,
 }
 
 #[repr(C)]
@@ -70,33 +75,51 @@ struct NlEngine {
     _opaque: [u8; 0],
 }
 
+/// The shim's functions, compiled against the headers of one library.
+#[repr(C)]
+struct NlApi {
+    version: i32,
+    build: unsafe extern "C" fn(
+        *const NlFactories,
+        NlLog,
+        *const NlHooks,
+        *const NlContract,
+        *const NlOptions,
+        NlBytes,
+        NlBytes,
+    ) -> i32,
+    open: unsafe extern "C" fn(
+        *const NlFactories,
+        NlLog,
+        *const NlContract,
+        NlBytes,
+        *mut *mut NlEngine,
+    ) -> i32,
+    bind: unsafe extern "C" fn(*mut NlEngine, *const NlContract, *mut c_void, *mut c_void) -> i32,
+    enqueue: unsafe extern "C" fn(*mut NlEngine, *mut c_void) -> i32,
+    memory: unsafe extern "C" fn(*const NlEngine) -> i64,
+    close: unsafe extern "C" fn(*mut NlEngine),
+}
+
 unsafe extern "C" {
-    fn nl_header_version() -> i32;
-    fn nl_build(
-        factories: *const NlFactories,
-        log: NlLog,
-        hooks: *const NlHooks,
-        contract: *const NlContract,
-        options: *const NlOptions,
-        onnx: NlBytes,
-        timing: NlBytes,
-    ) -> i32;
-    fn nl_engine_open(
-        factories: *const NlFactories,
-        log: NlLog,
-        contract: *const NlContract,
-        plan: NlBytes,
-        out: *mut *mut NlEngine,
-    ) -> i32;
-    fn nl_engine_bind(
-        engine: *mut NlEngine,
-        contract: *const NlContract,
-        input: *mut c_void,
-        output: *mut c_void,
-    ) -> i32;
-    fn nl_engine_enqueue(engine: *mut NlEngine, stream: *mut c_void) -> i32;
-    fn nl_engine_memory(engine: *const NlEngine) -> i64;
-    fn nl_engine_close(engine: *mut NlEngine);
+    #[cfg(feature = "tensorrt")]
+    static nl_tensorrt: NlApi;
+    #[cfg(feature = "tensorrt-rtx")]
+    static nl_tensorrt_rtx: NlApi;
+}
+
+/// None where this program was compiled without the library.
+fn api(product: Product) -> Option<&'static NlApi> {
+    match product {
+        // SAFETY: a constant of the shim.
+        #[cfg(feature = "tensorrt")]
+        Product::Tensorrt => Some(unsafe { &nl_tensorrt }),
+        // SAFETY: a constant of the shim.
+        #[cfg(feature = "tensorrt-rtx")]
+        Product::Rtx => Some(unsafe { &nl_tensorrt_rtx }),
+        #[allow(unreachable_patterns)]
+        _ => None,
+    }
 }
 
 /// `major.minor.patch` of TensorRT's version number.
@@ -132,10 +155,10 @@ impl Call {
             2 => "make an empty network",
             3 => "make a parser",
             4 => "parse the model",
-            5 => "match the model with the contract",
+            5 => MATCH,
             6 => "build an engine",
             7 => "make a runtime",
-            8 => "load the plan",
+            8 => LOAD,
             9 => "make an execution context",
             10 => "take the addresses of input and output",
             11 => "enqueue a frame",
@@ -152,6 +175,7 @@ struct Hooks<'a> {
     plan: Mutex<Vec<u8>>,
     timing: Mutex<Vec<u8>>,
     watch: &'a Watch,
+    stopping: Mutex<Option<Counted>>,
 }
 
 impl Hooks<'_> {
@@ -174,6 +198,32 @@ unsafe fn owned(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
+/// Builds that were told to stop, and those without a GPU. The one logger cannot tell whose words it hears.
+static STOPPING: AtomicU32 = AtomicU32::new(0);
+static WITHOUT_GPU: AtomicU32 = AtomicU32::new(0);
+
+/// Whether an error of TensorRT is none: what it says of a build that was told to stop, or that has no GPU to ask.
+fn is_expected(text: &str) -> bool {
+    STOPPING.load(Ordering::Relaxed) > 0
+        || (WITHOUT_GPU.load(Ordering::Relaxed) > 0 && text.contains("Cuda Runtime"))
+}
+
+/// Counts one while it lives.
+struct Counted(&'static AtomicU32);
+
+impl Counted {
+    fn new(counter: &'static AtomicU32) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 extern "C" fn on_log(severity: i32, text: *const c_char) {
     // Its chatter is not even copied unless somebody listens.
     if severity > 3 && !tracing::enabled!(tracing::Level::TRACE) {
@@ -182,6 +232,7 @@ extern "C" fn on_log(severity: i32, text: *const c_char) {
     // SAFETY: the shim passes TensorRT's text.
     let text = unsafe { owned(text) };
     match severity {
+        0..=2 if is_expected(&text) => tracing::debug!(tensorrt = %text),
         0 | 1 => tracing::error!(tensorrt = %text),
         2 => tracing::warn!(tensorrt = %text),
         3 => tracing::debug!(tensorrt = %text),
@@ -205,13 +256,18 @@ extern "C" fn on_progress(
     value: i32,
 ) -> i32 {
     // SAFETY: the shim passes `Hooks::raw`'s address, and TensorRT's names.
-    let (watch, phase) = unsafe { ((*user.cast::<Hooks<'_>>()).watch, owned(phase)) };
+    let (hooks, phase) = unsafe { (&*user.cast::<Hooks<'_>>(), owned(phase)) };
     match event {
-        0 => watch.begin(phase, value, !parent.is_null()),
-        1 => watch.step(&phase, value),
-        _ => watch.end(&phase),
+        0 => hooks.watch.begin(phase, value, !parent.is_null()),
+        1 => hooks.watch.step(&phase, value),
+        _ => hooks.watch.end(&phase),
     }
-    i32::from(!watch.is_cancelled())
+    let stops = hooks.watch.is_cancelled();
+    if stops {
+        // Before TensorRT hears of it, and until the build has ended.
+        lock(&hooks.stopping).get_or_insert_with(|| Counted::new(&STOPPING));
+    }
+    i32::from(!stops)
 }
 
 extern "C" fn on_bytes(user: *mut c_void, kind: i32, data: *const c_void, size: usize) {
@@ -238,8 +294,21 @@ impl Contract {
     }
 }
 
+/// How to build.
+pub struct Options {
+    /// Bytes a layer may use for itself, 0 for all there is.
+    pub workspace: usize,
+    /// Optimisation level.
+    pub level: u8,
+    /// TensorRT for RTX: 89 for 8.9.
+    pub compute_capability: i32,
+    /// There is no GPU to ask, and what the library says about that is no error.
+    pub is_without_gpu: bool,
+}
+
 /// TensorRT's libraries, opened once in the life of the process and never closed: they leave threads behind.
 pub struct Libraries {
+    api: &'static NlApi,
     factories: NlFactories,
     /// `major.minor.patch`.
     pub version: String,
@@ -249,34 +318,50 @@ pub struct Libraries {
 }
 
 impl Libraries {
-    /// Opens `libnvinfer` and `libnvonnxparser` of the major version that this program was compiled for, from
-    /// `folder` or where the system's loader finds them. `libnvinfer_lean`, which runs plans and builds none, will
-    /// do where the full one is missing.
-    ///
-    /// Bring the device up first: without one the factories hand out objects that cannot be used.
+    /// Whether this program was compiled with them.
     ///
     /// # Errors
-    /// When neither library can be opened, or it is of another version.
-    pub fn load(folder: Option<&Path>) -> Result<&'static Self, TensorrtError> {
-        static LOADED: OnceLock<Libraries> = OnceLock::new();
+    /// [`TensorrtError::NotBuilt`] when it was not.
+    pub fn compiled(product: Product) -> Result<(), TensorrtError> {
+        api(product).map(drop).ok_or(TensorrtError::NotBuilt(product))
+    }
+
+    /// Opens the library and its parser, of the major version that this program was compiled for, from `folder` or
+    /// where the system's loader finds them. `libnvinfer_lean`, where the full library is missing, is for tests: it
+    /// builds nothing and runs no plan of the full one.
+    ///
+    /// Bring the device up first: without one TensorRT's factories hand out objects that cannot be used. TensorRT for
+    /// RTX has a builder that needs none.
+    ///
+    /// # Errors
+    /// When no library can be opened, or it is of another version.
+    pub fn load(product: Product, folder: Option<&Path>) -> Result<&'static Self, TensorrtError> {
+        static LOADED: [OnceLock<Libraries>; 2] = [const { OnceLock::new() }; 2];
         static LOADING: Mutex<()> = Mutex::new(());
+        let slot = match product {
+            Product::Tensorrt => &LOADED[0],
+            Product::Rtx => &LOADED[1],
+        };
         let _one_at_a_time = lock(&LOADING);
-        if let Some(loaded) = LOADED.get() {
+        if let Some(loaded) = slot.get() {
             return match folder {
                 Some(_) if folder != loaded.folder.as_deref() => Err(TensorrtError::Library {
-                    name: "libnvinfer".into(),
-                    major: major(),
+                    product,
+                    name: stems(product).0.into(),
+                    major: loaded.api.version / 10_000,
                     reason: "this process already uses another one".into(),
                 }),
                 _ => Ok(loaded),
             };
         }
-        let libraries = Self::open(folder)?;
-        Ok(LOADED.get_or_init(|| libraries))
+        let libraries = Self::open(product, folder)?;
+        Ok(slot.get_or_init(|| libraries))
     }
 
-    fn open(folder: Option<&Path>) -> Result<Self, TensorrtError> {
-        let major = major();
+    fn open(product: Product, folder: Option<&Path>) -> Result<Self, TensorrtError> {
+        let api = api(product).ok_or(TensorrtError::NotBuilt(product))?;
+        let (stem, parser_stem) = stems(product);
+        let major = api.version / 10_000;
         let open = |stem: &str| {
             let name = format!("{stem}.so.{major}");
             let path = folder.map_or_else(|| PathBuf::from(&name), |folder| folder.join(&name));
@@ -284,10 +369,14 @@ impl Libraries {
             match unsafe { Library::new(&path) } {
                 // Never closed, see the type's description.
                 Ok(library) => Ok((ManuallyDrop::new(library), path)),
-                Err(e) => Err(TensorrtError::Library { name, major, reason: e.to_string() }),
+                Err(e) => Err(TensorrtError::Library { product, name, major, reason: e.to_string() }),
             }
         };
-        let (library, path) = open("libnvinfer").or_else(|full| open("libnvinfer_lean").map_err(|_| full))?;
+        let lean = |full| match product {
+            Product::Tensorrt => open("libnvinfer_lean").map_err(|_| full),
+            Product::Rtx => Err(full),
+        };
+        let (library, path) = open(stem).or_else(lean)?;
         let missing = |symbol| TensorrtError::Symbol { path: path.clone(), symbol };
         // SAFETY: types as declared in NvInferRuntime.h, NvInfer.h and NvOnnxParser.h; the libraries are never
         // closed, so the addresses stay good.
@@ -301,14 +390,14 @@ impl Libraries {
             let builder = library.get::<Factory>(b"createInferBuilder_INTERNAL").ok().map(|f| *f);
             (version(), runtime, builder)
         };
-        if version / 10_000 != major {
-            // SAFETY: takes nothing, returns a number.
-            let compiled = dotted(unsafe { nl_header_version() });
-            return Err(TensorrtError::Version { path, found: dotted(version), compiled });
+        if !fits(product, api.version, version) {
+            let compiled = dotted(api.version);
+            return Err(TensorrtError::Version { product, path, found: dotted(version), compiled });
         }
-        let mut cannot_build =
-            builder.is_none().then(|| format!("{} runs plans and builds none", path.display()));
-        let parser = match open("libnvonnxparser") {
+        let mut cannot_build = builder
+            .is_none()
+            .then(|| format!("{} builds no plans, and runs none of the full library", path.display()));
+        let parser = match open(parser_stem) {
             // SAFETY: type as declared in NvOnnxParser.h.
             Ok((parser, _)) => unsafe {
                 parser.get::<ParserFactory>(b"createNvOnnxParser_INTERNAL").ok().map(|f| *f)
@@ -319,7 +408,7 @@ impl Libraries {
             }
         };
         let factories = NlFactories { runtime, builder, parser };
-        Ok(Self { factories, version: dotted(version), cannot_build, folder: folder.map(Into::into) })
+        Ok(Self { api, factories, version: dotted(version), cannot_build, folder: folder.map(Into::into) })
     }
 
     /// Builds a plan from an ONNX model. `timing` is the timing cache of earlier builds; the grown one comes back
@@ -330,26 +419,31 @@ impl Libraries {
     pub fn build(
         &self,
         onnx: &[u8],
-        workspace: usize,
-        level: u8,
+        options: &Options,
         timing: &[u8],
         watch: &Watch,
     ) -> Result<(Vec<u8>, Vec<u8>), TensorrtError> {
         if let Some(reason) = &self.cannot_build {
             return Err(TensorrtError::Step { step: "build an engine", log: vec![reason.clone()] });
         }
-        let hooks = Hooks { plan: Mutex::default(), timing: Mutex::default(), watch };
-        let options = NlOptions { workspace, level: level.into() };
+        let hooks =
+            Hooks { plan: Mutex::default(), timing: Mutex::default(), watch, stopping: Mutex::default() };
+        let _expected = options.is_without_gpu.then(|| Counted::new(&WITHOUT_GPU));
+        let raw = NlOptions {
+            workspace: options.workspace,
+            level: options.level.into(),
+            compute_capability: options.compute_capability,
+        };
         let contract = Contract::new();
         let call = Call::begin();
         // SAFETY: everything pointed to outlives the call, and the shim keeps nothing of it but the log function.
         let status = unsafe {
-            nl_build(
+            (self.api.build)(
                 &self.factories,
                 on_log,
                 &hooks.raw(),
                 &contract.raw(),
-                &options,
+                &raw,
                 onnx.into(),
                 timing.into(),
             )
@@ -358,19 +452,36 @@ impl Libraries {
         if status != 0 && watch.is_cancelled() {
             return Err(TensorrtError::Cancelled);
         }
+        if status == TARGET {
+            let cc = options.compute_capability;
+            return Err(TensorrtError::Target { asked: format!("{}.{}", cc / 10, cc % 10) });
+        }
         call.check(status)?;
         Ok((std::mem::take(&mut *lock(&hooks.plan)), std::mem::take(&mut *lock(&hooks.timing))))
     }
 }
 
-/// Major version of TensorRT that this program was compiled for.
-fn major() -> i32 {
-    // SAFETY: takes nothing, returns a number.
-    unsafe { nl_header_version() / 10_000 }
+/// Whether a library of version `found` has the tables that headers of version `compiled` describe. TensorRT appends to
+/// them within a major version; TensorRT for RTX inserted functions from 1.4 to 1.5.
+fn fits(product: Product, compiled: i32, found: i32) -> bool {
+    let same = match product {
+        Product::Tensorrt => 10_000,
+        Product::Rtx => 100,
+    };
+    compiled / same == found / same
+}
+
+/// Beginnings of the names of library and parser.
+fn stems(product: Product) -> (&'static str, &'static str) {
+    match product {
+        Product::Tensorrt => ("libnvinfer", "libnvonnxparser"),
+        Product::Rtx => ("libtensorrt_rtx", "libtensorrt_onnxparser_rtx"),
+    }
 }
 
 /// Runtime, engine and execution context of one plan, with the memory of a frame.
 pub struct Engine {
+    api: &'static NlApi,
     raw: NonNull<NlEngine>,
     /// Input and output. Outlives `raw`, which knows its addresses and which `Drop` frees before the fields go.
     pub memory: Memory,
@@ -390,18 +501,19 @@ impl Engine {
         let mut raw = ptr::null_mut();
         let call = Call::begin();
         // SAFETY: everything pointed to outlives the call, and the shim keeps nothing of it but the log function.
-        let status =
-            unsafe { nl_engine_open(&libraries.factories, on_log, &contract.raw(), plan.into(), &mut raw) };
+        let status = unsafe {
+            (libraries.api.open)(&libraries.factories, on_log, &contract.raw(), plan.into(), &mut raw)
+        };
         call.check(status)?;
-        let raw = NonNull::new(raw).ok_or(TensorrtError::Step { step: "load the plan", log: vec![] })?;
-        let engine = Self { raw, memory };
+        let raw = NonNull::new(raw).ok_or(TensorrtError::Step { step: LOAD, log: vec![] })?;
+        let api = libraries.api;
+        let engine = Self { api, raw, memory };
         let (input, output) = engine.memory.addresses()?;
         let call = Call::begin();
         // SAFETY: the engine and the contract's strings are alive; the memory holds a frame each, lives as long as
         // the engine and is never replaced.
-        let status = unsafe {
-            nl_engine_bind(raw.as_ptr(), &contract.raw(), input as *mut c_void, output as *mut c_void)
-        };
+        let status =
+            unsafe { (api.bind)(raw.as_ptr(), &contract.raw(), input as *mut c_void, output as *mut c_void) };
         call.check(status)?;
         Ok(engine)
     }
@@ -414,7 +526,7 @@ impl Engine {
         self.memory.upload(stream)?;
         let call = Call::begin();
         // SAFETY: engine and stream are alive.
-        let status = unsafe { nl_engine_enqueue(self.raw.as_ptr(), stream.raw()) };
+        let status = unsafe { (self.api.enqueue)(self.raw.as_ptr(), stream.raw()) };
         call.check(status)?;
         self.memory.download(stream)
     }
@@ -422,13 +534,32 @@ impl Engine {
     /// Device memory that the context takes for activations, in bytes.
     pub fn workspace(&self) -> u64 {
         // SAFETY: the engine is alive.
-        unsafe { nl_engine_memory(self.raw.as_ptr()) }.max(0) as u64
+        unsafe { (self.api.memory)(self.raw.as_ptr()) }.max(0) as u64
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // SAFETY: made by `nl_engine_open`, freed once.
-        unsafe { nl_engine_close(self.raw.as_ptr()) };
+        // SAFETY: made by `open` of the same shim, freed once.
+        unsafe { (self.api.close)(self.raw.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensorrt_must_be_of_the_same_major_version_and_that_for_rtx_of_the_same_minor_one() {
+        use Product::{Rtx, Tensorrt};
+        for (product, compiled, found, expected) in [
+            (Tensorrt, 100_300, 101_602, true),
+            (Tensorrt, 100_300, 110_000, false),
+            (Rtx, 10_701, 10_700, true),
+            (Rtx, 10_701, 10_600, false),
+            (Rtx, 10_701, 20_701, false),
+        ] {
+            assert_eq!(fits(product, compiled, found), expected, "{product} {compiled} {found}");
+        }
     }
 }

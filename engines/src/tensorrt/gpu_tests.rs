@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use cudarc::driver::{result, sys};
 use cudarc::nvrtc;
 
-use super::TensorrtError;
 use super::device::{Device, Memory, Stream};
 use super::ffi::Libraries;
 use super::run::TensorrtEngine;
+use super::{Product, TensorrtError};
 use crate::contract::{self, PIXELS, Plane, plane};
 use crate::engine::{Engine, EngineInfo, EngineSettings, Precision, Provider, open};
 use crate::{Bundle, golden};
@@ -151,7 +151,7 @@ fn timed(engine: &mut dyn Engine, crop: &Plane) -> (Box<Plane>, Duration) {
 #[ignore = "needs an NVIDIA GPU"]
 fn tensorrt_refuses_garbage_and_the_gpu_goes_on() {
     let device = gpu();
-    let libraries = Libraries::load(None).unwrap();
+    let libraries = Libraries::load(Product::Tensorrt, None).unwrap();
     for plan in [&[][..], b"garbage", &[0x5a; 4096]] {
         let info = EngineInfo {
             runtime: format!("TensorRT {}", libraries.version),

@@ -1,28 +1,32 @@
-//! TensorRT engines, built on the machine that runs them.
+//! TensorRT engines, built on the machine that runs them, and those of TensorRT for RTX, which can be built ahead.
 //!
-//! A plan is bound to its library, GPU and driver, so it is built from the bundle's ONNX file where it will run and
-//! kept in the [store]. After a build, and after every loading, the bundle's golden frames decide whether it is used;
-//! if not, the next precision is tried.
+//! A plan of TensorRT is bound to its library, GPU and driver, so it is built from the bundle's ONNX file where it will
+//! run and kept in the [store]. One of TensorRT for RTX is bound to its library and to a compute capability; its kernels
+//! are finished on the GPU when it is loaded. After a build, and after every loading, the bundle's golden frames decide
+//! whether a plan is used; if not, the next precision is tried.
 //!
-//! The libraries are opened at run time: one binary starts with and without them. Versions 10.3 to 11.4 are
-//! supported, each binary calls the major version that it was compiled for. Networks are always strongly typed:
-//! precision is in the ONNX file, never a flag of the builder.
+//! The libraries are opened at run time: one binary starts with and without them. TensorRT 10.3 to 11.4 and TensorRT for
+//! RTX 1.7 are supported; each binary calls the major version that it was compiled for, of TensorRT for RTX the minor one. Networks are always strongly
+//! typed: precision is in the ONNX file, never a flag of the builder.
 
 mod error;
 pub mod store;
 mod watch;
 
-#[cfg(feature = "tensorrt")]
+#[cfg(feature = "nvidia")]
 mod build;
-#[cfg(feature = "tensorrt")]
+#[cfg(feature = "nvidia")]
 mod device;
-#[cfg(feature = "tensorrt")]
+#[cfg(feature = "nvidia")]
 mod ffi;
 #[cfg(all(test, feature = "tensorrt"))]
 mod gpu_tests;
-#[cfg(feature = "tensorrt")]
+#[cfg(all(test, feature = "tensorrt-rtx"))]
+mod rtx_tests;
+#[cfg(feature = "nvidia")]
 mod run;
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -30,16 +34,69 @@ use serde::{Deserialize, Serialize};
 pub use error::TensorrtError;
 pub use watch::{Progress, Watch};
 
-#[cfg(feature = "tensorrt")]
-pub use build::{machine, open, probe};
+#[cfg(feature = "nvidia")]
+pub use build::{build_ahead, machine, open, probe};
 
-use crate::engine::EngineInfo;
+use crate::engine::{Backend, EngineInfo};
+
+/// NVIDIA has two libraries of one interface, each with a layout of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// Measures kernels on the GPU that will run them; for Jetsons and servers.
+    Tensorrt,
+    /// Chooses kernels without a GPU and finishes them where they run; for PCs.
+    Rtx,
+}
+
+impl Product {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tensorrt, Self::Rtx];
+
+    /// The library that `backend` asks for; TensorRT unless it says otherwise.
+    pub fn of(backend: Backend) -> Self {
+        if backend == Backend::TensorrtRtx { Self::Rtx } else { Self::Tensorrt }
+    }
+
+    /// What NVIDIA calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Tensorrt => "TensorRT",
+            Self::Rtx => "TensorRT for RTX",
+        }
+    }
+
+    /// What its headers come in.
+    fn headers(self) -> &'static str {
+        match self {
+            Self::Tensorrt => "libnvinfer-headers-dev and libnvonnxparsers-dev",
+            Self::Rtx => "NVIDIA's archive of TensorRT for RTX",
+        }
+    }
+
+    /// Whether this program was compiled with it.
+    pub fn is_compiled(self) -> bool {
+        match self {
+            Self::Tensorrt => cfg!(feature = "tensorrt"),
+            Self::Rtx => cfg!(feature = "tensorrt-rtx"),
+        }
+    }
+}
+
+/// As in a configuration's `engine.backend`, in features and in keys of plans.
+impl fmt::Display for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tensorrt => "tensorrt",
+            Self::Rtx => "tensorrt-rtx",
+        })
+    }
+}
 
 /// What a configuration says about TensorRT, all of it optional.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TensorrtSettings {
-    /// The folder of `libnvinfer`; the system's loader finds it if absent.
+    /// The folder of `libnvinfer` or `libtensorrt_rtx`; the system's loader finds it if absent.
     pub library: Option<PathBuf>,
     /// The engine store; see [`store::Store::new`].
     pub store: Option<PathBuf>,
@@ -66,20 +123,37 @@ pub struct Prospect {
     pub key: store::Key,
     /// Whether the store has a plan for that, so that opening takes no build.
     pub is_built: bool,
+    /// Why the golden frames rejected such a plan when it was built; another precision will be used.
+    pub rejected: Option<String>,
+}
+
+/// A plan that was built for another machine's GPU.
+#[derive(Debug, Clone)]
+pub struct Ahead {
+    /// What it is for.
+    pub key: store::Key,
+    /// Version of the library, with its name.
+    pub runtime: String,
+    /// `name version` of the model.
+    pub model: String,
+    /// Whether the store had it already.
+    pub was_built: bool,
 }
 
 /// What plans of this machine are bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
+    /// The library.
+    pub product: Product,
     /// Version of TensorRT.
     pub version: String,
-    /// The GPU and its driver.
+    /// The GPU and its driver, as far as plans of this library are bound to them.
     pub gpu: store::Gpu,
 }
 
-#[cfg(not(feature = "tensorrt"))]
+#[cfg(not(feature = "nvidia"))]
 mod absent {
-    use super::{Machine, Prospect, TensorrtError, TensorrtSettings, Watch};
+    use super::{Ahead, Machine, Product, Prospect, TensorrtError, TensorrtSettings, Watch};
     use crate::bundle::Bundle;
     use crate::engine::{Engine, EngineError, EngineSettings};
 
@@ -87,26 +161,49 @@ mod absent {
     ///
     /// # Errors
     /// Always.
-    pub fn probe(_: &Bundle, _: &EngineSettings) -> Result<Prospect, EngineError> {
-        Err(TensorrtError::NotBuilt.into())
+    pub fn probe(_: &Bundle, settings: &EngineSettings) -> Result<Prospect, EngineError> {
+        Err(not_built(settings))
     }
 
     /// Says that the backend is not in this program.
     ///
     /// # Errors
     /// Always.
-    pub fn machine(_: &TensorrtSettings) -> Result<Machine, TensorrtError> {
-        Err(TensorrtError::NotBuilt)
+    pub fn build_ahead(
+        _: &Bundle,
+        settings: &EngineSettings,
+        _: &str,
+        _: bool,
+        _: &Watch,
+    ) -> Result<Ahead, EngineError> {
+        Err(not_built(settings))
+    }
+
+    fn not_built(settings: &EngineSettings) -> EngineError {
+        TensorrtError::NotBuilt(Product::of(settings.backend)).into()
     }
 
     /// Says that the backend is not in this program.
     ///
     /// # Errors
     /// Always.
-    pub fn open(_: &Bundle, _: &EngineSettings, _: bool, _: &Watch) -> Result<Box<dyn Engine>, EngineError> {
-        Err(TensorrtError::NotBuilt.into())
+    pub fn machine(product: Product, _: &TensorrtSettings) -> Result<Machine, TensorrtError> {
+        Err(TensorrtError::NotBuilt(product))
+    }
+
+    /// Says that the backend is not in this program.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn open(
+        _: &Bundle,
+        settings: &EngineSettings,
+        _: bool,
+        _: &Watch,
+    ) -> Result<Box<dyn Engine>, EngineError> {
+        Err(not_built(settings))
     }
 }
 
-#[cfg(not(feature = "tensorrt"))]
-pub use absent::{machine, open, probe};
+#[cfg(not(feature = "nvidia"))]
+pub use absent::{build_ahead, machine, open, probe};

@@ -54,11 +54,12 @@ impl TensorrtEngine {
             Some(graph) => graph.launch(),
             None => engine.enqueue(stream),
         });
-        if timed.is_err() {
-            // Whatever was begun must be over before the memory is touched again; its failure is known already.
-            let _ = stream.synchronize();
-        }
-        timed
+        // Whatever was begun must be over before the memory is touched again. TensorRT says only that a frame failed; the
+        // driver knows whether the device can go on.
+        timed.map_err(|error| match stream.synchronize() {
+            Err(lost) if lost.is_device_lost() => lost,
+            _ => error,
+        })
     }
 }
 

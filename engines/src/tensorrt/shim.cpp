@@ -1,5 +1,13 @@
 #include "shim.h"
 
+#ifdef NL_RTX
+// Inline functions of the headers go into the program under their names. Those of the two libraries must not meet there:
+// a linker keeps one of each name, and the tables they call through differ.
+#define nvinfer1 nvinfer1_rtx
+#define nvonnxparser nvonnxparser_rtx
+// It needs no timing cache and takes one all the same, so that both libraries are called alike.
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#endif
 #include <NvInfer.h>
 #include <NvOnnxParser.h>
 
@@ -8,8 +16,17 @@
 #include <memory>
 #include <string>
 
+#ifdef NL_RTX
+#ifndef TRT_MAJOR_RTX
+#error "these are headers of TensorRT, not of TensorRT for RTX: set TENSORRT_RTX_INCLUDE_DIR"
+#endif
+#else
+#ifdef TRT_MAJOR_RTX
+#error "these are headers of TensorRT for RTX, not of TensorRT: set TENSORRT_INCLUDE_DIR"
+#endif
 #if NV_TENSORRT_MAJOR < 10 || (NV_TENSORRT_MAJOR == 10 && NV_TENSORRT_MINOR < 3)
 #error "TensorRT 10.3 or later is needed: JetPack 6.1 or later"
+#endif
 #endif
 
 using nvinfer1::DataType;
@@ -149,8 +166,10 @@ int32_t guarded(NlLog log, F&& body) noexcept {
 
 NlStatus build(NlFactories const& factories, Logger& logger, NlHooks const& hooks, NlContract const& contract,
     NlOptions const& options, NlBytes onnx, NlBytes timing) {
-    // Destroyed from the last to the first: everything before its builder, the builder before its monitor.
+    // Destroyed from the last to the first: everything before its builder, the builder before its monitor and the timing
+    // cache, which it may use to its end.
     Monitor monitor(hooks);
+    std::unique_ptr<nvinfer1::ITimingCache> cache;
     if (factories.builder == nullptr) {
         return NL_BUILDER;
     }
@@ -158,7 +177,7 @@ NlStatus build(NlFactories const& factories, Logger& logger, NlHooks const& hook
     if (!builder) {
         return NL_BUILDER;
     }
-#if NV_TENSORRT_MAJOR >= 11
+#if defined(NL_RTX) || NV_TENSORRT_MAJOR >= 11
     nvinfer1::NetworkDefinitionCreationFlags flags = 0; // strongly typed is all there is
 #else
     nvinfer1::NetworkDefinitionCreationFlags flags
@@ -188,12 +207,20 @@ NlStatus build(NlFactories const& factories, Logger& logger, NlHooks const& hook
         config->setMemoryPoolLimit(nvinfer1::MemoryPoolType::kWORKSPACE, options.workspace);
     }
     config->setBuilderOptimizationLevel(options.level);
+    // On by default: fp32 would multiply with 10 bits of mantissa.
+    config->clearFlag(nvinfer1::BuilderFlag::kTF32);
+    // What is built shows in the log, layer by layer, where somebody listens.
+    config->setProfilingVerbosity(nvinfer1::ProfilingVerbosity::kDETAILED);
     config->setProgressMonitor(&monitor);
-    std::unique_ptr<nvinfer1::ITimingCache> cache(config->createTimingCache(timing.data, timing.size));
-    if (!cache) {
-        logger.log(Severity::kWARNING, "the timing cache is not accepted; a new one is begun");
-        cache.reset(config->createTimingCache(nullptr, 0));
+#ifdef NL_RTX
+    auto target = options.compute_capability == 0 ? nvinfer1::ComputeCapability::kCURRENT
+                                                  : static_cast<nvinfer1::ComputeCapability>(options.compute_capability);
+    if (!config->setNbComputeCapabilities(1) || !config->setComputeCapability(target, 0)) {
+        return NL_TARGET;
     }
+#endif
+    cache.reset(config->createTimingCache(timing.data, timing.size));
+    // Of a damaged one an empty one is made, with a warning.
     if (cache && !config->setTimingCache(*cache, false)) {
         logger.log(Severity::kWARNING, "the timing cache is of another device; this build does without");
     }
@@ -210,29 +237,24 @@ NlStatus build(NlFactories const& factories, Logger& logger, NlHooks const& hook
     return NL_OK;
 }
 
-} // namespace
-
 // Members are destroyed from the last to the first.
-struct NlEngine {
+struct Opened {
     std::unique_ptr<nvinfer1::IRuntime> runtime;
     std::unique_ptr<nvinfer1::ICudaEngine> engine;
     std::unique_ptr<nvinfer1::IExecutionContext> context;
 };
 
-int32_t nl_header_version(void) {
-    return static_cast<int32_t>(NV_TENSORRT_VERSION);
-}
+Opened* opened(NlEngine* engine) { return reinterpret_cast<Opened*>(engine); }
 
-int32_t nl_build(NlFactories const* factories, NlLog log, NlHooks const* hooks, NlContract const* contract,
+int32_t build(NlFactories const* factories, NlLog log, NlHooks const* hooks, NlContract const* contract,
     NlOptions const* options, NlBytes onnx, NlBytes timing) {
     return guarded(log, [&] { return build(*factories, logger(log), *hooks, *contract, *options, onnx, timing); });
 }
 
-int32_t nl_engine_open(
-    NlFactories const* factories, NlLog log, NlContract const* contract, NlBytes plan, NlEngine** out) {
+int32_t open(NlFactories const* factories, NlLog log, NlContract const* contract, NlBytes plan, NlEngine** out) {
     *out = nullptr;
     return guarded(log, [&] {
-        auto opened = std::make_unique<NlEngine>();
+        auto opened = std::make_unique<Opened>();
         opened->runtime = adopt<nvinfer1::IRuntime>(factories->runtime(&logger(log), NV_TENSORRT_VERSION));
         if (!opened->runtime) {
             return NL_RUNTIME;
@@ -252,25 +274,32 @@ int32_t nl_engine_open(
         if (!opened->context) {
             return NL_CONTEXT;
         }
-        *out = opened.release();
+        *out = reinterpret_cast<NlEngine*>(opened.release());
         return NL_OK;
     });
 }
 
-int32_t nl_engine_bind(NlEngine* engine, NlContract const* contract, void* input, void* output) {
-    bool good = engine->context->setTensorAddress(contract->input, input)
-        && engine->context->setTensorAddress(contract->output, output);
+int32_t bind(NlEngine* engine, NlContract const* contract, void* input, void* output) {
+    auto& context = *opened(engine)->context;
+    bool good = context.setTensorAddress(contract->input, input) && context.setTensorAddress(contract->output, output);
     return good ? NL_OK : NL_BIND;
 }
 
-int32_t nl_engine_enqueue(NlEngine* engine, void* stream) {
-    return engine->context->enqueueV3(static_cast<cudaStream_t>(stream)) ? NL_OK : NL_ENQUEUE;
+int32_t enqueue(NlEngine* engine, void* stream) {
+    return opened(engine)->context->enqueueV3(static_cast<cudaStream_t>(stream)) ? NL_OK : NL_ENQUEUE;
 }
 
-int64_t nl_engine_memory(NlEngine const* engine) {
-    return engine->engine->getDeviceMemorySizeV2();
+int64_t memory(NlEngine const* engine) {
+    return reinterpret_cast<Opened const*>(engine)->engine->getDeviceMemorySizeV2();
 }
 
-void nl_engine_close(NlEngine* engine) {
-    delete engine;
-}
+void close(NlEngine* engine) { delete opened(engine); }
+
+} // namespace
+
+#ifdef NL_RTX
+#define NL_API nl_tensorrt_rtx
+#else
+#define NL_API nl_tensorrt
+#endif
+NlApi const NL_API{static_cast<int32_t>(NV_TENSORRT_VERSION), build, open, bind, enqueue, memory, close};

@@ -25,7 +25,8 @@ typedef enum {
     NL_CONTEXT = 9,      // no execution context
     NL_BIND = 10,         // an address was refused
     NL_ENQUEUE = 11,      // a frame was refused
-    NL_EXCEPTION = 12    // C++ threw, out of memory most likely
+    NL_EXCEPTION = 12,    // C++ threw, out of memory most likely
+    NL_TARGET = 13        // TensorRT for RTX builds nothing for this compute capability
 } NlStatus;
 
 typedef enum { NL_PHASE_START = 0, NL_PHASE_STEP = 1, NL_PHASE_FINISH = 2 } NlEvent;
@@ -58,8 +59,9 @@ typedef struct {
 } NlContract;
 
 typedef struct {
-    size_t workspace; // bytes a layer may use for itself; 0: the library's default, the whole device
-    int32_t level;    // builder optimisation level, 0 to 5
+    size_t workspace;           // bytes a layer may use for itself; 0: the library's default, the whole device
+    int32_t level;              // builder optimisation level, 0 to 5
+    int32_t compute_capability; // TensorRT for RTX: the GPU to build for, such as 89 for 8.9; 0: the one that is there
 } NlOptions;
 
 typedef struct {
@@ -69,22 +71,26 @@ typedef struct {
 
 typedef struct NlEngine NlEngine;
 
-// Version of the headers this was compiled with: major * 10000 + minor * 100 + patch.
-int32_t nl_header_version(void);
+// The functions of one library. The shim is compiled once against the headers of each: TensorRT and TensorRT for RTX have
+// the same names and other layouts.
+typedef struct {
+    // Version of the headers: major * 10000 + minor * 100 + patch.
+    int32_t version;
+    // Builds a plan; it and the grown timing cache arrive through `hooks->bytes`.
+    int32_t (*build)(NlFactories const* factories, NlLog log, NlHooks const* hooks, NlContract const* contract,
+        NlOptions const* options, NlBytes onnx, NlBytes timing);
+    // Makes an engine of a plan.
+    int32_t (*open)(NlFactories const* factories, NlLog log, NlContract const* contract, NlBytes plan, NlEngine** out);
+    int32_t (*bind)(NlEngine* engine, NlContract const* contract, void* input, void* output);
+    int32_t (*enqueue)(NlEngine* engine, void* stream);
+    // Device memory that the context takes, in bytes.
+    int64_t (*memory)(NlEngine const* engine);
+    // Frees context, engine and runtime, in this order.
+    void (*close)(NlEngine* engine);
+} NlApi;
 
-// Builds a plan; it and the grown timing cache arrive through `hooks->bytes`.
-int32_t nl_build(NlFactories const* factories, NlLog log, NlHooks const* hooks, NlContract const* contract,
-    NlOptions const* options, NlBytes onnx, NlBytes timing);
-
-// Makes an engine of a plan.
-int32_t nl_engine_open(
-    NlFactories const* factories, NlLog log, NlContract const* contract, NlBytes plan, NlEngine** out);
-int32_t nl_engine_bind(NlEngine* engine, NlContract const* contract, void* input, void* output);
-int32_t nl_engine_enqueue(NlEngine* engine, void* stream);
-// Device memory that the context takes, in bytes.
-int64_t nl_engine_memory(NlEngine const* engine);
-// Frees context, engine and runtime, in this order.
-void nl_engine_close(NlEngine* engine);
+extern NlApi const nl_tensorrt;
+extern NlApi const nl_tensorrt_rtx;
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,8 @@ use crate::engine::Precision;
 
 /// Beginning of the names of files that are being written.
 const UNFINISHED: &str = ".new-";
+/// What plans are and how they are named. Raised when plans of before must not be used: 1 was built with TF32.
+const FORMAT: &str = "2";
 /// No file takes longer to write.
 const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
@@ -37,7 +39,7 @@ pub struct Gpu {
 pub struct Key {
     /// sha256 of the ONNX file.
     pub onnx: String,
-    /// `tensorrt`.
+    /// `tensorrt` or `tensorrt-rtx`.
     pub backend: String,
     /// Version of its library.
     pub version: String,
@@ -50,12 +52,27 @@ pub struct Key {
 }
 
 impl Key {
-    /// The name of the plan's files: the first half of the key's sha256.
+    /// The name of the plan's files: the first half of a sha256 of every field.
     pub fn name(&self) -> String {
-        let mut name = hex(format!("{self:?}").as_bytes());
-        name.truncate(32);
-        name
+        let Self { onnx, backend, version, gpu, workspace, level } = self;
+        let [workspace, level] = [workspace.to_string(), level.to_string()];
+        let own = [onnx, backend, version, &workspace, &level].map(String::as_str);
+        digest([FORMAT].into_iter().chain(own).chain(gpu.fields(&gpu.multiprocessors.to_string())), 32)
     }
+}
+
+impl Gpu {
+    fn fields<'a>(&'a self, multiprocessors: &'a str) -> [&'a str; 4] {
+        [&self.name, &self.compute_capability, multiprocessors, &self.driver]
+    }
+}
+
+/// The first `length` digits of a sha256 of texts, each behind its length, so that no two lists look alike.
+fn digest<'a>(texts: impl IntoIterator<Item = &'a str>, length: usize) -> String {
+    let all: String = texts.into_iter().map(|text| format!("{}:{text}", text.len())).collect();
+    let mut digest = hex(all.as_bytes());
+    digest.truncate(length);
+    digest
 }
 
 /// What became of the build for a key.
@@ -257,8 +274,9 @@ impl Store {
     }
 
     fn timing_file(&self, key: &Key) -> PathBuf {
-        let mut name = hex(format!("{} {:?}", key.version, key.gpu).as_bytes());
-        name.truncate(16);
+        let multiprocessors = key.gpu.multiprocessors.to_string();
+        let own = [FORMAT, &key.backend, &key.version];
+        let name = digest(own.into_iter().chain(key.gpu.fields(&multiprocessors)), 16);
         self.file(&format!("timing-{name}"), "cache")
     }
 
@@ -368,6 +386,20 @@ mod tests {
         assert_eq!(plan_of(store.find(&record.key)), None);
         store.forget(&record.key.name()).unwrap();
         assert!(store.list().unwrap().is_empty() && !plan.exists() && !json.exists());
+    }
+
+    #[test]
+    fn a_plans_name_stays_what_it_is_and_no_two_keys_share_one() {
+        let key = record("a").key;
+        // Another name would leave every engine in the field unused: a change is meant, or it is a mistake.
+        assert_eq!(key.name(), "9b9efb23eb0ed768a6c25cda113ae325");
+        let mut other = key.clone();
+        other.gpu.name = "g8.7".into();
+        other.gpu.compute_capability = String::new();
+        assert_ne!(key.name(), other.name(), "fields do not run into each other");
+        other = key.clone();
+        other.backend = "tensorrt-rtx".into();
+        assert_ne!(key.name(), other.name());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -10,8 +11,10 @@ pub struct Progress {
     pub what: String,
     /// TensorRT's name for what it does now.
     pub phase: String,
-    /// Part that is done, 0..1. TensorRT counts steps, not time.
+    /// Part that is done, 0..1. TensorRT counts steps, not time, and is at one of them for minutes.
     pub done: f32,
+    /// Seconds since it began.
+    pub seconds: f64,
 }
 
 /// One build seen from outside: how far it is, and a way to stop it.
@@ -21,9 +24,10 @@ pub struct Watch {
     state: Mutex<Option<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     what: String,
+    begun: Instant,
     /// Phases within each other, the outermost first.
     phases: Vec<Phase>,
     done: f32,
@@ -45,9 +49,9 @@ impl Watch {
     /// Where the build stands; none before it begins and after it ended.
     pub fn progress(&self) -> Option<Progress> {
         let state = self.state();
-        let State { what, phases, done } = state.as_ref()?;
+        let State { what, begun, phases, done } = state.as_ref()?;
         let phase = phases.last().map_or_else(String::new, |phase| phase.name.clone());
-        Some(Progress { what: what.clone(), phase, done: *done })
+        Some(Progress { what: what.clone(), phase, done: *done, seconds: begun.elapsed().as_secs_f64() })
     }
 
     /// Whether the build should stop.
@@ -57,7 +61,7 @@ impl Watch {
 
     /// The build of `what` begins.
     pub fn start(&self, what: String) {
-        *self.state() = Some(State { what, ..State::default() });
+        *self.state() = Some(State { what, begun: Instant::now(), phases: vec![], done: 0.0 });
     }
 
     /// No build is on its way any more.
@@ -118,10 +122,13 @@ mod tests {
     fn phases_within_phases_add_up() {
         let watch = Watch::default();
         assert_eq!(watch.progress(), None);
-        *watch.state() = Some(State { what: "engine".into(), ..State::default() });
+        watch.start("engine".into());
         watch.begin("outer".into(), 4, false);
         watch.step("outer", 0);
         assert_eq!(watch.progress().unwrap().done, 0.25);
+        let begun = watch.progress().unwrap().seconds;
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert!(watch.progress().unwrap().seconds > begun, "time goes on without a step");
         watch.begin("inner".into(), 2, true);
         watch.step("inner", 0);
         let progress = watch.progress().unwrap();
