@@ -88,7 +88,7 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     let mut engine = build_under_a_bar(&bundle, &settings, arguments.force, &Watch::new(stop))?;
     let agreement = golden::check(engine.as_mut(), &bundle)?;
     let info = engine.info();
-    println!(
+    outln!(
         "{} {} engine for {} ({}), golden frames agree with Dice {:.4}, {:.1} s, in {}",
         info.model,
         info.precision,

@@ -1,5 +1,10 @@
 //! `nervelightd`: live nerve segmentation on an ultrasound cart.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
+#[macro_use(errln, out, outln)]
+extern crate nervelight_engines;
+
 mod bench;
 mod build;
 mod capture;
@@ -11,6 +16,7 @@ mod figures;
 mod frame;
 mod http;
 mod infer;
+mod log;
 mod mask;
 #[cfg(feature = "tensorrt")]
 mod nvml;
@@ -21,12 +27,11 @@ mod slot;
 mod stream;
 mod way;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use nervelight_engines::say;
 
 /// Shows where the nerve is, live, on an ultrasound cart.
 #[derive(Parser)]
@@ -64,25 +69,29 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false)
-        .init();
-    let done = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    let log = log::start();
+    let is_run = matches!(arguments.command, Command::Run { .. });
+    let done = match arguments.command {
         Command::Run { config } => run::run(&config),
         Command::Check { config } => run::check(&config),
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
     };
+    // What was logged comes before the last word.
+    drop(log);
+    let done = done.and_then(|()| match say::lost() {
+        // The video matters, its summary does not.
+        Some(error) if !is_run => {
+            Err(anyhow::anyhow!("some of the output is missing: standard output cannot be written ({error})"))
+        }
+        _ => Ok(()),
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nervelightd: {error:#}");
+            errln!("nervelightd: {error:#}");
             ExitCode::FAILURE
         }
     }

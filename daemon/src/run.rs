@@ -97,7 +97,7 @@ pub fn check(path: &Path) -> Result<()> {
     let config = Config::read(path)?;
     let mut mistakes = vec![];
     let mut row = |name: &str, found: Result<String>| match found {
-        Ok(text) => println!("{name:<9}{text}"),
+        Ok(text) => outln!("{name:<9}{text}"),
         Err(error) => mistakes.push(format!("{error:#}")),
     };
     row("source", capture::check(&config.source).and_then(|text| place_phantom(&config).map(|()| text)));
@@ -119,7 +119,7 @@ pub fn check(path: &Path) -> Result<()> {
     if !mistakes.is_empty() {
         bail!(mistakes.join("\n"));
     }
-    println!("{}: good", path.display());
+    outln!("{}: good", path.display());
     Ok(())
 }
 
@@ -252,16 +252,20 @@ impl Daemon<'_> {
         let errors: Vec<_> = ended.err().map(|e| format!("{e:#}")).into_iter().chain(failed).collect();
         let error = (!errors.is_empty()).then(|| errors.join("\n"));
         let snapshot = self.snapshot(&way, error.clone());
-        println!("{}", snapshot.table());
-        if let Some(path) = &self.config.report {
-            let json = serde_json::to_vec_pretty(&snapshot)?;
-            fs::write(path, json)
-                .with_context(|| format!("report.path: {} cannot be written", path.display()))?;
+        // Before anything is printed: nobody need be there to read it.
+        let written = self.write_report(&snapshot);
+        outln!("{}", snapshot.table());
+        match (error, written) {
+            (None, written) => written,
+            (Some(error), Ok(())) => bail!(error),
+            (Some(error), Err(unwritten)) => bail!("{error}\n{unwritten:#}"),
         }
-        match error {
-            Some(error) => bail!(error),
-            None => Ok(()),
-        }
+    }
+
+    fn write_report(&self, snapshot: &Snapshot) -> Result<()> {
+        let Some(path) = &self.config.report else { return Ok(()) };
+        let json = serde_json::to_vec_pretty(snapshot)?;
+        fs::write(path, json).with_context(|| format!("report.path: {} cannot be written", path.display()))
     }
 
     fn first_frame(&mut self) -> Result<Option<Frame>> {

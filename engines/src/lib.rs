@@ -5,12 +5,15 @@
 //!
 //! Invariant: this crate knows nothing of GStreamer, HTTP servers or libtorch.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod bundle;
 pub mod contract;
 pub mod engine;
 pub mod golden;
 pub mod onnx;
 pub mod regions;
+pub mod say;
 pub mod settings;
 pub mod tensorrt;
 

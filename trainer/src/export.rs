@@ -128,9 +128,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     std::fs::rename(&unchecked, &arguments.out)
         .with_context(|| format!("{}: rename", arguments.out.display()))?;
     let Manifest { name, version, threshold, min_area, .. } = &bundle.manifest;
-    println!("{name} {version} in {}: threshold {threshold}, least area {min_area}", arguments.out.display());
+    outln!("{name} {version} in {}: threshold {threshold}, least area {min_area}", arguments.out.display());
     for (name, value) in &bundle.manifest.provenance.metrics {
-        println!("  {name} {value:.4}");
+        outln!("  {name} {value:.4}");
     }
     Ok(())
 }
@@ -173,7 +173,7 @@ fn verify(
         );
     }
     let agreement = check(engine.as_mut(), bundle)?;
-    println!(
+    outln!(
         "{}: {} frames equal to the trained network, {ties} pixels rounded the other way at a tie; \
          golden frames: Dice {:.4}",
         engine.info().runtime,

@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             _ => bail!("--out {}: give it a name that ends in .html or .csv", out.display()),
         };
         std::fs::write(out, text).with_context(|| format!("{}: write", out.display()))?;
-        println!("\nwritten to {}", out.display());
+        outln!("\nwritten to {}", out.display());
     }
     arguments.fail_below.map_or(Ok(()), |limit| check(&comparison, limit))
 }
