@@ -1,8 +1,6 @@
 //! `nervelightd build`: a TensorRT engine of a bundle, ahead of the first start.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,9 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nervelight_engines::tensorrt::store::Store;
 use nervelight_engines::tensorrt::{self, TensorrtSettings, Watch};
 use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, Precision, golden};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::config::Config;
+use crate::signals;
 
 /// What to build, and where.
 #[derive(clap::Args)]
@@ -78,12 +76,7 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     let path = arguments.bundle.clone().or(config.map(|config| config.bundle));
     let bundle = Bundle::open(path.context("--bundle is missing")?)?;
 
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second signal ends the process at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let stop = signals::listen()?;
     let begun = Instant::now();
     let mut engine = build_under_a_bar(&bundle, &settings, arguments.force, &Watch::new(stop))?;
     let agreement = golden::check(engine.as_mut(), &bundle)?;

@@ -1,6 +1,6 @@
 //! Capture: frames from whatever GStreamer can open: a file or URI, a V4L2 device, a fragment.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use crate::slot::{Slot, SlotSender, SourceError, slot};
 
 /// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
 pub const STALL: Duration = Duration::from_secs(30);
+/// Time between looks at whether to stop.
+const POLL: Duration = Duration::from_millis(50);
 /// What to do when that was not enough.
 pub const STALLED: &str = "Check what it comes from: the disk, the device, the network, the pipeline";
 
@@ -68,17 +70,29 @@ pub fn parse(text: &str, what: &str) -> Result<gst::Pipeline> {
 /// Stops a pipeline, or leaves it behind when it does not within `patience`: an element that hangs
 /// must not keep the daemon from ending.
 pub fn stop(pipeline: &gst::Pipeline, patience: Duration) {
-    if set_state(pipeline, gst::State::Null, patience) != Some(true) {
+    if set_state(pipeline, gst::State::Null, patience, &AtomicBool::new(false)) != Some(true) {
         tracing::warn!("a pipeline did not stop in {patience:?}; the process ends without it");
     }
 }
 
-/// Whether a pipeline takes a state; none when it hangs on the way for longer than `patience`.
-fn set_state(pipeline: &gst::Pipeline, state: gst::State, patience: Duration) -> Option<bool> {
+/// Whether a pipeline takes a state; none when it hangs on the way for longer than `patience`, or the daemon is told
+/// to stop.
+pub fn set_state(
+    pipeline: &gst::Pipeline,
+    state: gst::State,
+    patience: Duration,
+    stop: &AtomicBool,
+) -> Option<bool> {
     let (done, reached) = crossbeam_channel::bounded(1);
     let pipeline = pipeline.clone();
     std::thread::spawn(move || done.send(pipeline.set_state(state).is_ok()));
-    reached.recv_timeout(patience).ok()
+    let deadline = Instant::now() + patience;
+    while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
+        if let Ok(reached) = reached.recv_timeout(POLL.min(patience)) {
+            return Some(reached);
+        }
+    }
+    None
 }
 
 /// Quotes a value for `gst-launch-1.0` notation.
@@ -87,11 +101,11 @@ pub fn quoted(value: &str) -> String {
 }
 
 impl Capture {
-    /// Starts the source. Frames, and the end, come through the slot.
+    /// Starts the source. Frames, and the end, come through the slot. None when the daemon is told to stop meanwhile.
     ///
     /// # Errors
     /// When the pipeline cannot be built or started; failures of later come as the slot's end.
-    pub fn start(source: &Source) -> Result<(Self, Slot)> {
+    pub fn start(source: &Source, to_stop: &AtomicBool) -> Result<Option<(Self, Slot)>> {
         let (name, live) = (source.to_string(), source.is_live());
         let text = describe(source);
         let pipeline = parse(&text, &format!("source {name}"))?;
@@ -109,13 +123,14 @@ impl Capture {
         let gaps = is_file.then_some(Gaps { end: None, lost });
         sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, gaps)).build());
         let capture = Self { pipeline };
-        match set_state(&capture.pipeline, gst::State::Playing, STALL) {
-            Some(true) => Ok((capture, slot)),
+        match set_state(&capture.pipeline, gst::State::Playing, STALL, to_stop) {
+            Some(true) => Ok(Some((capture, slot))),
             // The bus has the reason that `set_state` keeps to itself.
             Some(false) => match slot.failure() {
                 Some(reason) => Err(reason.into()),
                 None => bail!("source {name}: `{text}` cannot be started"),
             },
+            None if to_stop.load(Ordering::Relaxed) => Ok(None),
             None => bail!("source {name}: it could not be opened within {STALL:?}. {STALLED}"),
         }
     }

@@ -10,6 +10,8 @@ use nervelight_engines::settings::{self, Problem, Problems};
 use nervelight_engines::tensorrt::TensorrtSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::stream;
+
 /// A checked configuration with every path absolute.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -574,7 +576,11 @@ fn resolve_sinks(raw: &Raw, base: &Path, problems: &mut Vec<Problem>) -> Vec<Sin
                 if !has_folder(&path) {
                     problem("path", "is in a folder that does not exist. Make it, or move the file");
                 }
-                Sink::File { path, encoder: sink.encoder.clone(), overwrite: sink.overwrite.unwrap_or(false) }
+                let overwrite = sink.overwrite.unwrap_or(false);
+                if overwrite && let Some(why) = stream::unfit(&path) {
+                    problem("path", why);
+                }
+                Sink::File { path, encoder: sink.encoder.clone(), overwrite }
             }
         });
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use nervelight_engines::{Engine, EngineError, EngineInfo, Plane, plane};
 
@@ -19,8 +19,17 @@ const JOBS: usize = 5;
 const FAILURES_TO_REOPEN: u32 = 3;
 /// How long the end waits for an engine that is at work.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The same for one that is being built: it looks only between steps whether it should stop.
-const BUILD_PATIENCE: Duration = Duration::from_secs(20);
+/// The same for one that is being opened or built: it looks only between steps whether it should stop.
+const OPENING_PATIENCE: Duration = Duration::from_secs(1);
+/// Time between looks at whether to stop.
+const POLL: Duration = Duration::from_millis(50);
+/// An engine's thread was left behind at its work.
+static ABANDONED: AtomicBool = AtomicBool::new(false);
+
+/// Whether an engine is still at work although nobody waits for it: libraries must not be torn down under it.
+pub fn is_abandoned() -> bool {
+    ABANDONED.load(Ordering::Relaxed)
+}
 /// Least time from one opening to the next.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -65,14 +74,20 @@ impl BusySince {
 }
 
 impl Inference {
-    /// Starts the thread and waits until the engine is open.
+    /// Starts the thread and waits until the engine is open. None when the daemon is told to stop meanwhile.
     ///
     /// # Errors
     /// What `open` says, or that no thread can be started.
-    pub fn start(open: OpenEngine) -> Result<(Self, EngineInfo)> {
+    pub fn start(open: OpenEngine, stop: &AtomicBool) -> Result<Option<(Self, EngineInfo)>> {
         let (this, opened) = Self::start_opening(open)?;
-        let info = opened.recv().context("the engine's thread died while opening")??;
-        Ok((this, info))
+        while !stop.load(Ordering::Relaxed) {
+            match opened.recv_timeout(POLL) {
+                Ok(info) => return Ok(Some((this, info?))),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("the engine's thread died while opening"),
+            }
+        }
+        Ok(None)
     }
 
     /// Starts the thread, which tells when the engine is open, or why it cannot be: the video need not wait for a
@@ -173,9 +188,10 @@ impl Drop for Inference {
     fn drop(&mut self) {
         self.requests = None;
         while self.untaken.try_recv().is_ok() {}
-        let patience = if self.is_open() { PATIENCE } else { BUILD_PATIENCE };
+        let patience = if self.is_open() { PATIENCE } else { OPENING_PATIENCE };
         let ended = self.running.recv_timeout(patience);
         if ended == Err(RecvTimeoutError::Timeout) {
+            ABANDONED.store(true, Ordering::Relaxed);
             tracing::error!("the engine hangs; the process ends without it");
         }
     }

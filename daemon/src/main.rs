@@ -23,6 +23,7 @@ mod nvml;
 mod overlay;
 mod phantom;
 mod run;
+mod signals;
 mod slot;
 mod stream;
 mod way;
@@ -88,11 +89,12 @@ fn main() -> ExitCode {
         }
         _ => Ok(()),
     });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            errln!("nervelightd: {error:#}");
-            ExitCode::FAILURE
-        }
+    if let Err(error) = &done {
+        errln!("nervelightd: {error:#}");
     }
+    if infer::is_abandoned() {
+        // Without destructors: libraries would be torn down under the thread that is still in them.
+        signal_hook::low_level::exit(done.is_err().into());
+    }
+    if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

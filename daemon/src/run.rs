@@ -13,7 +13,6 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nervelight_engines::tensorrt::{self, TensorrtError, Watch};
 use nervelight_engines::{Backend, Bundle, EngineError, EngineInfo, Manifest, open_proven};
 use sd_notify::NotifyState;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
     thread_native_id,
@@ -27,6 +26,7 @@ use crate::frame::{Frame, Region};
 use crate::http::{self, Command, Page};
 use crate::infer::{Inference, OpenEngine};
 use crate::phantom;
+use crate::signals;
 use crate::slot::{Next, Slot};
 use crate::stream::{self, JpegSender, Output};
 use crate::way::{ModelDefaults, Way};
@@ -45,12 +45,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub fn run(path: &Path) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
     let config = Config::read(path)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second signal ends the process at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let stop = signals::listen()?;
     let listener = config.listen.map(http::bind).transpose()?;
     let metrics = install_metrics()?;
     let bundle = Bundle::open(&config.bundle)?;
@@ -60,9 +55,15 @@ pub fn run(path: &Path) -> Result<()> {
     );
     let model = ModelDefaults { threshold: bundle.manifest.threshold, min_area: bundle.manifest.min_area };
     let watch = Arc::new(Watch::new(stop.clone()));
-    let (inference, engine, opened) = start_engine(&config, bundle, &watch)?;
+    let Some((inference, engine, opened)) = start_engine(&config, bundle, &watch, &stop)? else {
+        tracing::info!("stopped before the first frame");
+        return Ok(());
+    };
 
-    let (capture, slot) = start_source(&config)?;
+    let Some((capture, slot)) = start_source(&config, &stop)? else {
+        tracing::info!("stopped before the first frame");
+        return Ok(());
+    };
     let board = Board::default();
     let (jpegs, _) = watch::channel(Default::default());
     let (commands, wishes) = bounded(16);
@@ -148,20 +149,23 @@ fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
 type Opened = Receiver<Result<EngineInfo, EngineError>>;
 
 /// Starts the engine's thread. A TensorRT engine is opened while live video passes already: it may have to be built.
-/// What is missing for that is found before.
+/// What is missing for that is found before. None when the daemon is told to stop meanwhile.
 fn start_engine(
     config: &Config,
     bundle: Bundle,
     watch: &Arc<Watch>,
-) -> Result<(Inference, EngineInfo, Option<Opened>)> {
+    stop: &AtomicBool,
+) -> Result<Option<(Inference, EngineInfo, Option<Opened>)>> {
     if config.engine.backend == Backend::Tensorrt && config.source.is_live() {
         let prospect = tensorrt::probe(&bundle, &config.engine)?;
         let (inference, opened) = Inference::start_opening(opener(config, bundle, watch.clone()))?;
-        return Ok((inference, prospect.info, Some(opened)));
+        return Ok(Some((inference, prospect.info, Some(opened))));
     }
-    let (inference, engine) = Inference::start(opener(config, bundle, watch.clone()))?;
-    log_ready(&engine);
-    Ok((inference, engine, None))
+    let started = Inference::start(opener(config, bundle, watch.clone()), stop)?;
+    Ok(started.map(|(inference, engine)| {
+        log_ready(&engine);
+        (inference, engine, None)
+    }))
 }
 
 fn log_ready(engine: &EngineInfo) {
@@ -179,11 +183,12 @@ fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
     })
 }
 
-/// Starts the source; a GStreamer one runs until its [`Capture`] is dropped.
-fn start_source(config: &Config) -> Result<(Option<Capture>, Slot)> {
+/// Starts the source; a GStreamer one runs until its [`Capture`] is dropped. None when the daemon is told to stop
+/// meanwhile.
+fn start_source(config: &Config, stop: &AtomicBool) -> Result<Option<(Option<Capture>, Slot)>> {
     match &config.source {
-        Source::Phantom(settings) => Ok((None, phantom::start(settings, config.x, config.y)?)),
-        source => Capture::start(source).map(|(capture, slot)| (Some(capture), slot)),
+        Source::Phantom(settings) => Ok(Some((None, phantom::start(settings, config.x, config.y)?))),
+        source => Ok(Capture::start(source, stop)?.map(|(capture, slot)| (Some(capture), slot))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stream: each sink is a pipeline of its own, so that one that fails or stalls takes neither the
 //! video nor the other sinks with it.
 
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,6 +177,11 @@ impl Output {
         if matches!(sink, Sink::Null) {
             return Ok(output(Kind::Null));
         }
+        if let Sink::File { path, .. } = &sink
+            && let Some(why) = unfit(path)
+        {
+            bail!("sink {name}: {} {why}", path.display());
+        }
         let text = describe(&sink, &padding(info))?;
         let pipeline = parse(&text, &format!("sink {name}"))?;
         let Some(source) = pipeline.by_name("frames").and_then(|e| e.downcast::<AppSrc>().ok()) else {
@@ -202,7 +208,8 @@ impl Output {
         if let (Some(jpegs), Some(jpeg_sink)) = (&preview, pipeline.by_name("jpeg")) {
             publish(&jpeg_sink, jpegs.clone());
         }
-        if pipeline.set_state(gst::State::Playing).is_err() {
+        // One that needs long to open is not waited for when the daemon is told to stop.
+        if capture::set_state(&pipeline, gst::State::Playing, STALL, stop) != Some(true) {
             let reason = match events.try_recv() {
                 Ok(Event::Failed(reason)) => reason,
                 _ => format!("`{text}` cannot be started"),
@@ -306,6 +313,15 @@ impl Output {
             self.fail(reason);
         }
     }
+}
+
+/// Why nothing can be recorded to `path`, if it exists and is no file: a FIFO would wait for its reader for ever.
+pub fn unfit(path: &Path) -> Option<&'static str> {
+    let kind = path.metadata().ok()?;
+    // /dev/null, /dev/full: they answer at once.
+    let is_memory = kind.file_type().is_char_device() && kind.rdev() >> 8 == 1;
+    (!kind.is_file() && !is_memory)
+        .then_some("is no regular file (a FIFO, a device, a folder). Choose another path")
 }
 
 fn explain(error: &gst::message::Error) -> String {

@@ -268,6 +268,19 @@ fn a_full_disk_while_recording() {
 }
 
 #[test]
+fn a_recording_into_a_fifo() {
+    let cart = Cart::new(&format!(
+        "{}source = {{ kind = \"phantom\", frames = 3 }}",
+        QUIET.replace("{ kind = \"null\" }", "{ kind = \"file\", path = \"pipe.mp4\", overwrite = true }")
+    ))
+    .unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(cart.path("pipe.mp4")).status().unwrap().success());
+    for said in [cart.refused().unwrap(), cart.run("check").unwrap().stderr] {
+        assert_says(&said, &["sinks[0].path", "is no regular file", "Choose another path"]);
+    }
+}
+
+#[test]
 fn a_port_in_use() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap();
