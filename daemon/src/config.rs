@@ -556,7 +556,7 @@ fn resolve_sinks(raw: &Raw, base: &Path, problems: &mut Vec<Problem>) -> Vec<Sin
         sinks.push(match kind {
             SinkKind::Null => Sink::Null,
             SinkKind::Display => {
-                Sink::Display { element: sink.element.clone().unwrap_or_else(|| "autovideosink".into()) }
+                Sink::Display { element: sink.element.clone().unwrap_or_else(|| "auto".into()) }
             }
             SinkKind::Preview => {
                 if !raw.http.enabled {

@@ -10,6 +10,7 @@ mod build;
 mod capture;
 mod config;
 mod crop;
+mod display;
 mod energy;
 mod engines;
 mod figures;

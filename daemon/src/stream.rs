@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::capture::{self, parse, quoted};
 use crate::config::Sink;
+use crate::display;
 
 /// The latest picture of the preview as JPEG; empty before the first.
 pub type JpegSender = watch::Sender<Bytes>;
@@ -86,7 +87,7 @@ pub struct OutputStatus {
 /// # Errors
 /// When an element or a property is not known.
 pub fn check(sink: &Sink) -> Result<String> {
-    let text = describe(sink, "")?;
+    let text = describe(sink, "").with_context(|| format!("sink {sink}"))?;
     if !matches!(sink, Sink::Null) {
         parse(&text, &format!("sink {sink}"))?;
     }
@@ -107,6 +108,10 @@ fn describe(sink: &Sink, padding: &str) -> Result<String> {
     Ok(match sink {
         Sink::Null => "null".into(),
         Sink::Display { element } => {
+            let element = match element.as_str() {
+                "auto" | "autovideosink" => display::choose()?,
+                element => element,
+            };
             format!("appsrc name=frames ! videoconvert ! {element} sync=false")
         }
         Sink::Preview => {
@@ -182,7 +187,7 @@ impl Output {
         {
             bail!("sink {name}: {} {why}", path.display());
         }
-        let text = describe(&sink, &padding(info))?;
+        let text = describe(&sink, &padding(info)).with_context(|| format!("sink {name}"))?;
         let pipeline = parse(&text, &format!("sink {name}"))?;
         let Some(source) = pipeline.by_name("frames").and_then(|e| e.downcast::<AppSrc>().ok()) else {
             bail!("sink {name}: `{text}` has no source of frames");

@@ -281,6 +281,29 @@ fn a_recording_into_a_fifo() {
 }
 
 #[test]
+fn a_display_without_a_screen() {
+    if Path::new("/dev/dri").exists() {
+        return;
+    }
+    let cart = Cart::new(
+        r#"
+        source = { kind = "phantom", frames = 3 }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        sinks = [{ kind = "display" }]
+        "#,
+    )
+    .unwrap();
+    for verb in ["run", "check"] {
+        let mut command = cart.command(verb).unwrap();
+        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        let ended = nervelight_tests::run(&mut command).unwrap();
+        assert!(!ended.success);
+        assert_says(&ended.stderr, &["sink display", "there is no screen", "remove this sink"]);
+    }
+}
+
+#[test]
 fn a_port_in_use() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap();
