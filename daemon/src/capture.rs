@@ -9,6 +9,7 @@ use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
 
+use crate::colour;
 use crate::config::Source;
 use crate::frame::Frame;
 use crate::slot::{Slot, SlotSender, SourceError, slot};
@@ -42,7 +43,7 @@ pub fn describe(source: &Source) -> String {
 }
 
 /// What the frame's way processes, in the notation of caps.
-const FORMATS: &str = "video/x-raw,format=(string){I420,NV12}";
+pub const FORMATS: &str = "video/x-raw,format=(string){I420,NV12}";
 
 /// Builds the source's pipeline without starting it; returns its description.
 ///
@@ -109,7 +110,7 @@ impl Capture {
         let (name, live) = (source.to_string(), source.is_live());
         let text = describe(source);
         let pipeline = parse(&text, &format!("source {name}"))?;
-        settle_colorimetry(&pipeline);
+        colour::settle(&pipeline, source);
         let Some(sink) = pipeline.by_name("frames").and_then(|e| e.downcast::<AppSink>().ok()) else {
             bail!("source {name}: the pipeline has no sink");
         };
@@ -139,58 +140,6 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         stop(&self.pipeline, Duration::from_secs(3));
-    }
-}
-
-/// Makes range and matrix explicit where the source leaves them open.
-///
-/// GStreamer drops the range of video whose matrix is unknown (`1:0:0:0`), as encoders without
-/// colour settings write it, and forgets that gray is full range when it converts it; luma would
-/// then be expanded twice. BT.601 is what this class of video means.
-fn settle_colorimetry(pipeline: &gst::Pipeline) {
-    let (Some(convert), Some(format)) = (pipeline.by_name("convert"), pipeline.by_name("format")) else {
-        return;
-    };
-    let Some(pad) = convert.static_pad("sink") else { return };
-    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
-        let Some(gst::PadProbeData::Event(event)) = &probe.data else { return gst::PadProbeReturn::Ok };
-        let gst::EventView::Caps(caps) = event.view() else { return gst::PadProbeReturn::Ok };
-        let mut caps = caps.caps_owned();
-        let Some(input) = caps.structure(0) else { return gst::PadProbeReturn::Ok };
-        let pixels = input.get::<&str>("format").unwrap_or("");
-        let stated = input.get::<&str>("colorimetry").unwrap_or("");
-        let (input, output) = settled(pixels, stated);
-        if let Ok(mut formats) = FORMATS.parse::<gst::Caps>() {
-            if !output.is_empty() {
-                formats.make_mut().set("colorimetry", output);
-            }
-            format.set_property("caps", formats);
-        }
-        if let Some(colorimetry) = input {
-            caps.make_mut().set("colorimetry", colorimetry);
-            probe.data = Some(gst::PadProbeData::Event(gst::event::Caps::new(&caps)));
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-/// The colorimetry to read frames of format `pixels` with, where it is not the one `stated`, and the
-/// one to convert them to; empty for GStreamer's choice.
-fn settled(pixels: &str, stated: &str) -> (Option<String>, String) {
-    const FULL: &str = "1:4:0:0";
-    if pixels.contains("GRAY") {
-        // Full range unless it says limited: its luma passes unchanged.
-        return ((!stated.starts_with('2')).then(|| FULL.into()), FULL.into());
-    }
-    if ["RGB", "BGR", "GBR"].iter().any(|kind| pixels.contains(kind)) {
-        return (None, FULL.into());
-    }
-    match stated.split(':').collect::<Vec<_>>()[..] {
-        [range, "0", transfer, primaries] if range != "0" => {
-            let explicit = format!("{range}:4:{transfer}:{primaries}");
-            (Some(explicit.clone()), explicit)
-        }
-        _ => (None, stated.into()),
     }
 }
 

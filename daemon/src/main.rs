@@ -8,6 +8,7 @@ extern crate nervelight_engines;
 mod bench;
 mod build;
 mod capture;
+mod colour;
 mod config;
 mod crop;
 mod display;
