@@ -1,6 +1,6 @@
 //! Capture: frames from whatever GStreamer can open: a file or URI, a V4L2 device, a fragment.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,10 @@ use gst_video::VideoInfo;
 
 use crate::colour;
 use crate::config::Source;
+use crate::damage::Damage;
 use crate::frame::Frame;
 use crate::slot::{Slot, SlotSender, SourceError, slot};
+use crate::stamp::{self, Stamps};
 
 /// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
 pub const STALL: Duration = Duration::from_secs(30);
@@ -118,11 +120,10 @@ impl Capture {
         sink.set_sync(source.is_paced_by_clock());
         sink.set_max_buffers(1);
         let (sender, mut slot) = slot(live);
-        let lost = Arc::new(AtomicU64::new(0));
-        watch(&pipeline, &name, &sender, lost.clone());
-        let is_file = matches!(source, Source::File { .. });
-        let gaps = is_file.then_some(Gaps { end: None, lost });
-        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, gaps)).build());
+        let damage = matches!(source, Source::File { .. }).then(Damage::new);
+        watch(&pipeline, &name, &sender, damage.clone());
+        stamp_frames(&sink, live && !source.is_paced_by_clock());
+        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage)).build());
         let capture = Self { pipeline };
         match set_state(&capture.pipeline, gst::State::Playing, STALL, to_stop) {
             Some(true) => Ok(Some((capture, slot))),
@@ -143,40 +144,42 @@ impl Drop for Capture {
     }
 }
 
-/// Finds frames that a damaged file has lost.
-struct Gaps {
-    /// Where the next frame is due.
-    end: Option<gst::ClockTime>,
-    lost: Arc<AtomicU64>,
-}
-
-impl Gaps {
-    fn look_at(&mut self, buffer: &gst::BufferRef) {
-        let (Some(pts), Some(duration)) = (buffer.pts(), buffer.duration().filter(|d| !d.is_zero())) else {
-            return;
-        };
-        // Rounded time stamps are off by less than half a frame.
-        let late = pts.saturating_sub(self.end.unwrap_or(pts));
-        let lost = (late + duration / 2).nseconds() / duration.nseconds();
-        let damaged = u64::from(buffer.flags().contains(gst::BufferFlags::CORRUPTED));
-        self.lost.fetch_add(lost + damaged, Ordering::Relaxed);
-        self.end = Some(pts + duration);
-    }
+/// Stamps frames before the sink waits until they are due.
+fn stamp_frames(sink: &AppSink, is_live: bool) {
+    let Some(pad) = sink.static_pad("sink") else { return };
+    let stamps = Mutex::new(Stamps::new(is_live));
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, probe| {
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut probe.data {
+            let caps = pad.current_caps();
+            let fps = caps.as_ref().and_then(|caps| caps.structure(0)?.get("framerate").ok());
+            let mut stamps = stamps.lock().unwrap_or_else(PoisonError::into_inner);
+            let pts = stamps.next(buffer.pts(), Instant::now(), fps);
+            if buffer.pts() != Some(pts) {
+                buffer.make_mut().set_pts(pts);
+            }
+            // Without one the last frame of an MP4 is shown for no time, which players take for none.
+            if buffer.duration().is_none_or(gst::ClockTime::is_zero) {
+                buffer.make_mut().set_duration(stamp::frame_time(fps));
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn on_sample(
     sender: SlotSender,
-    mut gaps: Option<Gaps>,
+    damage: Option<Damage>,
 ) -> impl FnMut(&AppSink) -> Result<gst::FlowSuccess, gst::FlowError> {
     let mut known: Option<(gst::Caps, Arc<VideoInfo>)> = None;
+    let mut end = None;
     move |sink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let arrived = Instant::now();
         let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
             return Err(gst::FlowError::Error);
         };
-        if let Some(gaps) = &mut gaps {
-            gaps.look_at(&buffer);
+        if let Some(damage) = &damage {
+            damage.look_at(&buffer, &mut end);
         }
         // Without the sample's own reference the buffer can be written to in place.
         drop(sample);
@@ -197,7 +200,7 @@ fn on_sample(
 }
 
 /// Turns the bus's messages into the slot's end.
-fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, lost: Arc<AtomicU64>) {
+fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: Option<Damage>) {
     overhear(pipeline, name, sender);
     let Some(bus) = pipeline.bus() else { return };
     let (name, sender, weak) = (name.to_owned(), sender.clone(), pipeline.downgrade());
@@ -208,7 +211,7 @@ fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, lost: Arc<At
             MessageView::Eos(_) => {
                 let stated = *stated.lock().unwrap_or_else(PoisonError::into_inner);
                 let end = ended(&name, stated, sender.position());
-                sender.end(end.and_then(|()| match lost.load(Ordering::Relaxed) {
+                sender.end(end.and_then(|()| match damage.as_ref().map_or(0, Damage::frames) {
                     0 => Ok(()),
                     frames => Err(SourceError::Damaged { name: name.clone(), frames }),
                 }));
@@ -216,6 +219,9 @@ fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, lost: Arc<At
             MessageView::Error(e) => sender.end(Err(failure(&name, e))),
             MessageView::Warning(w) => {
                 tracing::warn!(source = name, element = ?w.src().map(|s| s.name()), "{}", w.error());
+                if let Some(damage) = &damage {
+                    damage.warned(&w.error());
+                }
             }
             MessageView::AsyncDone(_) => {
                 // Asked outside the lock: an element that answers may wait for one that speaks.
@@ -322,7 +328,7 @@ mod tests {
             }
         });
         let (sender, mut slot) = slot(false);
-        watch(&pipeline, "clip", &sender, Arc::default());
+        watch(&pipeline, "clip", &sender, None);
         pipeline.set_state(gst::State::Playing).unwrap();
         let Next::End(Err(error)) = slot.next(Duration::from_secs(30)) else { panic!("no error was heard") };
         assert!(error.to_string().contains("damaged or incomplete"), "{error}");

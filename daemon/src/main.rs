@@ -11,6 +11,7 @@ mod capture;
 mod colour;
 mod config;
 mod crop;
+mod damage;
 mod display;
 mod energy;
 mod engines;
@@ -27,6 +28,7 @@ mod phantom;
 mod run;
 mod signals;
 mod slot;
+mod stamp;
 mod stream;
 mod way;
 
