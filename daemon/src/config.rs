@@ -333,9 +333,17 @@ impl Config {
     /// # Errors
     /// Every mistake in the file, each with its line, key and remedy.
     pub fn read(path: &Path) -> Result<Self, Problems> {
+        Self::read_text(path, &settings::text(path)?)
+    }
+
+    /// [`Self::read`] of a text that stands for the file at `path`.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn read_text(path: &Path, text: &str) -> Result<Self, Problems> {
         let base = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
         let mut config = None;
-        settings::read::<Raw>(path, |raw| match resolve(raw, base) {
+        settings::read_text::<Raw>(path, text, |raw| match resolve(raw, base) {
             Ok(resolved) => {
                 config = Some(resolved);
                 vec![]

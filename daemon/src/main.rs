@@ -31,17 +31,19 @@ mod slot;
 mod stamp;
 mod stream;
 mod way;
+mod wishes;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::say;
 
 /// Shows where the nerve is, live, on an ultrasound cart.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
+    #[command(flatten)]
+    log: log::Style,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,19 +51,15 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Segment the source's frames and show or record them.
-    #[command(after_help = "Example:\n  nervelightd run --config configs/cart.toml")]
-    Run {
-        /// TOML file; configs/cart.toml explains every key.
-        #[arg(long)]
-        config: PathBuf,
-    },
+    #[command(after_help = "\
+Examples:
+  nervelightd run --source phantom                  # synthetic ultrasound, on the page at http://127.0.0.1:8321
+  nervelightd run --source clip.mp4 --bundle nerve.bundle --record out.mp4
+  nervelightd run --config configs/cart.toml")]
+    Run(wishes::Wishes),
     /// Check a configuration, its model and its engine, and print the pipelines it would run.
     #[command(after_help = "Example:\n  nervelightd check --config configs/cart.toml")]
-    Check {
-        /// TOML file; configs/cart.toml explains every key.
-        #[arg(long)]
-        config: PathBuf,
-    },
+    Check(wishes::Wishes),
     /// Build the TensorRT engine of a bundle for this machine, ahead of the first start.
     #[command(after_help = "Example:\n  nervelightd build --bundle nerve.bundle --precision fp16")]
     Build(build::Arguments),
@@ -71,19 +69,34 @@ enum Command {
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
+    /// Print what completes commands and options in a shell.
+    #[command(after_help = "Example:\n  nervelightd completions bash >/etc/bash_completion.d/nervelightd")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let log = log::start();
-    let is_run = matches!(arguments.command, Command::Run { .. });
+    let log = log::start(&arguments.log);
+    let is_run = matches!(arguments.command, Command::Run(_));
     let done = match arguments.command {
-        Command::Run { config } => run::run(&config),
-        Command::Check { config } => run::check(&config),
+        Command::Run(wishes) => run::run(&wishes),
+        Command::Check(wishes) => run::check(&wishes),
+        Command::Completions { shell } => {
+            let mut script = vec![];
+            clap_complete::generate(shell, &mut Arguments::command(), "nervelightd", &mut script);
+            out!("{}", String::from_utf8_lossy(&script));
+            Ok(())
+        }
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
     };
+    if let (Err(error), log::Format::Json) = (&done, arguments.log.format) {
+        tracing::error!("{error:#}");
+    }
     // What was logged comes before the last word.
     drop(log);
     let done = done.and_then(|()| match say::lost() {

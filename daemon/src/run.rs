@@ -1,7 +1,6 @@
 //! Startup, the loop, and ordered shutdown, from top to bottom.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +29,7 @@ use crate::signals;
 use crate::slot::{Next, Slot};
 use crate::stream::{self, JpegSender, Output};
 use crate::way::{ModelDefaults, Way};
+use crate::wishes::Wishes;
 
 /// Time between snapshots of the figures.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
@@ -38,13 +38,13 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Longest wait for a frame before signals and commands are looked at again.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs the daemon that `path` configures until its source ends or a signal comes.
+/// Runs the daemon as wished until its source ends or a signal comes.
 ///
 /// # Errors
 /// What kept it from starting, what ended it early, and sinks that failed on the way.
-pub fn run(path: &Path) -> Result<()> {
+pub fn run(wishes: &Wishes) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
-    let config = Config::read(path)?;
+    let config = wishes.read()?;
     let stop = signals::listen()?;
     let listener = config.listen.map(http::bind).transpose()?;
     let metrics = install_metrics()?;
@@ -93,9 +93,9 @@ pub fn run(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Every mistake found.
-pub fn check(path: &Path) -> Result<()> {
+pub fn check(wishes: &Wishes) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
-    let config = Config::read(path)?;
+    let config = wishes.read()?;
     let mut mistakes = vec![];
     let mut row = |name: &str, found: Result<String>| match found {
         Ok(text) => outln!("{name:<9}{text}"),
@@ -120,7 +120,7 @@ pub fn check(path: &Path) -> Result<()> {
     if !mistakes.is_empty() {
         bail!(mistakes.join("\n"));
     }
-    outln!("{}: good", path.display());
+    outln!("{}: good", wishes.name());
     Ok(())
 }
 
