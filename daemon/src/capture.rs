@@ -287,7 +287,20 @@ fn ended(name: &str, stated: Option<Duration>, ended: Duration) -> Result<(), So
 
 fn failure(name: &str, error: &gst::message::Error) -> SourceError {
     let kind = error.error();
-    let remedy = if kind.matches(gst::ResourceError::NotFound) {
+    let debug = error.debug().map(|text| text.to_string()).unwrap_or_default();
+    let element = error.src().map_or_else(String::new, |s| format!(" ({})", s.name()));
+    let (message, remedy) = match server(name) {
+        Some(server) => unreachable_server(&kind, &debug, server),
+        None => None,
+    }
+    .or_else(|| without_video(&debug))
+    .unwrap_or_else(|| (format!("{}{element}", kind.message().trim_end_matches('.')), remedy(&kind)));
+    SourceError::Failed { name: name.into(), message, remedy: remedy.into() }
+}
+
+/// What to do about a failure of a file or device.
+fn remedy(kind: &gst::glib::Error) -> &'static str {
+    if kind.matches(gst::ResourceError::NotFound) {
         "Check the path or device, and that it is plugged in"
     } else if kind.matches(gst::ResourceError::Busy) {
         "Another program holds the device; stop it"
@@ -301,9 +314,45 @@ fn failure(name: &str, error: &gst::message::Error) -> SourceError {
         "The file is damaged or incomplete; copy or record it again"
     } else {
         "Try the pipeline of `nervelightd check` with gst-launch-1.0 -v to see more"
-    };
-    let element = error.src().map_or_else(String::new, |s| format!(" ({})", s.name()));
-    SourceError::Failed { name: name.into(), message: format!("{kind}{element}"), remedy: remedy.into() }
+    }
+}
+
+/// Host and port of a URI that is no file.
+fn server(name: &str) -> Option<&str> {
+    let (scheme, rest) = name.split_once("://")?;
+    let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let host = rest.split(['/', '?', '#']).next()?;
+    // A user and a password stay out of it.
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    (is_scheme && scheme != "file" && !host.is_empty()).then_some(host)
+}
+
+/// Why a server gives no stream, and what to do.
+fn unreachable_server(kind: &gst::glib::Error, debug: &str, server: &str) -> Option<(String, &'static str)> {
+    let says =
+        |words: &[&str]| words.iter().any(|word| kind.message().contains(word) || debug.contains(word));
+    let is = |code: gst::ResourceError| kind.matches(code);
+    if is(gst::ResourceError::NotAuthorized) || says(&["Unauthorized", "Forbidden", "(401)", "(403)"]) {
+        return Some((format!("{server} refuses to send it"), "Check user name and password"));
+    }
+    if is(gst::ResourceError::NotFound) || says(&["(404)"]) {
+        return Some((format!("{server} has no such stream"), "Check the address after the host"));
+    }
+    // souphttpsrc says no more than this when nobody answers.
+    let is_silent = kind.matches(gst::StreamError::Failed) && debug.contains("GstSoupHTTPSrc");
+    let is_closed = is(gst::ResourceError::OpenRead)
+        || is(gst::ResourceError::OpenReadWrite)
+        || says(&["Failed to connect"]);
+    (is_silent || is_closed).then(|| {
+        let remedy = "Check host and port, the network, and that the server runs";
+        (format!("{server} cannot be reached"), remedy)
+    })
+}
+
+/// A file of sound only: no element wants what its demuxer finds.
+fn without_video(debug: &str) -> Option<(String, &'static str)> {
+    let message = "there is no video in it, only sound or data";
+    debug.contains("reason not-linked").then(|| (message.into(), "Choose one that holds video"))
 }
 
 #[cfg(test)]
@@ -333,5 +382,13 @@ mod tests {
         let Next::End(Err(error)) = slot.next(Duration::from_secs(30)) else { panic!("no error was heard") };
         assert!(error.to_string().contains("damaged or incomplete"), "{error}");
         stop(&pipeline, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn servers_are_named_without_secrets() {
+        assert_eq!(server("rtsp://nurse:pa@ss@10.0.0.2:554/us"), Some("10.0.0.2:554"));
+        assert_eq!(server("http://camera/a.mjpg?token=1"), Some("camera"));
+        assert_eq!(server("`rtspsrc location=rtsp://10.0.0.2/us`"), None, "a fragment is no URI");
+        assert_eq!((server("/clips/a.mp4"), server("file:///a.mp4")), (None, None));
     }
 }
