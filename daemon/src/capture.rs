@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
+use nervelight_engines::{HEIGHT, WIDTH};
 
 use crate::colour;
 use crate::config::Source;
@@ -28,8 +29,9 @@ pub struct Capture {
     pipeline: gst::Pipeline,
 }
 
-/// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over.
-pub fn describe(source: &Source) -> String {
+/// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over. `pads` frames that are
+/// smaller than the crop.
+pub fn describe(source: &Source, pads: bool) -> String {
     let head = match source {
         Source::Phantom(_) => return "phantom".into(),
         Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
@@ -39,20 +41,29 @@ pub fn describe(source: &Source) -> String {
         }
         Source::Pipeline { pipeline, .. } => pipeline.clone(),
     };
+    let pad = if pads { " ! videobox name=pad fill=black" } else { "" };
+    // What each of these makes right is right already in most videos, and passes.
     format!(
-        "{head} ! videoconvert name=convert ! capsfilter name=format caps={FORMATS} ! appsink name=frames"
+        "{head} ! videoconvert name=convert ! videoscale ! capsfilter name=format caps={} ! \
+         deinterlace method=linear fields=top ! videoflip video-direction=auto{pad} ! appsink name=frames",
+        formats(pads)
     )
 }
 
-/// What the frame's way processes, in the notation of caps.
-pub const FORMATS: &str = "video/x-raw,format=(string){I420,NV12}";
+/// What the frame's way processes, in the notation of caps: square pixels, and only I420 where a border is added.
+pub fn formats(pads: bool) -> &'static str {
+    match pads {
+        false => "video/x-raw,format=(string){I420,NV12},pixel-aspect-ratio=1/1",
+        true => "video/x-raw,format=I420,pixel-aspect-ratio=1/1",
+    }
+}
 
 /// Builds the source's pipeline without starting it; returns its description.
 ///
 /// # Errors
 /// When an element or a property is not known.
-pub fn check(source: &Source) -> Result<String> {
-    let text = describe(source);
+pub fn check(source: &Source, pads: bool) -> Result<String> {
+    let text = describe(source, pads);
     if !matches!(source, Source::Phantom(_)) {
         parse(&text, &format!("source {source}"))?;
     }
@@ -108,11 +119,15 @@ impl Capture {
     ///
     /// # Errors
     /// When the pipeline cannot be built or started; failures of later come as the slot's end.
-    pub fn start(source: &Source, to_stop: &AtomicBool) -> Result<Option<(Self, Slot)>> {
+    pub fn start(source: &Source, pads: bool, to_stop: &AtomicBool) -> Result<Option<(Self, Slot)>> {
         let (name, live) = (source.to_string(), source.is_live());
-        let text = describe(source);
+        let text = describe(source, pads);
         let pipeline = parse(&text, &format!("source {name}"))?;
-        colour::settle(&pipeline, source);
+        colour::settle(&pipeline, source, pads);
+        say_what_is_changed(&pipeline, &name);
+        if let Some(pad) = pipeline.by_name("pad") {
+            add_border(&pad);
+        }
         let Some(sink) = pipeline.by_name("frames").and_then(|e| e.downcast::<AppSink>().ok()) else {
             bail!("source {name}: the pipeline has no sink");
         };
@@ -142,6 +157,64 @@ impl Drop for Capture {
     fn drop(&mut self) {
         stop(&self.pipeline, Duration::from_secs(3));
     }
+}
+
+/// Says that frames are not shown as they come.
+fn say_what_is_changed(pipeline: &gst::Pipeline, name: &str) {
+    let Some(pad) = pipeline.by_name("convert").and_then(|convert| convert.static_pad("sink")) else {
+        return;
+    };
+    let name = name.to_owned();
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
+        let Some(gst::PadProbeData::Event(event)) = &probe.data else { return gst::PadProbeReturn::Ok };
+        match event.view() {
+            gst::EventView::Caps(caps) => {
+                let Some(video) = caps.caps().structure(0) else { return gst::PadProbeReturn::Ok };
+                let square = gst::Fraction::from_integer(1);
+                if let Ok(pixel) = video.get::<gst::Fraction>("pixel-aspect-ratio")
+                    && pixel != square
+                {
+                    tracing::warn!(source = name, pixel = %pixel, "its pixels are not square; frames are scaled");
+                }
+                if video.get::<&str>("interlace-mode").is_ok_and(|mode| mode != "progressive") {
+                    tracing::warn!(source = name, "it is interlaced; every other row is computed from its neighbours");
+                }
+            }
+            gst::EventView::Tag(tags) => {
+                if let Some(turn) = tags.tag().get::<gst::tags::ImageOrientation>()
+                    && turn.get() != "rotate-0"
+                {
+                    tracing::warn!(source = name, turn = turn.get(), "frames are turned as it says");
+                }
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Adds a border to frames that are smaller than the crop, as `region.pad` wishes.
+fn add_border(videobox: &gst::Element) {
+    let Some(pad) = videobox.static_pad("sink") else { return };
+    let weak = videobox.downgrade();
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
+        if let Some(gst::PadProbeData::Event(event)) = &probe.data
+            && let gst::EventView::Caps(caps) = event.view()
+            && let Some(videobox) = weak.upgrade()
+            && let Ok(info) = VideoInfo::from_caps(caps.caps())
+        {
+            for (size, needed, sides) in
+                [(info.width(), WIDTH, ["left", "right"]), (info.height(), HEIGHT, ["top", "bottom"])]
+            {
+                let border = (needed as i32 - size as i32).max(0);
+                // Even, for chroma has half the resolution. What videobox adds is negative.
+                let first = border / 2 & !1;
+                videobox.set_property(sides[0], -first);
+                videobox.set_property(sides[1], first - border);
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Stamps frames before the sink waits until they are due.
@@ -369,7 +442,7 @@ mod tests {
         bytes.resize(0x10000, 0);
         std::fs::write(clip.path(), bytes).unwrap();
         let uri = format!("file://{}", clip.path().display());
-        let pipeline = parse(&describe(&Source::File { uri, paced: false }), "clip").unwrap();
+        let pipeline = parse(&describe(&Source::File { uri, paced: false }, false), "clip").unwrap();
         // What decodebin does for a moment only, here for good.
         pipeline.connect_deep_element_added(|_, bin, element| {
             if bin.factory().is_some_and(|factory| factory.name() == "decodebin") {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gst::prelude::*;
 use gst_video::{VideoColorRange, VideoColorimetry};
 
-use crate::capture::FORMATS;
+use crate::capture::formats;
 use crate::config::Source;
 
 /// What a container says of colour.
@@ -27,7 +27,7 @@ struct Stated {
 /// GStreamer drops the range of video whose matrix is unknown (`1:0:0:0`), as encoders without
 /// colour settings write it, and forgets that gray is full range when it converts it; luma would
 /// then be expanded twice. BT.601 is what this class of video means.
-pub fn settle(pipeline: &gst::Pipeline, source: &Source) {
+pub fn settle(pipeline: &gst::Pipeline, source: &Source, pads: bool) {
     let (Some(convert), Some(format)) = (pipeline.by_name("convert"), pipeline.by_name("format")) else {
         return;
     };
@@ -43,7 +43,7 @@ pub fn settle(pipeline: &gst::Pipeline, source: &Source) {
         let stated = input.get::<&str>("colorimetry").unwrap_or("");
         let container = container.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (input, output) = settled(pixels, stated, &container);
-        if let Ok(mut formats) = FORMATS.parse::<gst::Caps>() {
+        if let Ok(mut formats) = formats(pads).parse::<gst::Caps>() {
             if !output.is_empty() {
                 formats.make_mut().set("colorimetry", output);
             }

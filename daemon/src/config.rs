@@ -25,6 +25,8 @@ pub struct Config {
     pub x: Option<usize>,
     /// Top edge of the model's crop; centred when absent.
     pub y: Option<usize>,
+    /// Adds a black border to frames that are smaller than the crop.
+    pub pad: bool,
     /// How masks and frames are matched.
     pub sync: Sync,
     /// How the nerve is drawn.
@@ -237,6 +239,7 @@ struct RawModel {
 struct RawRegion {
     x: Option<usize>,
     y: Option<usize>,
+    pad: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -416,6 +419,7 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
             },
             x: raw.region.x,
             y: raw.region.y,
+            pad: raw.region.pad,
             sync: Sync {
                 mode: raw.sync.mode,
                 max_mask_age: Duration::from_millis(raw.sync.max_mask_age_ms),
@@ -675,7 +679,7 @@ mod tests {
         );
         assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
-        assert!(raw.report.path.is_some());
+        assert!(raw.report.path.is_some() && !raw.region.pad);
         assert_eq!(raw.sinks.len(), 4, "one of each kind");
 
         // What the comments call the default is the default.

@@ -101,7 +101,10 @@ pub fn check(wishes: &Wishes) -> Result<()> {
         Ok(text) => outln!("{name:<9}{text}"),
         Err(error) => mistakes.push(format!("{error:#}")),
     };
-    row("source", capture::check(&config.source).and_then(|text| place_phantom(&config).map(|()| text)));
+    row(
+        "source",
+        capture::check(&config.source, config.pad).and_then(|text| place_phantom(&config).map(|()| text)),
+    );
     match Bundle::open(&config.bundle) {
         Err(error) => row("model", Err(error.into())),
         Ok(bundle) => {
@@ -190,7 +193,7 @@ fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
 fn start_source(config: &Config, stop: &AtomicBool) -> Result<Option<(Option<Capture>, Slot)>> {
     match &config.source {
         Source::Phantom(settings) => Ok(Some((None, phantom::start(settings, config.x, config.y)?))),
-        source => Ok(Capture::start(source, stop)?.map(|(capture, slot)| (Some(capture), slot))),
+        source => Ok(Capture::start(source, config.pad, stop)?.map(|(capture, slot)| (Some(capture), slot))),
     }
 }
 

@@ -383,6 +383,7 @@ mod tests {
                 engine: EngineSettings::default(),
                 x: None,
                 y: None,
+                pad: false,
                 sync: Sync { mode, max_mask_age: MAX_AGE, engine_timeout: TIMEOUT },
                 overlay: Overlay {
                     enabled: true,

@@ -166,7 +166,10 @@ fn frames_smaller_than_the_crop() {
         out.display()
     ))
     .unwrap();
-    assert_says(&cart.refused().unwrap(), &["320x240", "576x416", "Raise the source's resolution"]);
+    assert_says(
+        &cart.refused().unwrap(),
+        &["320x240", "576x416", "Raise the source's resolution", "region.pad = true"],
+    );
     assert!(!out.exists(), "no empty recording is left behind");
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use nervelight_tests::video::decode;
+use nervelight_tests::video::{Picture, decode};
 use nervelight_tests::{Cart, Signal, wait_for};
 
 /// A daemon that records `source` in both containers.
@@ -60,7 +60,9 @@ fn assert_recorded(cart: &Cart) -> u64 {
         assert_eq!(frames(&path), kept, "{name}: {report:#}");
         let pictures = decode(&path).unwrap();
         assert_eq!(pictures.len() as u64, kept, "{name}");
-        assert!(pictures.is_sorted_by(|a, b| a.pts < b.pts), "{name}: PTS increase");
+        let steps = pictures.windows(2).map(|two| (two[0].pts, two[1].pts));
+        let back: Vec<_> = steps.enumerate().filter(|(_, (a, b))| a >= b).collect();
+        assert!(back.is_empty(), "{name}: PTS increase, but {back:?}");
     }
     out
 }
@@ -238,4 +240,85 @@ fn a_grey_is_the_same_grey_in_every_range_and_container() {
             }
         }
     }
+}
+
+/// What is in the picture at a part of its width and height.
+fn luma_at(picture: &Picture, x: f64, y: f64) -> u8 {
+    let (x, y) = (x * picture.width as f64, y * picture.height as f64);
+    picture.luma[y as usize * picture.width + x as usize]
+}
+
+/// The daemon over a video with a white top left quarter.
+fn shown(path: &Path, more: &str) -> (Picture, String) {
+    let cart = recording(&format!("{{ kind = \"file\", path = \"{}\" }}\n{more}", path.display()));
+    let ended = cart.run("run").unwrap();
+    assert!(ended.success, "{}", ended.stderr);
+    assert_eq!(assert_recorded(&cart), 10, "{more}");
+    (decode(&cart.path("out.mkv")).unwrap().remove(5), ended.stderr)
+}
+
+fn quarter(size: &str, more: &str, path: &Path) {
+    let options = format!(
+        "-f lavfi -i color=c=black:s={size}:d=0.4:r=25,drawbox=c=white:t=fill:w=iw/2:h=ih/2{more} -pix_fmt yuv420p -c:v libx264"
+    );
+    ffmpeg(&options, path);
+}
+
+#[test]
+fn a_video_is_turned_as_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lying, turned) = (dir.path().join("lying.mp4"), dir.path().join("turned.mp4"));
+    quarter("1280x720", "", &lying);
+    ffmpeg(&format!("-i {} -c copy -metadata:s:v rotate=90", lying.display()), &turned);
+    // Which way that is differs between versions of ffmpeg; each shows its own right.
+    let expected = dir.path().join("shown.gray");
+    ffmpeg(
+        &format!("-i {} -frames:v 1 -vf scale=2:2 -f rawvideo -pix_fmt gray", turned.display()),
+        &expected,
+    );
+    let expected: Vec<bool> = std::fs::read(expected).unwrap().iter().map(|luma| *luma > 128).collect();
+    let (picture, said) = shown(&turned, "");
+    assert_eq!((picture.width, picture.height), (720, 1280), "{said}");
+    let corners = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)];
+    assert_eq!(corners.map(|(x, y)| luma_at(&picture, x, y) > 128)[..], expected);
+    assert!(!expected[0] && said.contains("frames are turned"), "{said}");
+}
+
+#[test]
+fn pixels_that_are_not_square_are_made_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wide.mp4");
+    quarter("640x480", ",setsar=2/1", &path);
+    let (picture, said) = shown(&path, "");
+    assert_eq!((picture.width, picture.height), (1280, 480), "{said}");
+    assert!(luma_at(&picture, 0.25, 0.25) > 128 && luma_at(&picture, 0.75, 0.25) < 128);
+    assert!(said.contains("pixels are not square"), "{said}");
+}
+
+#[test]
+fn interlaced_video_has_no_combs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("interlaced.mp4");
+    // Fields of two pictures in turn: all white, all black.
+    ffmpeg(
+        "-f lavfi -i color=c=black:s=640x480:d=0.4:r=50,geq=lum='235*mod(N\\,2)+16*(1-mod(N\\,2))':cb=128:cr=128 \
+         -vf interlace=lowpass=0 -pix_fmt yuv420p -c:v libx264 -flags +ildct+ilme -x264-params tff=1",
+        &path,
+    );
+    let (picture, said) = shown(&path, "");
+    let combs = picture.luma.chunks(picture.width).collect::<Vec<_>>();
+    let worst = combs.windows(2).map(|rows| rows[0][320].abs_diff(rows[1][320])).max().unwrap();
+    assert!(worst < 20, "rows differ by {worst}: {said}");
+    assert!(said.contains("interlaced"), "{said}");
+}
+
+#[test]
+fn small_frames_get_a_border_where_that_is_wished() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("small.mp4");
+    quarter("320x240", "", &path);
+    let (picture, said) = shown(&path, "region = { pad = true }");
+    assert_eq!((picture.width, picture.height), (576, 416), "{said}");
+    assert!(luma_at(&picture, 0.05, 0.05) < 20 && luma_at(&picture, 0.3, 0.3) > 128);
+    assert!(luma_at(&picture, 0.6, 0.6) < 20);
 }
