@@ -208,7 +208,7 @@ fn add_border(videobox: &gst::Element) {
             {
                 let border = (needed as i32 - size as i32).max(0);
                 // Even, for chroma has half the resolution. What videobox adds is negative.
-                let first = border / 2 & !1;
+                let first = (border / 2) & !1;
                 videobox.set_property(sides[0], -first);
                 videobox.set_property(sides[1], first - border);
             }

@@ -224,6 +224,7 @@ mod tests {
 
     #[test]
     fn the_container_speaks_only_where_the_stream_is_silent() {
+        gst::init().unwrap();
         let stated =
             |colorimetry: Option<&str>, is_full| Stated { colorimetry: colorimetry.map(Into::into), is_full };
         let lost = stated(Some("bt601"), Some(true));

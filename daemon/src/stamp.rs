@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gst::ClockTime;
 
-/// Least time from one frame to the next.
+/// Least time from one frame to the next: Matroska counts milliseconds.
 const STEP: ClockTime = ClockTime::from_mseconds(1);
 /// A source whose time goes back by more has begun anew.
 const ANEW: ClockTime = ClockTime::SECOND;
@@ -45,8 +45,8 @@ impl Stamps {
                 let due = last + since.max(STEP);
                 match own {
                     None => due,
-                    Some(own) if own > last => own,
-                    Some(own) if last - own < ANEW => last + STEP,
+                    Some(own) if own >= last + STEP => own,
+                    Some(own) if own + ANEW > last => last + STEP,
                     Some(own) => {
                         self.shift += due - own;
                         due
@@ -101,6 +101,9 @@ mod tests {
     fn time_stamps_increase() {
         assert_eq!(stamped(false, None, &[Some(0), Some(33), Some(66)]), [0, 33, 66], "good ones stay");
         assert_eq!(stamped(true, None, &[Some(0), Some(0), Some(33), Some(20)]), [0, 1, 33, 34]);
+        let (mut stamps, now) = (Stamps::new(true), Instant::now());
+        let mut next = |micros| stamps.next(Some(ClockTime::from_useconds(micros)), now, None).useconds();
+        assert_eq!([next(0), next(400), next(2100)], [0, 1000, 2100], "no two in a millisecond");
         // A camera that starts again begins at 0.
         assert_eq!(stamped(true, None, &[Some(9000), Some(0), Some(33)]), [9000, 9050, 9083]);
     }
