@@ -362,12 +362,13 @@ fn failure(name: &str, error: &gst::message::Error) -> SourceError {
     let kind = error.error();
     let debug = error.debug().map(|text| text.to_string()).unwrap_or_default();
     let element = error.src().map_or_else(String::new, |s| format!(" ({})", s.name()));
-    let (message, remedy) = match server(name) {
-        Some(server) => unreachable_server(&kind, &debug, server),
-        None => None,
-    }
-    .or_else(|| without_video(&debug))
-    .unwrap_or_else(|| (format!("{}{element}", kind.message().trim_end_matches('.')), remedy(&kind)));
+    // A fragment may read from a server too.
+    let is_network = ["GstSoupHTTPSrc", "GstRTSPSrc"].iter().any(|element| debug.contains(element));
+    let server = server(name).or(is_network.then_some("its server"));
+    let (message, remedy) = server
+        .and_then(|server| unreachable_server(&kind, &debug, server))
+        .or_else(|| without_video(&debug))
+        .unwrap_or_else(|| (format!("{}{element}", kind.message().trim_end_matches('.')), remedy(&kind)));
     SourceError::Failed { name: name.into(), message, remedy: remedy.into() }
 }
 

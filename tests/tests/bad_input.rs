@@ -328,6 +328,9 @@ fn a_server_that_gives_nothing() {
         let said = source(&format!("{scheme}://{closed}/us"));
         assert_says(&said, &[&format!("{closed} cannot be reached"), "Check host and port"]);
     }
+    let fragment = format!("souphttpsrc location=http://{closed}/us ! multipartdemux ! jpegdec");
+    let said = refused(&format!("source = {{ kind = \"pipeline\", pipeline = \"{fragment}\" }}"));
+    assert_says(&said, &["its server cannot be reached", "Check host and port"]);
     for (answer, words) in [
         ("401 Unauthorized", ["refuses to send it", "Check user name and password"]),
         ("404 Not Found", ["has no such stream", "Check the address after the host"]),
