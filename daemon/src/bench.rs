@@ -109,7 +109,7 @@ struct Pipeline {
 /// When the bundle cannot be read, or nothing could be measured.
 pub fn bench(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.one {
-        println!("{}", serde_json::to_string(&alone(&Config::read(path)?, arguments.frames)?)?);
+        outln!("{}", serde_json::to_string(&alone(&Config::read(path)?, arguments.frames)?)?);
         return Ok(());
     }
     let mut settings = match &arguments.config {
@@ -129,13 +129,13 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
             if bundle.manifest.files.contains_key(precision.file(backend)) {
                 let settings = EngineSettings { backend, precision, ..settings.clone() };
                 let row = measure(arguments, &bundle, &settings, folder.path())?;
-                eprintln!("{}", row.line());
+                errln!("{}", row.line());
                 rows.push(row);
             }
         }
     }
-    println!("{}, {} cores", processor::name(), std::thread::available_parallelism().map_or(0, usize::from));
-    print!("{}", table(&rows));
+    outln!("{}, {} cores", processor::name(), std::thread::available_parallelism().map_or(0, usize::from));
+    out!("{}", table(&rows));
     if let Some(path) = &arguments.json {
         let json = serde_json::json!({
             "bundle": bundle.digest,

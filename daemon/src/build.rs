@@ -1,8 +1,6 @@
 //! `nervelightd build`: a TensorRT engine of a bundle, ahead of the first start; one of TensorRT for RTX on any machine.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,11 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nervelight_engines::tensorrt::store::Store;
 use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings, Watch};
 use nervelight_engines::{Backend, Bundle, EngineError, EngineSettings, Precision, golden};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::FAILURE;
 use crate::config::Config;
 use crate::infer::{self, BUILD_PATIENCE};
+use crate::signals;
 
 /// What to build, and where.
 #[derive(clap::Args)]
@@ -99,17 +97,12 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     let path = arguments.bundle.clone().or(config.map(|config| config.bundle));
     let bundle = Bundle::open(path.context("--bundle is missing")?)?;
 
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second signal ends the process at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let stop = signals::listen()?;
     let begun = Instant::now();
     let (force, watch) = (arguments.force, Watch::new(stop));
     if let Some(target) = &arguments.compute_capability {
         let ahead = under_a_bar(&watch, || tensorrt::build_ahead(&bundle, &settings, target, force, &watch))?;
-        println!(
+        outln!(
             "{} {} engine for {} ({}), {}, in {}. The golden frames judge it where it is first loaded",
             ahead.model,
             settings.precision,
@@ -126,7 +119,7 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     let mut engine = under_a_bar(&watch, || tensorrt::open(&bundle, &settings, force, &watch))?;
     let agreement = golden::check(engine.as_mut(), &bundle)?;
     let info = engine.info();
-    println!(
+    outln!(
         "{} {} engine for {} ({}), golden frames agree with Dice {:.4}, {:.1} s, in {}",
         info.model,
         info.precision,
@@ -154,7 +147,7 @@ fn under_a_bar<T: Send>(watch: &Watch, work: impl FnOnce() -> Result<T, EngineEr
             }
             if watch.is_cancelled() && stopped.get_or_insert_with(Instant::now).elapsed() > BUILD_PATIENCE {
                 bar.finish_and_clear();
-                eprintln!("nervelightd: {}", TensorrtError::Cancelled);
+                errln!("nervelightd: {}", TensorrtError::Cancelled);
                 infer::exit_at_once(FAILURE);
             }
             thread::sleep(Duration::from_millis(50));

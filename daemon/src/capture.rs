@@ -1,6 +1,6 @@
 //! Capture: frames from whatever GStreamer can open: a file or URI, a V4L2 device, a fragment.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,19 @@ use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
+use nervelight_engines::{HEIGHT, WIDTH};
 
+use crate::colour;
 use crate::config::Source;
+use crate::damage::Damage;
 use crate::frame::Frame;
 use crate::slot::{Slot, SlotSender, SourceError, slot};
+use crate::stamp::{self, Stamps};
 
 /// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
 pub const STALL: Duration = Duration::from_secs(30);
+/// Time between looks at whether to stop.
+const POLL: Duration = Duration::from_millis(50);
 /// What to do when that was not enough.
 pub const STALLED: &str = "Check what it comes from: the disk, the device, the network, the pipeline";
 
@@ -23,8 +29,9 @@ pub struct Capture {
     pipeline: gst::Pipeline,
 }
 
-/// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over.
-pub fn describe(source: &Source) -> String {
+/// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over. `pads` frames that are
+/// smaller than the crop.
+pub fn describe(source: &Source, pads: bool) -> String {
     let head = match source {
         Source::Phantom(_) => return "phantom".into(),
         Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
@@ -34,20 +41,29 @@ pub fn describe(source: &Source) -> String {
         }
         Source::Pipeline { pipeline, .. } => pipeline.clone(),
     };
+    let pad = if pads { " ! videobox name=pad fill=black" } else { "" };
+    // What each of these makes right is right already in most videos, and passes.
     format!(
-        "{head} ! videoconvert name=convert ! capsfilter name=format caps={FORMATS} ! appsink name=frames"
+        "{head} ! videoconvert name=convert ! videoscale ! capsfilter name=format caps={} ! \
+         deinterlace method=linear fields=top ! videoflip video-direction=auto{pad} ! appsink name=frames",
+        formats(pads)
     )
 }
 
-/// What the frame's way processes, in the notation of caps.
-const FORMATS: &str = "video/x-raw,format=(string){I420,NV12}";
+/// What the frame's way processes, in the notation of caps: square pixels, and only I420 where a border is added.
+pub fn formats(pads: bool) -> &'static str {
+    match pads {
+        false => "video/x-raw,format=(string){I420,NV12},pixel-aspect-ratio=1/1",
+        true => "video/x-raw,format=I420,pixel-aspect-ratio=1/1",
+    }
+}
 
 /// Builds the source's pipeline without starting it; returns its description.
 ///
 /// # Errors
 /// When an element or a property is not known.
-pub fn check(source: &Source) -> Result<String> {
-    let text = describe(source);
+pub fn check(source: &Source, pads: bool) -> Result<String> {
+    let text = describe(source, pads);
     if !matches!(source, Source::Phantom(_)) {
         parse(&text, &format!("source {source}"))?;
     }
@@ -68,17 +84,29 @@ pub fn parse(text: &str, what: &str) -> Result<gst::Pipeline> {
 /// Stops a pipeline, or leaves it behind when it does not within `patience`: an element that hangs
 /// must not keep the daemon from ending.
 pub fn stop(pipeline: &gst::Pipeline, patience: Duration) {
-    if set_state(pipeline, gst::State::Null, patience) != Some(true) {
+    if set_state(pipeline, gst::State::Null, patience, &AtomicBool::new(false)) != Some(true) {
         tracing::warn!("a pipeline did not stop in {patience:?}; the process ends without it");
     }
 }
 
-/// Whether a pipeline takes a state; none when it hangs on the way for longer than `patience`.
-fn set_state(pipeline: &gst::Pipeline, state: gst::State, patience: Duration) -> Option<bool> {
+/// Whether a pipeline takes a state; none when it hangs on the way for longer than `patience`, or the daemon is told
+/// to stop.
+pub fn set_state(
+    pipeline: &gst::Pipeline,
+    state: gst::State,
+    patience: Duration,
+    stop: &AtomicBool,
+) -> Option<bool> {
     let (done, reached) = crossbeam_channel::bounded(1);
     let pipeline = pipeline.clone();
     std::thread::spawn(move || done.send(pipeline.set_state(state).is_ok()));
-    reached.recv_timeout(patience).ok()
+    let deadline = Instant::now() + patience;
+    while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
+        if let Ok(reached) = reached.recv_timeout(POLL.min(patience)) {
+            return Some(reached);
+        }
+    }
+    None
 }
 
 /// Quotes a value for `gst-launch-1.0` notation.
@@ -87,15 +115,19 @@ pub fn quoted(value: &str) -> String {
 }
 
 impl Capture {
-    /// Starts the source. Frames, and the end, come through the slot.
+    /// Starts the source. Frames, and the end, come through the slot. None when the daemon is told to stop meanwhile.
     ///
     /// # Errors
     /// When the pipeline cannot be built or started; failures of later come as the slot's end.
-    pub fn start(source: &Source) -> Result<(Self, Slot)> {
+    pub fn start(source: &Source, pads: bool, to_stop: &AtomicBool) -> Result<Option<(Self, Slot)>> {
         let (name, live) = (source.to_string(), source.is_live());
-        let text = describe(source);
+        let text = describe(source, pads);
         let pipeline = parse(&text, &format!("source {name}"))?;
-        settle_colorimetry(&pipeline);
+        colour::settle(&pipeline, source, pads);
+        say_what_is_changed(&pipeline, &name);
+        if let Some(pad) = pipeline.by_name("pad") {
+            add_border(&pad);
+        }
         let Some(sink) = pipeline.by_name("frames").and_then(|e| e.downcast::<AppSink>().ok()) else {
             bail!("source {name}: the pipeline has no sink");
         };
@@ -103,19 +135,19 @@ impl Capture {
         sink.set_sync(source.is_paced_by_clock());
         sink.set_max_buffers(1);
         let (sender, mut slot) = slot(live);
-        let lost = Arc::new(AtomicU64::new(0));
-        watch(&pipeline, &name, &sender, lost.clone());
-        let is_file = matches!(source, Source::File { .. });
-        let gaps = is_file.then_some(Gaps { end: None, lost });
-        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, gaps)).build());
+        let damage = matches!(source, Source::File { .. }).then(Damage::new);
+        watch(&pipeline, &name, &sender, damage.clone());
+        stamp_frames(&sink, live && !source.is_paced_by_clock());
+        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage)).build());
         let capture = Self { pipeline };
-        match set_state(&capture.pipeline, gst::State::Playing, STALL) {
-            Some(true) => Ok((capture, slot)),
+        match set_state(&capture.pipeline, gst::State::Playing, STALL, to_stop) {
+            Some(true) => Ok(Some((capture, slot))),
             // The bus has the reason that `set_state` keeps to itself.
             Some(false) => match slot.failure() {
                 Some(reason) => Err(reason.into()),
                 None => bail!("source {name}: `{text}` cannot be started"),
             },
+            None if to_stop.load(Ordering::Relaxed) => Ok(None),
             None => bail!("source {name}: it could not be opened within {STALL:?}. {STALLED}"),
         }
     }
@@ -127,92 +159,100 @@ impl Drop for Capture {
     }
 }
 
-/// Makes range and matrix explicit where the source leaves them open.
-///
-/// GStreamer drops the range of video whose matrix is unknown (`1:0:0:0`), as encoders without
-/// colour settings write it, and forgets that gray is full range when it converts it; luma would
-/// then be expanded twice. BT.601 is what this class of video means.
-fn settle_colorimetry(pipeline: &gst::Pipeline) {
-    let (Some(convert), Some(format)) = (pipeline.by_name("convert"), pipeline.by_name("format")) else {
+/// Says that frames are not shown as they come.
+fn say_what_is_changed(pipeline: &gst::Pipeline, name: &str) {
+    let Some(pad) = pipeline.by_name("convert").and_then(|convert| convert.static_pad("sink")) else {
         return;
     };
-    let Some(pad) = convert.static_pad("sink") else { return };
+    let name = name.to_owned();
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
         let Some(gst::PadProbeData::Event(event)) = &probe.data else { return gst::PadProbeReturn::Ok };
-        let gst::EventView::Caps(caps) = event.view() else { return gst::PadProbeReturn::Ok };
-        let mut caps = caps.caps_owned();
-        let Some(input) = caps.structure(0) else { return gst::PadProbeReturn::Ok };
-        let pixels = input.get::<&str>("format").unwrap_or("");
-        let stated = input.get::<&str>("colorimetry").unwrap_or("");
-        let (input, output) = settled(pixels, stated);
-        if let Ok(mut formats) = FORMATS.parse::<gst::Caps>() {
-            if !output.is_empty() {
-                formats.make_mut().set("colorimetry", output);
+        match event.view() {
+            gst::EventView::Caps(caps) => {
+                let Some(video) = caps.caps().structure(0) else { return gst::PadProbeReturn::Ok };
+                let square = gst::Fraction::from_integer(1);
+                if let Ok(pixel) = video.get::<gst::Fraction>("pixel-aspect-ratio")
+                    && pixel != square
+                {
+                    tracing::warn!(source = name, pixel = %pixel, "its pixels are not square; frames are scaled");
+                }
+                if video.get::<&str>("interlace-mode").is_ok_and(|mode| mode != "progressive") {
+                    tracing::warn!(source = name, "it is interlaced; every other row is computed from its neighbours");
+                }
             }
-            format.set_property("caps", formats);
-        }
-        if let Some(colorimetry) = input {
-            caps.make_mut().set("colorimetry", colorimetry);
-            probe.data = Some(gst::PadProbeData::Event(gst::event::Caps::new(&caps)));
+            gst::EventView::Tag(tags) => {
+                if let Some(turn) = tags.tag().get::<gst::tags::ImageOrientation>()
+                    && turn.get() != "rotate-0"
+                {
+                    tracing::warn!(source = name, turn = turn.get(), "frames are turned as it says");
+                }
+            }
+            _ => {}
         }
         gst::PadProbeReturn::Ok
     });
 }
 
-/// The colorimetry to read frames of format `pixels` with, where it is not the one `stated`, and the
-/// one to convert them to; empty for GStreamer's choice.
-fn settled(pixels: &str, stated: &str) -> (Option<String>, String) {
-    const FULL: &str = "1:4:0:0";
-    if pixels.contains("GRAY") {
-        // Full range unless it says limited: its luma passes unchanged.
-        return ((!stated.starts_with('2')).then(|| FULL.into()), FULL.into());
-    }
-    if ["RGB", "BGR", "GBR"].iter().any(|kind| pixels.contains(kind)) {
-        return (None, FULL.into());
-    }
-    match stated.split(':').collect::<Vec<_>>()[..] {
-        [range, "0", transfer, primaries] if range != "0" => {
-            let explicit = format!("{range}:4:{transfer}:{primaries}");
-            (Some(explicit.clone()), explicit)
+/// Adds a border to frames that are smaller than the crop, as `region.pad` wishes.
+fn add_border(videobox: &gst::Element) {
+    let Some(pad) = videobox.static_pad("sink") else { return };
+    let weak = videobox.downgrade();
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
+        if let Some(gst::PadProbeData::Event(event)) = &probe.data
+            && let gst::EventView::Caps(caps) = event.view()
+            && let Some(videobox) = weak.upgrade()
+            && let Ok(info) = VideoInfo::from_caps(caps.caps())
+        {
+            for (size, needed, sides) in
+                [(info.width(), WIDTH, ["left", "right"]), (info.height(), HEIGHT, ["top", "bottom"])]
+            {
+                let border = (needed as i32 - size as i32).max(0);
+                // Even, for chroma has half the resolution. What videobox adds is negative.
+                let first = (border / 2) & !1;
+                videobox.set_property(sides[0], -first);
+                videobox.set_property(sides[1], first - border);
+            }
         }
-        _ => (None, stated.into()),
-    }
+        gst::PadProbeReturn::Ok
+    });
 }
 
-/// Finds frames that a damaged file has lost.
-struct Gaps {
-    /// Where the next frame is due.
-    end: Option<gst::ClockTime>,
-    lost: Arc<AtomicU64>,
-}
-
-impl Gaps {
-    fn look_at(&mut self, buffer: &gst::BufferRef) {
-        let (Some(pts), Some(duration)) = (buffer.pts(), buffer.duration().filter(|d| !d.is_zero())) else {
-            return;
-        };
-        // Rounded time stamps are off by less than half a frame.
-        let late = pts.saturating_sub(self.end.unwrap_or(pts));
-        let lost = (late + duration / 2).nseconds() / duration.nseconds();
-        let damaged = u64::from(buffer.flags().contains(gst::BufferFlags::CORRUPTED));
-        self.lost.fetch_add(lost + damaged, Ordering::Relaxed);
-        self.end = Some(pts + duration);
-    }
+/// Stamps frames before the sink waits until they are due.
+fn stamp_frames(sink: &AppSink, is_live: bool) {
+    let Some(pad) = sink.static_pad("sink") else { return };
+    let stamps = Mutex::new(Stamps::new(is_live));
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, probe| {
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut probe.data {
+            let caps = pad.current_caps();
+            let fps = caps.as_ref().and_then(|caps| caps.structure(0)?.get("framerate").ok());
+            let mut stamps = stamps.lock().unwrap_or_else(PoisonError::into_inner);
+            let pts = stamps.next(buffer.pts(), Instant::now(), fps);
+            if buffer.pts() != Some(pts) {
+                buffer.make_mut().set_pts(pts);
+            }
+            // Without one the last frame of an MP4 is shown for no time, which players take for none.
+            if buffer.duration().is_none_or(gst::ClockTime::is_zero) {
+                buffer.make_mut().set_duration(stamp::frame_time(fps));
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn on_sample(
     sender: SlotSender,
-    mut gaps: Option<Gaps>,
+    damage: Option<Damage>,
 ) -> impl FnMut(&AppSink) -> Result<gst::FlowSuccess, gst::FlowError> {
     let mut known: Option<(gst::Caps, Arc<VideoInfo>)> = None;
+    let mut end = None;
     move |sink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let arrived = Instant::now();
         let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
             return Err(gst::FlowError::Error);
         };
-        if let Some(gaps) = &mut gaps {
-            gaps.look_at(&buffer);
+        if let Some(damage) = &damage {
+            damage.look_at(&buffer, &mut end);
         }
         // Without the sample's own reference the buffer can be written to in place.
         drop(sample);
@@ -233,7 +273,7 @@ fn on_sample(
 }
 
 /// Turns the bus's messages into the slot's end.
-fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, lost: Arc<AtomicU64>) {
+fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: Option<Damage>) {
     overhear(pipeline, name, sender);
     let Some(bus) = pipeline.bus() else { return };
     let (name, sender, weak) = (name.to_owned(), sender.clone(), pipeline.downgrade());
@@ -244,7 +284,7 @@ fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, lost: Arc<At
             MessageView::Eos(_) => {
                 let stated = *stated.lock().unwrap_or_else(PoisonError::into_inner);
                 let end = ended(&name, stated, sender.position());
-                sender.end(end.and_then(|()| match lost.load(Ordering::Relaxed) {
+                sender.end(end.and_then(|()| match damage.as_ref().map_or(0, Damage::frames) {
                     0 => Ok(()),
                     frames => Err(SourceError::Damaged { name: name.clone(), frames }),
                 }));
@@ -252,6 +292,9 @@ fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, lost: Arc<At
             MessageView::Error(e) => sender.end(Err(failure(&name, e))),
             MessageView::Warning(w) => {
                 tracing::warn!(source = name, element = ?w.src().map(|s| s.name()), "{}", w.error());
+                if let Some(damage) = &damage {
+                    damage.warned(&w.error());
+                }
             }
             MessageView::AsyncDone(_) => {
                 // Asked outside the lock: an element that answers may wait for one that speaks.
@@ -317,7 +360,21 @@ fn ended(name: &str, stated: Option<Duration>, ended: Duration) -> Result<(), So
 
 fn failure(name: &str, error: &gst::message::Error) -> SourceError {
     let kind = error.error();
-    let remedy = if kind.matches(gst::ResourceError::NotFound) {
+    let debug = error.debug().map(|text| text.to_string()).unwrap_or_default();
+    let element = error.src().map_or_else(String::new, |s| format!(" ({})", s.name()));
+    // A fragment may read from a server too.
+    let is_network = ["GstSoupHTTPSrc", "GstRTSPSrc"].iter().any(|element| debug.contains(element));
+    let server = server(name).or(is_network.then_some("its server"));
+    let (message, remedy) = server
+        .and_then(|server| unreachable_server(&kind, &debug, server))
+        .or_else(|| without_video(&debug))
+        .unwrap_or_else(|| (format!("{}{element}", kind.message().trim_end_matches('.')), remedy(&kind)));
+    SourceError::Failed { name: name.into(), message, remedy: remedy.into() }
+}
+
+/// What to do about a failure of a file or device.
+fn remedy(kind: &gst::glib::Error) -> &'static str {
+    if kind.matches(gst::ResourceError::NotFound) {
         "Check the path or device, and that it is plugged in"
     } else if kind.matches(gst::ResourceError::Busy) {
         "Another program holds the device; stop it"
@@ -331,9 +388,45 @@ fn failure(name: &str, error: &gst::message::Error) -> SourceError {
         "The file is damaged or incomplete; copy or record it again"
     } else {
         "Try the pipeline of `nervelightd check` with gst-launch-1.0 -v to see more"
-    };
-    let element = error.src().map_or_else(String::new, |s| format!(" ({})", s.name()));
-    SourceError::Failed { name: name.into(), message: format!("{kind}{element}"), remedy: remedy.into() }
+    }
+}
+
+/// Host and port of a URI that is no file.
+fn server(name: &str) -> Option<&str> {
+    let (scheme, rest) = name.split_once("://")?;
+    let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let host = rest.split(['/', '?', '#']).next()?;
+    // A user and a password stay out of it.
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    (is_scheme && scheme != "file" && !host.is_empty()).then_some(host)
+}
+
+/// Why a server gives no stream, and what to do.
+fn unreachable_server(kind: &gst::glib::Error, debug: &str, server: &str) -> Option<(String, &'static str)> {
+    let says =
+        |words: &[&str]| words.iter().any(|word| kind.message().contains(word) || debug.contains(word));
+    let is = |code: gst::ResourceError| kind.matches(code);
+    if is(gst::ResourceError::NotAuthorized) || says(&["Unauthorized", "Forbidden", "(401)", "(403)"]) {
+        return Some((format!("{server} refuses to send it"), "Check user name and password"));
+    }
+    if is(gst::ResourceError::NotFound) || says(&["(404)"]) {
+        return Some((format!("{server} has no such stream"), "Check the address after the host"));
+    }
+    // souphttpsrc says no more than this when nobody answers.
+    let is_silent = kind.matches(gst::StreamError::Failed) && debug.contains("GstSoupHTTPSrc");
+    let is_closed = is(gst::ResourceError::OpenRead)
+        || is(gst::ResourceError::OpenReadWrite)
+        || says(&["Failed to connect"]);
+    (is_silent || is_closed).then(|| {
+        let remedy = "Check host and port, the network, and that the server runs";
+        (format!("{server} cannot be reached"), remedy)
+    })
+}
+
+/// A file of sound only: no element wants what its demuxer finds.
+fn without_video(debug: &str) -> Option<(String, &'static str)> {
+    let message = "there is no video in it, only sound or data";
+    debug.contains("reason not-linked").then(|| (message.into(), "Choose one that holds video"))
 }
 
 #[cfg(test)]
@@ -350,7 +443,7 @@ mod tests {
         bytes.resize(0x10000, 0);
         std::fs::write(clip.path(), bytes).unwrap();
         let uri = format!("file://{}", clip.path().display());
-        let pipeline = parse(&describe(&Source::File { uri, paced: false }), "clip").unwrap();
+        let pipeline = parse(&describe(&Source::File { uri, paced: false }, false), "clip").unwrap();
         // What decodebin does for a moment only, here for good.
         pipeline.connect_deep_element_added(|_, bin, element| {
             if bin.factory().is_some_and(|factory| factory.name() == "decodebin") {
@@ -358,10 +451,18 @@ mod tests {
             }
         });
         let (sender, mut slot) = slot(false);
-        watch(&pipeline, "clip", &sender, Arc::default());
+        watch(&pipeline, "clip", &sender, None);
         pipeline.set_state(gst::State::Playing).unwrap();
         let Next::End(Err(error)) = slot.next(Duration::from_secs(30)) else { panic!("no error was heard") };
         assert!(error.to_string().contains("damaged or incomplete"), "{error}");
         stop(&pipeline, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn servers_are_named_without_secrets() {
+        assert_eq!(server("rtsp://nurse:pa@ss@10.0.0.2:554/us"), Some("10.0.0.2:554"));
+        assert_eq!(server("http://camera/a.mjpg?token=1"), Some("camera"));
+        assert_eq!(server("`rtspsrc location=rtsp://10.0.0.2/us`"), None, "a fragment is no URI");
+        assert_eq!((server("/clips/a.mp4"), server("file:///a.mp4")), (None, None));
     }
 }

@@ -10,6 +10,8 @@ use nervelight_engines::settings::{self, Problem, Problems};
 use nervelight_engines::tensorrt::TensorrtSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::stream;
+
 /// A checked configuration with every path absolute.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -23,6 +25,8 @@ pub struct Config {
     pub x: Option<usize>,
     /// Top edge of the model's crop; centred when absent.
     pub y: Option<usize>,
+    /// Adds a black border to frames that are smaller than the crop.
+    pub pad: bool,
     /// How masks and frames are matched.
     pub sync: Sync,
     /// How the nerve is drawn.
@@ -235,6 +239,7 @@ struct RawModel {
 struct RawRegion {
     x: Option<usize>,
     y: Option<usize>,
+    pad: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -331,9 +336,17 @@ impl Config {
     /// # Errors
     /// Every mistake in the file, each with its line, key and remedy.
     pub fn read(path: &Path) -> Result<Self, Problems> {
+        Self::read_text(path, &settings::text(path)?)
+    }
+
+    /// [`Self::read`] of a text that stands for the file at `path`.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn read_text(path: &Path, text: &str) -> Result<Self, Problems> {
         let base = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
         let mut config = None;
-        settings::read::<Raw>(path, |raw| match resolve(raw, base) {
+        settings::read_text::<Raw>(path, text, |raw| match resolve(raw, base) {
             Ok(resolved) => {
                 config = Some(resolved);
                 vec![]
@@ -406,6 +419,7 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
             },
             x: raw.region.x,
             y: raw.region.y,
+            pad: raw.region.pad,
             sync: Sync {
                 mode: raw.sync.mode,
                 max_mask_age: Duration::from_millis(raw.sync.max_mask_age_ms),
@@ -554,7 +568,7 @@ fn resolve_sinks(raw: &Raw, base: &Path, problems: &mut Vec<Problem>) -> Vec<Sin
         sinks.push(match kind {
             SinkKind::Null => Sink::Null,
             SinkKind::Display => {
-                Sink::Display { element: sink.element.clone().unwrap_or_else(|| "autovideosink".into()) }
+                Sink::Display { element: sink.element.clone().unwrap_or_else(|| "auto".into()) }
             }
             SinkKind::Preview => {
                 if !raw.http.enabled {
@@ -574,7 +588,11 @@ fn resolve_sinks(raw: &Raw, base: &Path, problems: &mut Vec<Problem>) -> Vec<Sin
                 if !has_folder(&path) {
                     problem("path", "is in a folder that does not exist. Make it, or move the file");
                 }
-                Sink::File { path, encoder: sink.encoder.clone(), overwrite: sink.overwrite.unwrap_or(false) }
+                let overwrite = sink.overwrite.unwrap_or(false);
+                if overwrite && let Some(why) = stream::unfit(&path) {
+                    problem("path", why);
+                }
+                Sink::File { path, encoder: sink.encoder.clone(), overwrite }
             }
         });
     }
@@ -661,7 +679,7 @@ mod tests {
         );
         assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
-        assert!(raw.report.path.is_some());
+        assert!(raw.report.path.is_some() && !raw.region.pad);
         assert_eq!(raw.sinks.len(), 4, "one of each kind");
 
         // What the comments call the default is the default.

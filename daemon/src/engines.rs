@@ -64,9 +64,9 @@ pub fn engines(arguments: &Arguments) -> Result<()> {
         .collect();
     match arguments.json {
         true => {
-            println!("{}", serde_json::to_string_pretty(&judged.iter().map(describe).collect::<Vec<_>>())?)
+            outln!("{}", serde_json::to_string_pretty(&judged.iter().map(describe).collect::<Vec<_>>())?)
         }
-        false => print!("{}", table(&judged, &store)),
+        false => out!("{}", table(&judged, &store)),
     }
     if arguments.prune {
         store.sweep()?;

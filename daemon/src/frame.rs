@@ -32,7 +32,7 @@ pub struct Region {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "frames are {width}x{height}, the region of {WIDTH}x{HEIGHT} at x = {}, y = {} does not fit. Raise the \
-     source's resolution or move region.x and region.y",
+     source's resolution, move region.x and region.y, or set region.pad = true to add a black border",
     .region.x, .region.y
 )]
 pub struct DoesNotFit {

@@ -20,10 +20,12 @@ const JOBS: usize = 5;
 const FAILURES_TO_REOPEN: u32 = 3;
 /// How long the end waits for an engine that is at work.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The same for one that is being built: it looks only between steps whether it should stop, and some take minutes.
+/// The same for one that is being opened or built: it looks only between steps whether it should stop.
+const OPENING_PATIENCE: Duration = Duration::from_millis(1500);
+/// How long `build`, which keeps no video, waits for a step of TensorRT's to end; some take minutes.
 pub const BUILD_PATIENCE: Duration = Duration::from_secs(10);
-/// Time between two looks whether a stop is wanted while the engine is opened.
-const LOOK_FOR_STOP: Duration = Duration::from_millis(100);
+/// Time between looks at whether to stop.
+const POLL: Duration = Duration::from_millis(50);
 /// Least time from one opening to the next.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -45,8 +47,6 @@ pub fn exit_if_left_at_work(code: u8) {
 
 /// Ends the process without any library's destructors.
 pub fn exit_at_once(code: u8) -> ! {
-    // Nobody is left to hear that this failed.
-    let _ = std::io::stdout().flush();
     signal_hook::low_level::exit(code.into())
 }
 
@@ -93,20 +93,20 @@ impl BusySince {
 }
 
 impl Inference {
-    /// Starts the thread and waits until the engine is open; none when a stop is wanted before.
+    /// Starts the thread and waits until the engine is open. None when the daemon is told to stop meanwhile.
     ///
     /// # Errors
     /// What `open` says, or that no thread can be started.
-    pub fn start(open: OpenEngine, is_stop_wanted: impl Fn() -> bool) -> Result<Option<(Self, EngineInfo)>> {
+    pub fn start(open: OpenEngine, stop: &AtomicBool) -> Result<Option<(Self, EngineInfo)>> {
         let (this, opened) = Self::start_opening(open)?;
-        loop {
-            match opened.recv_timeout(LOOK_FOR_STOP) {
+        while !stop.load(Ordering::Relaxed) {
+            match opened.recv_timeout(POLL) {
                 Ok(info) => return Ok(Some((this, info?))),
-                Err(RecvTimeoutError::Timeout) if is_stop_wanted() => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => bail!("the engine's thread died while opening"),
             }
         }
+        Ok(None)
     }
 
     /// Starts the thread, which tells when the engine is open, or why it cannot be: the video need not wait for a
@@ -214,7 +214,7 @@ impl Drop for Inference {
     fn drop(&mut self) {
         self.requests = None;
         while self.untaken.try_recv().is_ok() {}
-        let patience = if self.is_open() { PATIENCE } else { BUILD_PATIENCE };
+        let patience = if self.is_open() { PATIENCE } else { OPENING_PATIENCE };
         let ended = self.running.recv_timeout(patience);
         if ended == Err(RecvTimeoutError::Timeout) {
             LEFT_AT_WORK.store(true, Ordering::Relaxed);

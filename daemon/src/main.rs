@@ -1,33 +1,42 @@
 //! `nervelightd`: live nerve segmentation on an ultrasound cart.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
+#[macro_use(errln, out, outln)]
+extern crate nervelight_engines;
+
 mod bench;
 mod build;
 mod capture;
+mod colour;
 mod config;
 mod crop;
+mod damage;
+mod display;
 mod energy;
 mod engines;
 mod figures;
 mod frame;
 mod http;
 mod infer;
+mod log;
 mod mask;
 #[cfg(feature = "nvidia")]
 mod nvml;
 mod overlay;
 mod phantom;
 mod run;
+mod signals;
 mod slot;
+mod stamp;
 mod stream;
 mod way;
+mod wishes;
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use nervelight_engines::EngineError;
-use tracing_subscriber::EnvFilter;
+use clap::{CommandFactory, Parser, Subcommand};
+use nervelight_engines::{EngineError, say};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -38,6 +47,8 @@ const DEVICE_LOST: u8 = 75;
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
+    #[command(flatten)]
+    log: log::Style,
     #[command(subcommand)]
     command: Command,
 }
@@ -45,19 +56,15 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Segment the source's frames and show or record them.
-    #[command(after_help = "Example:\n  nervelightd run --config configs/cart.toml")]
-    Run {
-        /// TOML file; configs/cart.toml explains every key.
-        #[arg(long)]
-        config: PathBuf,
-    },
+    #[command(after_help = "\
+Examples:
+  nervelightd run --source phantom                  # synthetic ultrasound, on the page at http://127.0.0.1:8321
+  nervelightd run --source clip.mp4 --bundle nerve.bundle --record out.mp4
+  nervelightd run --config configs/cart.toml")]
+    Run(wishes::Wishes),
     /// Check a configuration, its model and its engine, and print the pipelines it would run.
     #[command(after_help = "Example:\n  nervelightd check --config configs/cart.toml")]
-    Check {
-        /// TOML file; configs/cart.toml explains every key.
-        #[arg(long)]
-        config: PathBuf,
-    },
+    Check(wishes::Wishes),
     /// Build the TensorRT engine of a bundle for this machine, ahead of the first start.
     #[command(after_help = "Example:\n  nervelightd build --bundle nerve.bundle --precision fp16")]
     Build(build::Arguments),
@@ -67,32 +74,51 @@ enum Command {
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
+    /// Print what completes commands and options in a shell.
+    #[command(after_help = "Example:\n  nervelightd completions bash >/etc/bash_completion.d/nervelightd")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false)
-        .init();
-    let done = match Arguments::parse().command {
-        Command::Run { config } => run::run(&config),
-        Command::Check { config } => run::check(&config),
+    let arguments = Arguments::parse();
+    let log = log::start(&arguments.log);
+    let is_run = matches!(arguments.command, Command::Run(_));
+    let done = match arguments.command {
+        Command::Run(wishes) => run::run(&wishes),
+        Command::Check(wishes) => run::check(&wishes),
+        Command::Completions { shell } => {
+            let mut script = vec![];
+            clap_complete::generate(shell, &mut Arguments::command(), "nervelightd", &mut script);
+            out!("{}", String::from_utf8_lossy(&script));
+            Ok(())
+        }
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
     };
+    if let (Err(error), log::Format::Json) = (&done, arguments.log.format) {
+        tracing::error!("{error:#}");
+    }
+    // What was logged comes before the last word.
+    drop(log);
+    let done = done.and_then(|()| match say::lost() {
+        // The video matters, its summary does not.
+        Some(error) if !is_run => {
+            Err(anyhow::anyhow!("some of the output is missing: standard output cannot be written ({error})"))
+        }
+        _ => Ok(()),
+    });
     let code = match done {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("nervelightd: {error:#}");
+            errln!("nervelightd: {error:#}");
             let is_device_lost = error.is::<infer::DeviceLost>()
                 || error.downcast_ref::<EngineError>().is_some_and(EngineError::is_device_lost);
             if is_device_lost {
-                eprintln!("nervelightd: this process cannot use its GPU any more; start it again");
+                errln!("nervelightd: this process cannot use its GPU any more; start it again");
             }
             if is_device_lost { DEVICE_LOST } else { FAILURE }
         }

@@ -1,7 +1,6 @@
 //! Startup, the loop, and ordered shutdown, from top to bottom.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +12,6 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nervelight_engines::tensorrt::{self, TensorrtError, Watch};
 use nervelight_engines::{Bundle, EngineError, EngineInfo, Manifest, open_proven};
 use sd_notify::NotifyState;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
     thread_native_id,
@@ -27,9 +25,11 @@ use crate::frame::{Frame, Region};
 use crate::http::{self, Command, Page};
 use crate::infer::{DeviceLost, Inference, OpenEngine};
 use crate::phantom;
+use crate::signals;
 use crate::slot::{Next, Slot};
 use crate::stream::{self, JpegSender, Output};
 use crate::way::{ModelDefaults, Way};
+use crate::wishes::Wishes;
 
 /// Time between snapshots of the figures.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
@@ -38,19 +38,14 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Longest wait for a frame before signals and commands are looked at again.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs the daemon that `path` configures until its source ends or a signal comes.
+/// Runs the daemon as wished until its source ends or a signal comes.
 ///
 /// # Errors
 /// What kept it from starting, what ended it early, and sinks that failed on the way.
-pub fn run(path: &Path) -> Result<()> {
+pub fn run(wishes: &Wishes) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
-    let config = Config::read(path)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second signal ends the process at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let config = wishes.read()?;
+    let stop = signals::listen()?;
     let listener = config.listen.map(http::bind).transpose()?;
     let metrics = install_metrics()?;
     let bundle = Bundle::open(&config.bundle)?;
@@ -60,11 +55,15 @@ pub fn run(path: &Path) -> Result<()> {
     );
     let model = ModelDefaults { threshold: bundle.manifest.threshold, min_area: bundle.manifest.min_area };
     let watch = Arc::new(Watch::new(stop.clone()));
-    let Some((inference, engine, opened)) = start_engine(&config, bundle, &watch)? else {
-        bail!("stopped before the engine was open");
+    let Some((inference, engine, opened)) = start_engine(&config, bundle, &watch, &stop)? else {
+        tracing::info!("stopped before the first frame");
+        return Ok(());
     };
 
-    let (capture, slot) = start_source(&config)?;
+    let Some((capture, slot)) = start_source(&config, &stop)? else {
+        tracing::info!("stopped before the first frame");
+        return Ok(());
+    };
     let board = Board::default();
     let (jpegs, _) = watch::channel(Default::default());
     let (commands, wishes) = bounded(16);
@@ -94,15 +93,18 @@ pub fn run(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Every mistake found.
-pub fn check(path: &Path) -> Result<()> {
+pub fn check(wishes: &Wishes) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
-    let config = Config::read(path)?;
+    let config = wishes.read()?;
     let mut mistakes = vec![];
     let mut row = |name: &str, found: Result<String>| match found {
-        Ok(text) => println!("{name:<9}{text}"),
+        Ok(text) => outln!("{name:<9}{text}"),
         Err(error) => mistakes.push(format!("{error:#}")),
     };
-    row("source", capture::check(&config.source).and_then(|text| place_phantom(&config).map(|()| text)));
+    row(
+        "source",
+        capture::check(&config.source, config.pad).and_then(|text| place_phantom(&config).map(|()| text)),
+    );
     match Bundle::open(&config.bundle) {
         Err(error) => row("model", Err(error.into())),
         Ok(bundle) => {
@@ -121,7 +123,7 @@ pub fn check(path: &Path) -> Result<()> {
     if !mistakes.is_empty() {
         bail!(mistakes.join("\n"));
     }
-    println!("{}: good", path.display());
+    outln!("{}: good", wishes.name());
     Ok(())
 }
 
@@ -156,23 +158,24 @@ fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
 type Opened = Receiver<Result<EngineInfo, EngineError>>;
 
 /// Starts the engine's thread. A TensorRT engine is opened while live video passes already: it may have to be built.
-/// What is missing for that is found before. None when a stop comes first, which TensorRT may not hear for minutes.
+/// What is missing for that is found before. None when the daemon is told to stop meanwhile, which TensorRT may not hear
+/// for minutes.
 fn start_engine(
     config: &Config,
     bundle: Bundle,
     watch: &Arc<Watch>,
+    stop: &AtomicBool,
 ) -> Result<Option<(Inference, EngineInfo, Option<Opened>)>> {
     if config.engine.backend.is_tensorrt() && config.source.is_live() {
         let prospect = tensorrt::probe(&bundle, &config.engine)?;
         let (inference, opened) = Inference::start_opening(opener(config, bundle, watch.clone()))?;
         return Ok(Some((inference, prospect.info, Some(opened))));
     }
-    let open = opener(config, bundle, watch.clone());
-    let Some((inference, engine)) = Inference::start(open, || watch.is_cancelled())? else {
-        return Ok(None);
-    };
-    log_ready(&engine);
-    Ok(Some((inference, engine, None)))
+    let started = Inference::start(opener(config, bundle, watch.clone()), stop)?;
+    Ok(started.map(|(inference, engine)| {
+        log_ready(&engine);
+        (inference, engine, None)
+    }))
 }
 
 fn log_ready(engine: &EngineInfo) {
@@ -185,16 +188,19 @@ fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
     let settings = config.engine.clone();
     Box::new(move || {
         let (engine, agreement) = open_proven(&bundle, &settings, &watch)?;
-        tracing::info!(dice = agreement.dice, max_diff = agreement.max_diff, "golden frames agree");
+        tracing::info!(dice = agreement.dice, "golden frames agree");
+        // One byte of one frame, which sounds like a failure and is none.
+        tracing::debug!(max_diff = agreement.max_diff, "largest difference of a probability x 255");
         Ok(engine)
     })
 }
 
-/// Starts the source; a GStreamer one runs until its [`Capture`] is dropped.
-fn start_source(config: &Config) -> Result<(Option<Capture>, Slot)> {
+/// Starts the source; a GStreamer one runs until its [`Capture`] is dropped. None when the daemon is told to stop
+/// meanwhile.
+fn start_source(config: &Config, stop: &AtomicBool) -> Result<Option<(Option<Capture>, Slot)>> {
     match &config.source {
-        Source::Phantom(settings) => Ok((None, phantom::start(settings, config.x, config.y)?)),
-        source => Capture::start(source).map(|(capture, slot)| (Some(capture), slot)),
+        Source::Phantom(settings) => Ok(Some((None, phantom::start(settings, config.x, config.y)?))),
+        source => Ok(Capture::start(source, config.pad, stop)?.map(|(capture, slot)| (Some(capture), slot))),
     }
 }
 
@@ -269,17 +275,21 @@ impl Daemon<'_> {
         let errors: Vec<_> = ended.err().map(|e| format!("{e:#}")).into_iter().chain(failed).collect();
         let error = (!errors.is_empty()).then(|| errors.join("\n"));
         let snapshot = self.snapshot(&way, error.clone());
-        println!("{}", snapshot.table());
-        if let Some(path) = &self.config.report {
-            let json = serde_json::to_vec_pretty(&snapshot)?;
-            fs::write(path, json)
-                .with_context(|| format!("report.path: {} cannot be written", path.display()))?;
+        // Before anything is printed: nobody need be there to read it.
+        let written = self.write_report(&snapshot);
+        outln!("{}", snapshot.table());
+        match (error, written) {
+            (None, written) => written,
+            (Some(error), Ok(())) if is_device_lost => Err(DeviceLost(error).into()),
+            (Some(error), Ok(())) => bail!(error),
+            (Some(error), Err(unwritten)) => bail!("{error}\n{unwritten:#}"),
         }
-        match error {
-            Some(error) if is_device_lost => Err(DeviceLost(error).into()),
-            Some(error) => bail!(error),
-            None => Ok(()),
-        }
+    }
+
+    fn write_report(&self, snapshot: &Snapshot) -> Result<()> {
+        let Some(path) = &self.config.report else { return Ok(()) };
+        let json = serde_json::to_vec_pretty(snapshot)?;
+        fs::write(path, json).with_context(|| format!("report.path: {} cannot be written", path.display()))
     }
 
     fn first_frame(&mut self) -> Result<Option<Frame>> {
@@ -393,7 +403,13 @@ impl Daemon<'_> {
     fn pass(&self, way: &mut Way, frame: Frame) -> Result<()> {
         if !way.fits(&frame) {
             let (was, is) = (&self.context.frames, describe_frames(&frame.info));
-            bail!("the source's frames changed from {was} to {is}. Start again");
+            let remedy = match self.config.source {
+                Source::File { .. } => {
+                    "Give the file one size and format first, such as with ffmpeg -vf scale=W:H"
+                }
+                _ => "Start again; the service does so by itself",
+            };
+            bail!("the source's frames changed from {was} to {is}. {remedy}");
         }
         way.pass(frame).map(drop)
     }

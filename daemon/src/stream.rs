@@ -1,9 +1,10 @@
 //! Stream: each sink is a pipeline of its own, so that one that fails or stalls takes neither the
 //! video nor the other sinks with it.
 
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -17,12 +18,15 @@ use tokio::sync::watch;
 
 use crate::capture::{self, parse, quoted};
 use crate::config::Sink;
+use crate::display;
 
 /// The latest picture of the preview as JPEG; empty before the first.
 pub type JpegSender = watch::Sender<Bytes>;
 
 /// Frames that may wait for a sink.
 const QUEUE: u64 = 4;
+/// What a source of unknown rate counts as; every frame has its own time.
+const NOMINAL_RATE: gst::Fraction = gst::Fraction::from_integer(25);
 /// A sink of a video that is not live has failed when it takes no frame for so long.
 const STALL: Duration = Duration::from_secs(20);
 
@@ -40,7 +44,12 @@ pub struct Output {
     name: String,
     kind: Kind,
     frames: u64,
+    /// Frames there was no room for.
     dropped: u64,
+    /// Frames that reached the muxer of a recording.
+    muxed: Arc<AtomicU64>,
+    /// Frames handed over that are not in the recording.
+    lost: u64,
     failed: Option<String>,
 }
 
@@ -71,13 +80,24 @@ enum Event {
 pub struct OutputStatus {
     /// Kind and target.
     pub name: String,
-    /// Frames handed over.
+    /// Frames it took; once a recording has ended, those that are in it.
     pub frames: u64,
-    /// Frames the sink had no room for.
+    /// Frames it did not take or lost.
     pub dropped: u64,
+    /// The same by reason.
+    pub dropped_by: SinkDrops,
     /// Why it stopped, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+}
+
+/// Why frames are not in a sink.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct SinkDrops {
+    /// The sink had no room.
+    pub busy: u64,
+    /// A recording's encoder or muxer lost them; known once it has ended.
+    pub recorder: u64,
 }
 
 /// Builds the sink's pipeline without starting it; returns its description.
@@ -85,7 +105,7 @@ pub struct OutputStatus {
 /// # Errors
 /// When an element or a property is not known.
 pub fn check(sink: &Sink) -> Result<String> {
-    let text = describe(sink, "")?;
+    let text = describe(sink, "").with_context(|| format!("sink {sink}"))?;
     if !matches!(sink, Sink::Null) {
         parse(&text, &format!("sink {sink}"))?;
     }
@@ -106,6 +126,10 @@ fn describe(sink: &Sink, padding: &str) -> Result<String> {
     Ok(match sink {
         Sink::Null => "null".into(),
         Sink::Display { element } => {
+            let element = match element.as_str() {
+                "auto" | "autovideosink" => display::choose()?,
+                element => element,
+            };
             format!("appsrc name=frames ! videoconvert ! {element} sync=false")
         }
         Sink::Preview => {
@@ -120,9 +144,9 @@ fn describe(sink: &Sink, padding: &str) -> Result<String> {
                 None => find_encoder()?.into(),
             };
             let muxer = match path.extension().and_then(|e| e.to_str()) {
-                Some("mkv") => "matroskamux",
+                Some("mkv") => "matroskamux name=muxer",
                 // Every finished second is playable, whatever happens after.
-                _ => "mp4mux fragment-duration=1000 fragment-mode=first-moov-then-finalise",
+                _ => "mp4mux name=muxer fragment-duration=1000 fragment-mode=first-moov-then-finalise",
             };
             let location = quoted(&path.display().to_string());
             format!(
@@ -172,16 +196,29 @@ impl Output {
             *path = free_path(path);
         }
         let name = sink.to_string();
-        let output = |kind| Self { name: name.clone(), kind, frames: 0, dropped: 0, failed: None };
+        let muxed = Arc::new(AtomicU64::new(0));
+        let counter = muxed.clone();
+        let output =
+            |kind| Self { name: name.clone(), kind, frames: 0, dropped: 0, muxed, lost: 0, failed: None };
         if matches!(sink, Sink::Null) {
             return Ok(output(Kind::Null));
         }
-        let text = describe(&sink, &padding(info))?;
+        if let Sink::File { path, .. } = &sink
+            && let Some(why) = unfit(path)
+        {
+            bail!("sink {name}: {} {why}", path.display());
+        }
+        let text = describe(&sink, &padding(info)).with_context(|| format!("sink {name}"))?;
         let pipeline = parse(&text, &format!("sink {name}"))?;
         let Some(source) = pipeline.by_name("frames").and_then(|e| e.downcast::<AppSrc>().ok()) else {
             bail!("sink {name}: `{text}` has no source of frames");
         };
-        source.set_caps(Some(&info.to_caps().context("caps of the frames")?));
+        let mut caps = info.to_caps().context("caps of the frames")?;
+        if info.fps().numer() == 0 {
+            // Encoders and parsers make wrong durations of an unknown rate.
+            caps.make_mut().set("framerate", NOMINAL_RATE);
+        }
+        source.set_caps(Some(&caps));
         source.set_format(gst::Format::Time);
         source.set_property("is-live", live);
         source.set_max_buffers(QUEUE);
@@ -202,7 +239,11 @@ impl Output {
         if let (Some(jpegs), Some(jpeg_sink)) = (&preview, pipeline.by_name("jpeg")) {
             publish(&jpeg_sink, jpegs.clone());
         }
-        if pipeline.set_state(gst::State::Playing).is_err() {
+        if let Some(muxer) = pipeline.by_name("muxer") {
+            count(&muxer, counter);
+        }
+        // One that needs long to open is not waited for when the daemon is told to stop.
+        if capture::set_state(&pipeline, gst::State::Playing, STALL, stop) != Some(true) {
             let reason = match events.try_recv() {
                 Ok(Event::Failed(reason)) => reason,
                 _ => format!("`{text}` cannot be started"),
@@ -269,8 +310,9 @@ impl Output {
     pub fn status(&self) -> OutputStatus {
         OutputStatus {
             name: self.name.clone(),
-            frames: self.frames,
-            dropped: self.dropped,
+            frames: self.frames - self.lost,
+            dropped: self.dropped + self.lost,
+            dropped_by: SinkDrops { busy: self.dropped, recorder: self.lost },
             failed: self.failed.clone(),
         }
     }
@@ -301,11 +343,41 @@ impl Output {
                 Err(_) => Some("it did not finish in time; the end may be missing".into()),
             };
         }
+        let is_recording = file.is_some();
         capture::stop(pipeline, Duration::from_secs(3));
+        if is_recording {
+            self.lost = self.frames.saturating_sub(self.muxed.load(Ordering::Relaxed));
+        }
         if let Some(reason) = failure {
             self.fail(reason);
+        } else if self.lost > 0 {
+            tracing::warn!(sink = %self.name, frames = self.lost, "its encoder or muxer dropped frames");
         }
     }
+}
+
+/// Counts the frames that a muxer can write: those with a time.
+fn count(muxer: &gst::Element, counter: Arc<AtomicU64>) {
+    for pad in muxer.sink_pads() {
+        let counter = counter.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, probe| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &probe.data
+                && buffer.pts().is_some()
+            {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+}
+
+/// Why nothing can be recorded to `path`, if it exists and is no file: a FIFO would wait for its reader for ever.
+pub fn unfit(path: &Path) -> Option<&'static str> {
+    let kind = path.metadata().ok()?;
+    // /dev/null, /dev/full: they answer at once.
+    let is_memory = kind.file_type().is_char_device() && kind.rdev() >> 8 == 1;
+    (!kind.is_file() && !is_memory)
+        .then_some("is no regular file (a FIFO, a device, a folder). Choose another path")
 }
 
 fn explain(error: &gst::message::Error) -> String {

@@ -314,7 +314,7 @@ impl Way {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use crossbeam_channel::{Receiver, Sender, unbounded};
     use gst_video::VideoFormat;
@@ -381,13 +381,14 @@ mod tests {
                 counter.fetch_add(1, Ordering::Relaxed);
                 Ok(Box::new(Fake { info: info.clone(), orders: taken.clone() }))
             });
-            let (inference, _) = Inference::start(open, || false).unwrap().unwrap();
+            let (inference, _) = Inference::start(open, &AtomicBool::new(false)).unwrap().unwrap();
             let config = Config {
                 source: Source::Pipeline { pipeline: String::new(), live: true },
                 bundle: PathBuf::new(),
                 engine: EngineSettings::default(),
                 x: None,
                 y: None,
+                pad: false,
                 sync: Sync { mode, max_mask_age: MAX_AGE, engine_timeout: TIMEOUT },
                 overlay: Overlay {
                     enabled: true,

@@ -5,6 +5,8 @@
 //!
 //! Invariant: this crate knows nothing of GStreamer, HTTP servers or libtorch.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod bundle;
 pub mod contract;
 pub mod engine;
@@ -14,6 +16,7 @@ pub mod onnx;
 pub mod openvino;
 pub mod processor;
 pub mod regions;
+pub mod say;
 pub mod settings;
 pub mod tensorrt;
 

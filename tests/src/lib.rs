@@ -12,7 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -169,13 +170,28 @@ pub struct Running {
 }
 
 impl Running {
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
     /// Sends SIGTERM and waits for the end.
     ///
     /// # Errors
     /// When it does not end within 40 s.
-    pub fn terminate(mut self) -> Result<Ended> {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM)?;
+    pub fn terminate(self) -> Result<Ended> {
+        self.signal(Signal::TERM)?;
+        self.end()
+    }
+
+    /// Waits for the end after a signal.
+    ///
+    /// # Errors
+    /// When it does not end within 40 s.
+    pub fn end(mut self) -> Result<Ended> {
         let deadline = Instant::now() + Duration::from_secs(40);
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
@@ -183,7 +199,7 @@ impl Running {
             }
             if Instant::now() > deadline {
                 self.child.kill()?;
-                bail!("it did not end after SIGTERM");
+                bail!("it did not end");
             }
             std::thread::sleep(Duration::from_millis(20));
         };

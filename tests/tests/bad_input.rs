@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -165,7 +166,10 @@ fn frames_smaller_than_the_crop() {
         out.display()
     ))
     .unwrap();
-    assert_says(&cart.refused().unwrap(), &["320x240", "576x416", "Raise the source's resolution"]);
+    assert_says(
+        &cart.refused().unwrap(),
+        &["320x240", "576x416", "Raise the source's resolution", "region.pad = true"],
+    );
     assert!(!out.exists(), "no empty recording is left behind");
 }
 
@@ -265,6 +269,106 @@ fn a_full_disk_while_recording() {
     let report = cart.report().unwrap();
     assert_eq!(report["frames_out"], 90, "the video went on");
     assert_eq!(decode(&cart.path("good.mp4")).unwrap().len(), 90, "so did the other recording");
+}
+
+#[test]
+fn a_recording_into_a_fifo() {
+    let cart = Cart::new(&format!(
+        "{}source = {{ kind = \"phantom\", frames = 3 }}",
+        QUIET.replace("{ kind = \"null\" }", "{ kind = \"file\", path = \"pipe.mp4\", overwrite = true }")
+    ))
+    .unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(cart.path("pipe.mp4")).status().unwrap().success());
+    for said in [cart.refused().unwrap(), cart.run("check").unwrap().stderr] {
+        assert_says(&said, &["sinks[0].path", "is no regular file", "Choose another path"]);
+    }
+}
+
+#[test]
+fn a_display_without_a_screen() {
+    if Path::new("/dev/dri").exists() {
+        return;
+    }
+    let cart = Cart::new(
+        r#"
+        source = { kind = "phantom", frames = 3 }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        sinks = [{ kind = "display" }]
+        "#,
+    )
+    .unwrap();
+    for verb in ["run", "check"] {
+        let mut command = cart.command(verb).unwrap();
+        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        let ended = nervelight_tests::run(&mut command).unwrap();
+        assert!(!ended.success);
+        assert_says(&ended.stderr, &["sink display", "there is no screen", "remove this sink"]);
+    }
+}
+
+#[test]
+fn sound_without_video() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["sound.mp3", "sound.mp4"] {
+        let path = dir.path().join(name);
+        let mut ffmpeg = std::process::Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", "sine=d=1"]).arg(&path);
+        assert!(ffmpeg.status().unwrap().success());
+        let (_cart, ended) = over_file(&path, "{ kind = \"null\" }");
+        assert_says(&ended.stderr, &[name, "no video in it", "Choose one that holds video"]);
+    }
+}
+
+#[test]
+fn a_server_that_gives_nothing() {
+    let source = |uri: &str| refused(&format!("source = {{ kind = \"file\", path = \"{uri}\" }}"));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for scheme in ["http", "rtsp"] {
+        let said = source(&format!("{scheme}://{closed}/us"));
+        assert_says(&said, &[&format!("{closed} cannot be reached"), "Check host and port"]);
+    }
+    let fragment = format!("souphttpsrc location=http://{closed}/us ! multipartdemux ! jpegdec");
+    let said = refused(&format!("source = {{ kind = \"pipeline\", pipeline = \"{fragment}\" }}"));
+    assert_says(&said, &["its server cannot be reached", "Check host and port"]);
+    for (answer, words) in [
+        ("401 Unauthorized", ["refuses to send it", "Check user name and password"]),
+        ("404 Not Found", ["has no such stream", "Check the address after the host"]),
+    ] {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut client in server.incoming().map_while(Result::ok) {
+                let mut asked = [0; 4096];
+                let n = client.read(&mut asked).unwrap_or(0);
+                let asked = String::from_utf8_lossy(&asked[..n]).into_owned();
+                let protocol = if asked.contains("RTSP/1.0") { "RTSP/1.0" } else { "HTTP/1.1" };
+                let number = asked.lines().find(|line| line.starts_with("CSeq")).unwrap_or("CSeq: 1");
+                let _ = write!(client, "{protocol} {answer}\r\n{number}\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        for scheme in ["http", "rtsp"] {
+            assert_says(&source(&format!("{scheme}://{address}/us")), &words);
+        }
+    }
+}
+
+#[test]
+fn a_file_whose_size_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("two.ts");
+    let mut both = vec![];
+    for size in ["640x480", "800x600"] {
+        let part = dir.path().join("part.ts");
+        let mut ffmpeg = std::process::Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-y", "-f", "lavfi", "-i"]).arg(format!("testsrc=d=1:s={size}:r=25"));
+        assert!(ffmpeg.args(["-pix_fmt", "yuv420p"]).arg(&part).status().unwrap().success());
+        both.extend(fs::read(part).unwrap());
+    }
+    fs::write(&path, both).unwrap();
+    let (_cart, ended) = over_file(&path, "{ kind = \"null\" }");
+    assert_says(&ended.stderr, &["changed from 640x480", "800x600", "Give the file one size"]);
+    assert!(!ended.stderr.contains("max_diff"), "{}", ended.stderr);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nervelight_tests::video::decode;
-use nervelight_tests::{Cart, free_port, wait_for};
+use nervelight_tests::{Cart, Signal, free_port, wait_for};
 use serde_json::Value;
 
 fn request(port: u16, method: &str, path: &str, body: &str) -> Option<Vec<u8>> {
@@ -59,6 +59,91 @@ fn sigterm_ends_a_recording_that_plays() {
     assert_eq!(report["frames_in"].as_u64().unwrap(), frames + report["dropped"].as_u64().unwrap());
     let recorded = decode(&cart.path("out.mp4")).unwrap().len() as u64;
     assert_eq!(recorded, frames - report["sinks"][0]["dropped"].as_u64().unwrap());
+}
+
+/// A live recording whose end takes a second: its encoder is slow.
+fn slow_recording() -> Cart {
+    Cart::new(
+        r#"
+        source = { kind = "phantom", fps = 30 }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        report = { path = "report.json" }
+        sinks = [{ kind = "file", path = "out.mp4", encoder = "identity sleep-time=250000 ! x264enc tune=zerolatency" }]
+        "#,
+    )
+    .unwrap()
+}
+
+#[test]
+fn every_way_to_stop_finishes_recording_and_report() {
+    // `timeout` sends SIGTERM twice, at once; a terminal that closes sends SIGHUP, and often SIGTERM follows.
+    for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM], [Signal::HUP, Signal::HUP]] {
+        let cart = slow_recording();
+        let running = cart.start().unwrap();
+        wait_for("a recording", || cart.path("out.mp4").metadata().ok().filter(|m| m.len() > 0)).unwrap();
+        running.signal(signals[0]).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        running.signal(signals[1]).unwrap();
+        let ended = running.end().unwrap();
+        assert!(ended.success, "{signals:?}: {}", ended.stderr);
+        let report = cart.report().unwrap();
+        let recorded = decode(&cart.path("out.mp4")).unwrap().len();
+        assert!(
+            recorded > 0 && report["sinks"][0]["frames"] == recorded,
+            "{signals:?}: {recorded}, {report:#}"
+        );
+    }
+}
+
+#[test]
+fn a_second_signal_that_comes_later_ends_it_at_once() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "phantom", fps = 30 }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        sinks = [{ kind = "file", path = "hangs.mp4", encoder = "identity sleep-time=100000000 ! x264enc" }]
+        "#,
+    )
+    .unwrap();
+    let running = cart.start().unwrap();
+    wait_for("a recording", || cart.path("hangs.mp4").exists().then_some(())).unwrap();
+    running.signal(Signal::TERM).unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    let begun = std::time::Instant::now();
+    running.signal(Signal::TERM).unwrap();
+    let ended = running.end().unwrap();
+    assert!(!ended.success && begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn an_engine_that_opens_slowly_keeps_nobody_from_stopping() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "phantom" }
+        model = { bundle = "BUNDLE" }
+        engine = { library = "slow.so" }
+        http = { enabled = false }
+        sinks = [{ kind = "null" }]
+        "#,
+    )
+    .unwrap();
+    let code = "#include <unistd.h>\n#include <fcntl.h>\nvoid *OrtGetApiBase(void) \
+                { close(creat(\"opening\", 0600)); sleep(60); return 0; }";
+    std::fs::write(cart.path("slow.c"), code).unwrap();
+    let compiler = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o", "slow.so", "slow.c"])
+        .current_dir(cart.dir.path())
+        .status();
+    assert!(compiler.unwrap().success());
+    let mut command = cart.command("run").unwrap();
+    let mut child = command.current_dir(cart.dir.path()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the opening", || cart.path("opening").exists().then_some(())).unwrap();
+    let begun = std::time::Instant::now();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    let status = child.wait().unwrap();
+    assert!(status.success() && begun.elapsed() < Duration::from_secs(3), "{status} {:?}", begun.elapsed());
 }
 
 #[test]

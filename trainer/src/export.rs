@@ -126,7 +126,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     if !alone {
         if options.fp32_will_do() {
-            println!(
+            outln!(
                 "fp32 is in {}; now the other precisions, which replace it when they are done",
                 out.display()
             );
@@ -151,9 +151,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         put(&extended, out)?;
     }
     let Manifest { name, version, threshold, min_area, .. } = &bundle.manifest;
-    println!("{name} {version} in {}: threshold {threshold}, least area {min_area}", out.display());
+    outln!("{name} {version} in {}: threshold {threshold}, least area {min_area}", out.display());
     for (name, value) in &bundle.manifest.provenance.metrics {
-        println!("  {name} {value:.4}");
+        outln!("  {name} {value:.4}");
     }
     Ok(())
 }
@@ -222,7 +222,7 @@ fn verify(
                  {worst}/255. No bundle was written. Compare the layers with `nervelight-train layers`"
             );
         }
-        eprintln!(
+        errln!(
             "warning: {runtime} (CPU) on {} computes fp32.onnx wrong: {wrong} of {pixels} pixels differ, by up to \
              {worst}/255, where the file's own arithmetic gives the trained network's maps. The file is right; a cart \
              with this processor and runtime would refuse it",
@@ -231,7 +231,7 @@ fn verify(
         engine = Box::new(own);
     }
     let agreement = check(engine.as_mut(), bundle)?;
-    println!(
+    outln!(
         "{}: {} frames equal to the trained network, {} pixels rounded the other way at a tie; \
          golden frames: Dice {:.4}",
         engine.info().runtime,

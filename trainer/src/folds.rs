@@ -75,8 +75,8 @@ pub fn split(arguments: &Arguments) -> Result<()> {
     let data = Dataset::open(&arguments.data, arguments.corrections.as_deref())?;
     let split = Split::draw(&data, *by, *folds as usize, *seed)?;
     split.save(out).with_context(|| format!("{}: write", out.display()))?;
-    print!("{}", table(&split, &data)?);
-    println!("digest {} in {}", split.digest(), out.display());
+    out!("{}", table(&split, &data)?);
+    outln!("digest {} in {}", split.digest(), out.display());
     Ok(())
 }
 
@@ -99,13 +99,10 @@ fn table(split: &Split, data: &Dataset) -> Result<String> {
 pub fn check(arguments: &CheckArguments) -> Result<()> {
     let split = Split::load(&arguments.split)?;
     let data = Dataset::open(&arguments.data, arguments.corrections.as_deref())?;
-    print!("{}", table(&split, &data)?);
+    out!("{}", table(&split, &data)?);
     let crossings = crossings(&split, &data, arguments.threshold)?;
     if crossings.is_empty() {
-        println!(
-            "nothing crosses: no patient, and no pair of frames less than {} apart",
-            arguments.threshold
-        );
+        outln!("nothing crosses: no patient, and no pair of frames less than {} apart", arguments.threshold);
         return Ok(());
     }
     let count = crossings.len();

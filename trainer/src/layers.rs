@@ -83,10 +83,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             largest.1 = largest.1.max(wanted.abs().max().double_value(&[]));
         }
     }
-    println!("{:<12} {:>14} {:>14}", "layer", "difference", "largest value");
+    outln!("{:<12} {:>14} {:>14}", "layer", "difference", "largest value");
     let mut wrong = Vec::new();
     for (layer, (difference, value)) in module.network.layers.iter().zip(largest) {
-        println!("{:<12} {difference:>14.3e} {value:>14.3e}", layer.name);
+        outln!("{:<12} {difference:>14.3e} {value:>14.3e}", layer.name);
         if difference.is_nan() || difference > SAME * value {
             wrong.push(layer.name.as_str());
         }

@@ -1,5 +1,10 @@
 //! `nervelight-train`: makes data, trains, evaluates and exports the nerve segmentation network.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
+#[macro_use(errln, out, outln)]
+extern crate nervelight_engines;
+
 mod adam;
 mod analyze;
 mod average;
@@ -52,8 +57,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use nervelight_engines::say;
 
 use cost::Cost;
 use data::Dataset;
@@ -134,11 +140,16 @@ fn main() -> ExitCode {
         Command::Layers(arguments) => layers::run(&arguments).map(done),
         Command::Train(arguments) => train(&arguments),
     };
+    // Only now: what a full disk does not take is no reason to lose the rest of the work.
+    let result = result.and_then(|outcome| match say::lost() {
+        None => Ok(outcome),
+        Some(error) => bail!("some of the output is missing: standard output cannot be written ({error})"),
+    });
     match result {
         Ok(Outcome::Finished | Outcome::AlreadyFinished | Outcome::Stopped) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            errln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -161,30 +172,30 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
         }
         // The screen says so itself.
         if !watch::shown() {
-            eprintln!("\nstopping after this batch; Ctrl-C again to stop at once");
+            errln!("\nstopping after this batch; Ctrl-C again to stop at once");
         }
     })
     .context("cannot listen for Ctrl-C")?;
 
     let data = Dataset::open(&settings.data, settings.corrections.as_deref())?;
     if let Some(applied) = &data.corrections {
-        println!("{applied}");
+        outln!("{applied}");
     }
-    println!("{} frames of {} patients", data.frames.len(), data.patients().len());
+    outln!("{} frames of {} patients", data.frames.len(), data.patients().len());
     let network = settings.network()?;
     let cost = Cost::of(&network, data.height, data.width);
-    println!("{} at width {}: {cost}", network.name, network.width);
+    outln!("{} at width {}: {cost}", network.name, network.width);
     let options = watch::Options { screen: watch::screen_possible(), port: arguments.watch };
     let outcome = train::train(&settings, &data, arguments.resume, options, &stop)?;
     match outcome {
         Outcome::Finished => {}
         Outcome::AlreadyFinished => {
-            println!("{}: already finished: raise epochs to go on", settings.run.display());
+            outln!("{}: already finished: raise epochs to go on", settings.run.display());
         }
         Outcome::Stopped => {
-            println!("stopped: no lower validation loss in {} epochs; the best is kept", settings.stop_after)
+            outln!("stopped: no lower validation loss in {} epochs; the best is kept", settings.stop_after)
         }
-        Outcome::Interrupted => println!("interrupted; continue with --resume"),
+        Outcome::Interrupted => outln!("interrupted; continue with --resume"),
     }
     let due = match outcome {
         Outcome::Finished | Outcome::Stopped => true,
@@ -193,7 +204,7 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     };
     if due && let Err(error) = evaluate::of_run(&settings.run, &data) {
         // The network is there; only its report is not.
-        eprintln!("warning: no report: {error:#}");
+        errln!("warning: no report: {error:#}");
     }
     Ok(outcome)
 }

@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     if let Some(clip) = clip {
         clip::write(clip, *frames, &seeds)?;
-        println!("{frames} frames of {patients} patients in {}", clip.display());
+        outln!("{frames} frames of {patients} patients in {}", clip.display());
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ fn write_stills(out: &Path, frames: usize, seeds: &[u64]) -> Result<()> {
     if let Ok(progress) = progress.into_inner() {
         progress.finish();
     }
-    println!("{frames} frames of {} patients in {}", seeds.len(), train.display());
+    outln!("{frames} frames of {} patients in {}", seeds.len(), train.display());
     Ok(())
 }
 

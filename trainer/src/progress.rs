@@ -70,6 +70,6 @@ impl Progress {
         let rate = (done - self.first) as f64 / seconds.max(1e-3);
         let left = Duration::from_secs_f64(all.saturating_sub(done) as f64 / rate.max(1e-3));
         let Self { what, message, .. } = self;
-        eprintln!("{what}: {done}/{all}, {rate:.1} frames/s, {} left {message}", HumanDuration(left));
+        errln!("{what}: {done}/{all}, {rate:.1} frames/s, {} left {message}", HumanDuration(left));
     }
 }

@@ -124,7 +124,7 @@ impl<'a> Trainer<'a> {
             bail!("{}: these are not the run's frames; start a new run", settings.data.display());
         }
         if let Some(warning) = folds::warning(&split, data)? {
-            eprintln!("{warning}");
+            errln!("{warning}");
         }
         let (train, mut validation) = split.frames(data)?;
         if !train.iter().any(|frame| frame.has_nerve()) {

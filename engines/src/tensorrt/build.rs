@@ -81,7 +81,7 @@ impl<'a> Ground<'a> {
         rebuild: bool,
         watch: &Watch,
     ) -> Result<Box<dyn Engine>, EngineError> {
-        let onnx = self.bundle.read(precision.tensorrt_file())?;
+        let onnx = self.bundle.model_file(precision.tensorrt_file())?;
         let key = self.key(&onnx);
         if !rebuild {
             match self.store.find(&key) {
@@ -255,7 +255,7 @@ pub fn build_ahead(
     }
     number(compute_capability)?;
     let ground = Ground::new(None, any_with(compute_capability), bundle, settings)?;
-    let onnx = bundle.read(settings.precision.tensorrt_file())?;
+    let onnx = bundle.model_file(settings.precision.tensorrt_file())?;
     let key = ground.key(&onnx);
     let was_built = !rebuild && matches!(ground.store.find(&key), Found::Plan(_));
     if !was_built {
@@ -272,7 +272,7 @@ pub fn build_ahead(
 /// When there is no device or library, or the bundle has no model of the precision asked for.
 pub fn probe(bundle: &Bundle, settings: &EngineSettings) -> Result<Prospect, EngineError> {
     let ground = Ground::here(bundle, settings)?;
-    let key = ground.key(&bundle.read(settings.precision.tensorrt_file())?);
+    let key = ground.key(&bundle.model_file(settings.precision.tensorrt_file())?);
     let (is_built, rejected) = match ground.store.find(&key) {
         Found::Plan(_) => (true, None),
         Found::Rejected(why) => (false, Some(why)),

@@ -68,6 +68,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         std::fs::create_dir_all(folder).with_context(|| format!("{}: make", folder.display()))?;
     }
     std::fs::write(out, html).with_context(|| format!("{}: write", out.display()))?;
-    println!("report in {}", out.display());
+    outln!("report in {}", out.display());
     Ok(())
 }

@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let begun = Instant::now();
     let scan = scan(&data, arguments.threshold, arguments.quick);
     let count = data.frames.len() as u64;
-    println!(
+    outln!(
         "{} pairs of {count} frames in {:.1} s ({}): {} under {}, {} of them with different masks",
         count * (count - 1) / 2,
         begun.elapsed().as_secs_f64(),
@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(csv) = &arguments.csv {
         std::fs::write(csv, scan.csv()).with_context(|| format!("{}: write", csv.display()))?;
     }
-    println!("results in {}", arguments.out.display());
+    outln!("results in {}", arguments.out.display());
     Ok(())
 }
 
@@ -75,7 +75,7 @@ pub fn load(directory: &Path) -> Result<Recorded> {
     let data = Recorded::load(directory, start, &|frames| advance(&progress, frames))?;
     finish(progress);
     if !data.problems.is_empty() {
-        eprintln!(
+        errln!(
             "{} files cannot be used and are left out, the first: {}. `analyze report` lists all",
             data.problems.len(),
             data.problems[0]

@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let html = out.extension().is_some_and(|extension| extension == "html");
         let text = if html { output::html(&comparison) } else { output::csv(&comparison) };
         std::fs::write(out, text).with_context(|| format!("{}: write", out.display()))?;
-        println!("\nwritten to {}", out.display());
+        outln!("\nwritten to {}", out.display());
     }
     arguments.fail_below.map_or(Ok(()), |limit| check(&comparison, limit))
 }

@@ -54,19 +54,19 @@ fn moved(comparison: &Comparison) -> [Vec<&PatientChange>; 2] {
 
 /// Prints the table and the lists.
 pub fn print(comparison: &Comparison) {
-    println!("A: {} ({})", comparison.a.folder.display(), comparison.a.about.title);
-    println!("B: {} ({})", comparison.b.folder.display(), comparison.b.about.title);
-    warnings(comparison).iter().for_each(|warning| println!("{warning}"));
-    println!("{} frames\n", comparison.a.frames.len());
-    println!("{:<18} {:>8} {:>8} {:>9}  {:<20} {:>8}", "", "A", "B", "B - A", "95% interval", "above 0");
+    outln!("A: {} ({})", comparison.a.folder.display(), comparison.a.about.title);
+    outln!("B: {} ({})", comparison.b.folder.display(), comparison.b.about.title);
+    warnings(comparison).iter().for_each(|warning| outln!("{warning}"));
+    outln!("{} frames\n", comparison.a.frames.len());
+    outln!("{:<18} {:>8} {:>8} {:>9}  {:<20} {:>8}", "", "A", "B", "B - A", "95% interval", "above 0");
     for change in &comparison.changes {
         let [a, b, difference, interval, above] = cells(change);
-        println!("{:<18} {a:>8} {b:>8} {difference:>9}  {interval:<20} {above:>8}", change.measure.label);
+        outln!("{:<18} {a:>8} {b:>8} {difference:>9}  {interval:<20} {above:>8}", change.measure.label);
     }
     for (what, patients) in ["worse", "better"].into_iter().zip(moved(comparison)) {
-        println!("\n{} patients got {what} by more than 0.01 in Dice", patients.len());
+        outln!("\n{} patients got {what} by more than 0.01 in Dice", patients.len());
         for p in patients.iter().take(LINES) {
-            println!(
+            outln!(
                 "  patient {:>5}: {:.3} to {:.3} ({:+.3}), {} frames, presence wrong {} to {}",
                 p.patient,
                 p.dice[0],
@@ -80,22 +80,22 @@ pub fn print(comparison: &Comparison) {
         rest(patients.len());
     }
     let flips = comparison.flips();
-    println!("\n{} frames where only one of them shows a nerve", flips.len());
+    outln!("\n{} frames where only one of them shows a nerve", flips.len());
     for pair in flips.iter().take(LINES) {
-        println!("  {:>10}: {}", pair[0].frame, flip(*pair));
+        outln!("  {:>10}: {}", pair[0].frame, flip(*pair));
     }
     rest(flips.len());
     let fallen = comparison.fallen();
-    println!("\n{} frames whose Dice fell, most first", fallen.len());
+    outln!("\n{} frames whose Dice fell, most first", fallen.len());
     for [a, b] in fallen.iter().take(LINES) {
-        println!("  {:>10}: {:.3} to {:.3}", a.frame, a.outcome.dice(), b.outcome.dice());
+        outln!("  {:>10}: {:.3} to {:.3}", a.frame, a.outcome.dice(), b.outcome.dice());
     }
     rest(fallen.len());
 }
 
 fn rest(count: usize) {
     if count > LINES {
-        println!("  and {} more; --out FILE.html or FILE.csv lists them", count - LINES);
+        outln!("  and {} more; --out FILE.html or FILE.csv lists them", count - LINES);
     }
 }
 

@@ -191,7 +191,7 @@ fn finish(judgement: &Judgement, out: &Path, overlays: usize) -> Result<()> {
     std::fs::write(&page, report::html(judgement, &summary)?)
         .with_context(|| format!("{}: write", page.display()))?;
     print::print(judgement, &summary);
-    println!("\nreport in {}", page.display());
+    outln!("\nreport in {}", page.display());
     Ok(())
 }
 

@@ -16,26 +16,31 @@ const COLUMNS: [(&str, &str); 6] = [
 
 /// Prints every patient, then every figure with its interval and the baseline.
 pub fn print(judgement: &Judgement, summary: &Summary) {
-    print!("{:>8} {:>7} {:>7}", "patient", "frames", "nerve");
-    COLUMNS.iter().for_each(|(_, label)| print!(" {label:>8}"));
-    println!();
+    out!("{:>8} {:>7} {:>7}", "patient", "frames", "nerve");
+    COLUMNS.iter().for_each(|(_, label)| out!(" {label:>8}"));
+    outln!();
     for patient in &summary.patients {
-        print!("{:>8} {:>7} {:>7}", patient.patient, patient.frames, patient.nerve_frames);
+        out!("{:>8} {:>7} {:>7}", patient.patient, patient.frames, patient.nerve_frames);
         for (measure, mean) in MEASURES.iter().zip(&patient.means) {
             if COLUMNS.iter().any(|(name, _)| *name == measure.name) {
-                print!(" {:>8}", measure.text(*mean));
+                out!(" {:>8}", measure.text(*mean));
             }
         }
-        println!();
+        outln!();
     }
-    println!(
+    outln!(
         "\n{:<18} {:>8}  {:<15} {:>12}  {:<15} {:>9}",
-        "", "frames", "95% interval", "patients", "95% interval", "all empty"
+        "",
+        "frames",
+        "95% interval",
+        "patients",
+        "95% interval",
+        "all empty"
     );
     for measure in &MEASURES {
         let Some(figure) = summary.figures.get(measure.name) else { continue };
         let e = &figure.estimate;
-        println!(
+        outln!(
             "{:<18} {:>8}  {:<15} {:>12}  {:<15} {:>9}",
             measure.label,
             measure.text(e.mean),
@@ -45,30 +50,32 @@ pub fn print(judgement: &Judgement, summary: &Summary) {
             measure.text(figure.all_empty)
         );
     }
-    println!("means over frames and over patients; intervals by drawing patients anew; distances in pixels");
+    outln!("means over frames and over patients; intervals by drawing patients anew; distances in pixels");
     for size in &summary.sizes {
         let [least, most] = size.area;
         let [dice, iou] = [&size.dice, &size.iou].map(|e| MEASURES[0].text(e.mean));
-        println!("nerves of {least} to {most} pixels: Dice {dice}, IoU {iou}, {} frames", size.dice.frames);
+        outln!("nerves of {least} to {most} pixels: Dice {dice}, IoU {iou}, {} frames", size.dice.frames);
     }
     let c = &summary.calibration;
-    println!("calibration error {} of pixels with 1% or more, {} of all", percent(c.ece), percent(c.ece_all));
+    outln!("calibration error {} of pixels with 1% or more, {} of all", percent(c.ece), percent(c.ece_all));
     let points: Vec<_> = judgement
         .points()
         .iter()
         .map(|point| format!("threshold {:.2}, least area {}", point.threshold, point.min_area))
         .collect();
-    println!("at {} ({})", points.join("; "), judgement.origin);
+    outln!("at {} ({})", points.join("; "), judgement.origin);
     let named = Figures::NAMES.into_iter().zip(judgement.soft().values());
     let named: Vec<_> = named.map(|(name, value)| format!("{} {value:.4}", name.replace('_', " "))).collect();
-    println!("soft, as published: {}", named.join(", "));
+    outln!("soft, as published: {}", named.join(", "));
     if let Some(speed) = &judgement.engine {
-        println!(
+        outln!(
             "{}, {}: median {:.1} ms a frame",
-            speed.info.runtime, speed.info.provider, speed.milliseconds
+            speed.info.runtime,
+            speed.info.provider,
+            speed.milliseconds
         );
     }
     for warning in &judgement.warnings {
-        println!("{warning}");
+        outln!("{warning}");
     }
 }

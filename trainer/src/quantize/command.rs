@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (_removed_at_last, unchecked) = beside(out)?;
     extend(&bundle, &job, &arguments.options, &unchecked)?;
     std::fs::rename(&unchecked, out).with_context(|| format!("{}: rename", out.display()))?;
-    println!("{} {} in {}", bundle.manifest.name, bundle.manifest.version, out.display());
+    outln!("{} {} in {}", bundle.manifest.name, bundle.manifest.version, out.display());
     Ok(())
 }
 

@@ -417,7 +417,7 @@ impl<'a> Judge<'a> {
         let info = engine.info();
         for wrong in wrong {
             let wrong = wrong.replace(precision.onnx_file(), kind);
-            eprintln!("warning: {wrong}. It is judged in {} ({}) instead", info.runtime, info.provider);
+            errln!("warning: {wrong}. It is judged in {} ({}) instead", info.runtime, info.provider);
         }
         if let Some(settings) = settings {
             self.right.borrow_mut().insert(kind.to_owned(), settings);

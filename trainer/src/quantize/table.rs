@@ -125,14 +125,28 @@ impl Row {
 
 /// Prints the table, then what was decided and the worst frames.
 pub fn print(rows: &[Row], held_out: usize, calibrated: usize) {
-    println!("{held_out} frames held out, {calibrated} frames of training patients to calibrate with");
-    println!(
+    outln!("{held_out} frames held out, {calibrated} frames of training patients to calibrate with");
+    outln!(
         "{:<14} {:>7} {:>8} {:>18} {:>8} {:>6} {:>7} {:>9}",
-        "model", "Dice", "change", "95% interval", "presence", "golden", "size", "time"
+        "model",
+        "Dice",
+        "change",
+        "95% interval",
+        "presence",
+        "golden",
+        "size",
+        "time"
     );
-    println!(
+    outln!(
         "{:<14} {:>7} {:>8} {:>18} {:>8} {:>6} {:>7} {:>9}",
-        "", "", "", "", "wrong", "Dice", "MB", "ms/frame"
+        "",
+        "",
+        "",
+        "",
+        "wrong",
+        "Dice",
+        "MB",
+        "ms/frame"
     );
     for row in rows {
         let [dice, moved, interval] = match &row.change {
@@ -144,7 +158,7 @@ pub fn print(rows: &[Row], held_out: usize, calibrated: usize) {
             ],
         };
         let star = if row.file == super::TENSORRT { "*" } else { " " };
-        println!(
+        outln!(
             "{:<14} {dice:>7} {moved:>8} {interval:>18} {:>8} {:>6.3} {:>7.2} {:>8.1}{star} {}",
             row.file,
             row.wrong[1],
@@ -155,15 +169,15 @@ pub fn print(rows: &[Row], held_out: usize, calibrated: usize) {
         );
     }
     if rows.iter().any(|row| row.file == super::TENSORRT) {
-        println!("* on this machine's CPU; TensorRT's time is another");
+        outln!("* on this machine's CPU; TensorRT's time is another");
     }
     for row in rows {
         if let Some(why) = &row.left_out {
-            println!("{}: LEFT OUT of the bundle: {why}", row.file);
+            outln!("{}: LEFT OUT of the bundle: {why}", row.file);
         }
-        println!("{}: in {}. {}", row.file, row.engine, row.about);
+        outln!("{}: in {}. {}", row.file, row.engine, row.about);
         for frame in row.worst() {
-            println!("  {frame}");
+            outln!("  {frame}");
         }
     }
 }

@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let settings = Settings { run: arguments.run.clone(), ..settings };
     run.read_metrics()?;
     let listener = local::bind("--port", arguments.port)?;
-    println!("open http://{}; Ctrl-C ends", listener.local_addr()?);
+    outln!("open http://{}; Ctrl-C ends", listener.local_addr()?);
     page::serve(listener, Source::Files(Arc::new((run, settings))))
 }
 
@@ -188,7 +188,7 @@ impl Watch {
     pub fn say(&mut self, line: &str) {
         lock(&self.live).lines.push(line.to_owned());
         if self.screen.is_none() {
-            eprintln!("{line}");
+            errln!("{line}");
         }
     }
 
@@ -205,7 +205,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         // What was said on the screen went with it.
         if self.screen.take().is_some() {
-            lock(&self.live).lines[self.told..].iter().for_each(|line| eprintln!("{line}"));
+            lock(&self.live).lines[self.told..].iter().for_each(|line| errln!("{line}"));
         }
     }
 }

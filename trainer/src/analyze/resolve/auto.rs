@@ -31,17 +31,17 @@ pub fn resolve(auto: Auto, data: &Recorded, session: &mut Session) -> Result<()>
         let names = case.names();
         match decide(auto, data, case) {
             Ok((wish, what)) => {
-                println!("{names}: {what}");
+                outln!("{names}: {what}");
                 wishes.push((i, wish));
             }
             Err(why) => {
-                println!("{names}: left open, {why}");
+                outln!("{names}: left open, {why}");
                 left += 1;
             }
         }
     }
     session.decide_all(&wishes, &by)?;
-    println!("{} groups decided, {left} left open; in {}", wishes.len(), session.path().display());
+    outln!("{} groups decided, {left} left open; in {}", wishes.len(), session.path().display());
     Ok(())
 }
 

@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let stale = former.len();
     let former = if arguments.prune { vec![] } else { former };
     let mut session = Session::new(arguments.corrections.clone(), data.digest.clone(), cases, former);
-    println!(
+    outln!(
         "{} frames, {} groups under {} contradict themselves, {} of them resolved",
         data.frames.len(),
         session.cases().len(),
@@ -74,9 +74,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     );
     if stale > 0 && arguments.prune {
         session.save().with_context(|| arguments.corrections.display().to_string())?;
-        println!("{stale} decisions on frames that are not in the data are forgotten");
+        outln!("{stale} decisions on frames that are not in the data are forgotten");
     } else if stale > 0 {
-        eprintln!(
+        errln!(
             "warning: {}: {stale} decisions are on frames or masks that are not in {}; they are kept, and \
              `train` refuses them. --prune forgets them",
             arguments.corrections.display(),

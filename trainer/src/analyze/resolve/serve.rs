@@ -40,7 +40,7 @@ impl Desk {
 /// Serves the page until the process ends.
 pub fn serve(listener: TcpListener, data: Recorded, session: Session, directory: &Path) -> Result<()> {
     let port = listener.local_addr()?.port();
-    println!("open http://127.0.0.1:{port}; Ctrl-C ends, every decision is saved at once");
+    outln!("open http://127.0.0.1:{port}; Ctrl-C ends, every decision is saved at once");
     let desk = Desk { data, session: Mutex::new(session), title: directory.display().to_string() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
