@@ -341,7 +341,7 @@ impl Config {
             Err(problems) => problems,
         })?;
         // `resolve` has either made a configuration or named problems.
-        config.ok_or_else(|| Problems { path: path.into(), list: vec![] })
+        config.ok_or_else(|| Problems { path: path.into(), list: vec![], more: 0 })
     }
 }
 
