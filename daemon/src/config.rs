@@ -10,6 +10,8 @@ use nervelight_engines::settings::{self, Problem, Problems};
 use nervelight_engines::tensorrt::TensorrtSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::redact::{self, redact};
+
 /// A checked configuration with every path absolute.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -104,9 +106,9 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Phantom(phantom) => write!(f, "phantom {}", phantom.seed),
-            Self::File { uri, .. } => f.write_str(uri.strip_prefix("file://").unwrap_or(uri)),
+            Self::File { uri, .. } => f.write_str(&redact(uri.strip_prefix("file://").unwrap_or(uri))),
             Self::V4l2 { device, .. } => write!(f, "{}", device.display()),
-            Self::Pipeline { pipeline, .. } => write!(f, "`{pipeline}`"),
+            Self::Pipeline { pipeline, .. } => write!(f, "`{}`", redact(pipeline)),
         }
     }
 }
@@ -177,7 +179,7 @@ impl fmt::Display for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, .. } => write!(f, "file {}", path.display()),
-            Self::Display { element } => write!(f, "display {element}"),
+            Self::Display { element } => write!(f, "display {}", redact(element)),
             Self::Preview => f.write_str("preview"),
             Self::Null => f.write_str("null"),
         }
@@ -332,8 +334,11 @@ impl Config {
     /// Every mistake in the file, each with its line, key and remedy.
     pub fn read(path: &Path) -> Result<Self, Problems> {
         let base = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
+        let text = settings::text(path)?;
+        // Before anything of it can be said, mistakes included.
+        redact::learn(&text);
         let mut config = None;
-        settings::read::<Raw>(path, |raw| match resolve(raw, base) {
+        settings::read_text::<Raw>(path, &text, |raw| match resolve(raw, base) {
             Ok(resolved) => {
                 config = Some(resolved);
                 vec![]

@@ -16,6 +16,7 @@ mod mask;
 mod nvml;
 mod overlay;
 mod phantom;
+mod redact;
 mod run;
 mod slot;
 mod stream;
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(redact::log)
         .with_ansi(colours)
         .with_target(false)
         .init();
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nervelightd: {error:#}");
+            eprintln!("nervelightd: {}", redact::redact(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

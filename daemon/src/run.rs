@@ -27,6 +27,7 @@ use crate::frame::{Frame, Region};
 use crate::http::{self, Command, Page};
 use crate::infer::{Inference, OpenEngine};
 use crate::phantom;
+use crate::redact::redact;
 use crate::slot::{Next, Slot};
 use crate::stream::{self, JpegSender, Output};
 use crate::way::{ModelDefaults, Way};
@@ -97,7 +98,7 @@ pub fn check(path: &Path) -> Result<()> {
     let config = Config::read(path)?;
     let mut mistakes = vec![];
     let mut row = |name: &str, found: Result<String>| match found {
-        Ok(text) => println!("{name:<9}{text}"),
+        Ok(text) => println!("{name:<9}{}", redact(&text)),
         Err(error) => mistakes.push(format!("{error:#}")),
     };
     row("source", capture::check(&config.source).and_then(|text| place_phantom(&config).map(|()| text)));
