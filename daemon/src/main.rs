@@ -9,18 +9,19 @@ mod energy;
 mod engines;
 mod figures;
 mod frame;
-mod http;
 mod infer;
 mod mask;
 #[cfg(feature = "tensorrt")]
 mod nvml;
 mod overlay;
 mod phantom;
+mod preview;
 mod redact;
 mod run;
 mod slot;
 mod stream;
 mod way;
+mod web;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

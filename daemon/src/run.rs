@@ -21,16 +21,17 @@ use thread_priority::{
 use tokio::sync::watch;
 
 use crate::capture::{self, Capture, STALL, STALLED};
-use crate::config::{Config, Source};
+use crate::config::{Config, Sink, Source};
 use crate::figures::{Board, Context, Now, Snapshot};
 use crate::frame::{Frame, Region};
-use crate::http::{self, Command, Page};
 use crate::infer::{Inference, OpenEngine};
 use crate::phantom;
+use crate::preview::Pictures;
 use crate::redact::redact;
 use crate::slot::{Next, Slot};
-use crate::stream::{self, JpegSender, Output};
+use crate::stream::{self, Output};
 use crate::way::{ModelDefaults, Way};
+use crate::web::{self, Command, Page};
 
 /// Time between snapshots of the figures.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
@@ -52,7 +53,7 @@ pub fn run(path: &Path) -> Result<()> {
         signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
-    let listener = config.listen.map(http::bind).transpose()?;
+    let listener = config.listen.map(web::bind).transpose()?;
     let metrics = install_metrics()?;
     let bundle = Bundle::open(&config.bundle)?;
     tracing::info!(
@@ -65,12 +66,18 @@ pub fn run(path: &Path) -> Result<()> {
 
     let (capture, slot) = start_source(&config)?;
     let board = Board::default();
-    let (jpegs, _) = watch::channel(Default::default());
+    let (pictures, _) = watch::channel(None);
     let (commands, wishes) = bounded(16);
     if let Some(listener) = listener {
-        let page = Page { board: board.clone(), jpegs: jpegs.clone(), commands, metrics: metrics.clone() };
+        let page = Page {
+            board: board.clone(),
+            pictures: config.sinks.iter().any(|s| matches!(s, Sink::Preview)).then(|| pictures.clone()),
+            commands,
+            metrics: metrics.clone(),
+            begun: Instant::now(),
+        };
         tracing::info!("page at http://{}", listener.local_addr()?);
-        http::serve(listener, page)?;
+        web::serve(listener, &config.proxy_hosts, page)?;
     }
     let context = Context {
         source: config.source.to_string(),
@@ -81,7 +88,7 @@ pub fn run(path: &Path) -> Result<()> {
     };
     let opening = Opening { watch, opened };
     let mut daemon =
-        Daemon { config: &config, model, slot, wishes, board, jpegs, metrics, context, opening, stop };
+        Daemon { config: &config, model, slot, wishes, board, pictures, metrics, context, opening, stop };
     let outcome = daemon.follow(inference);
     // The slot first: a source that waits for room in it could not be stopped.
     drop(daemon);
@@ -202,7 +209,7 @@ struct Daemon<'a> {
     slot: Slot,
     wishes: Receiver<Command>,
     board: Board,
-    jpegs: JpegSender,
+    pictures: Pictures,
     metrics: PrometheusHandle,
     context: Context,
     opening: Opening,
@@ -302,7 +309,7 @@ impl Daemon<'_> {
         let mut way = Way::new(self.config, self.model, info.clone(), inference, vec![])?;
         let live = self.config.source.is_live();
         for sink in &self.config.sinks {
-            way.outputs.push(Output::open(sink, info, live, &self.jpegs, &self.stop)?);
+            way.outputs.push(Output::open(sink, info, live, &self.pictures, &self.stop)?);
         }
         tracing::info!(frames = %self.context.frames, source = %self.context.source, "running");
         Ok(way)
