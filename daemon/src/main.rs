@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod capture;
+mod check;
 mod config;
 mod crop;
 mod energy;
@@ -48,11 +49,14 @@ enum Command {
         config: PathBuf,
     },
     /// Check a configuration, its model and its engine, and print the pipelines it would run.
-    #[command(after_help = "Example:\n  nervelightd check --config configs/cart.toml")]
+    #[command(after_help = "Example:\n  nervelightd check --config configs/cart.toml --deep")]
     Check {
         /// TOML file; configs/cart.toml explains every key.
         #[arg(long)]
         config: PathBuf,
+        /// Open the source too, and say what frames it gives.
+        #[arg(long)]
+        deep: bool,
     },
     /// Build the TensorRT engine of a bundle for this machine, ahead of the first start.
     #[command(after_help = "Example:\n  nervelightd build --bundle nerve.bundle --precision fp16")]
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
         .init();
     let done = match Arguments::parse().command {
         Command::Run { config } => run::run(&config),
-        Command::Check { config } => run::check(&config),
+        Command::Check { config, deep } => run::check(&config, deep),
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),

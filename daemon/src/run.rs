@@ -21,6 +21,7 @@ use thread_priority::{
 use tokio::sync::watch;
 
 use crate::capture::{self, Capture, STALL, STALLED};
+use crate::check;
 use crate::config::{Config, Sink, Source};
 use crate::figures::{Board, Context, Now, Snapshot};
 use crate::frame::{Frame, Region};
@@ -96,11 +97,12 @@ pub fn run(path: &Path) -> Result<()> {
     outcome
 }
 
-/// Checks what can be checked without running: settings, bundle, engine, pipelines.
+/// Checks what can be checked without running: settings, bundle, engine, pipelines, files and port; with `deep` what
+/// the source gives.
 ///
 /// # Errors
 /// Every mistake found.
-pub fn check(path: &Path) -> Result<()> {
+pub fn check(path: &Path, deep: bool) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
     let config = Config::read(path)?;
     let mut mistakes = vec![];
@@ -121,8 +123,11 @@ pub fn check(path: &Path) -> Result<()> {
     for sink in &config.sinks {
         row("sink", stream::check(sink));
     }
-    if let Some(address) = config.listen {
-        row("page", Ok(format!("http://{address}")));
+    for (name, found) in check::outside(&config) {
+        row(name, found);
+    }
+    if deep {
+        row("frames", check::open_source(&config));
     }
     if !mistakes.is_empty() {
         bail!(mistakes.join("\n"));
@@ -188,7 +193,7 @@ fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
 }
 
 /// Starts the source; a GStreamer one runs until its [`Capture`] is dropped.
-fn start_source(config: &Config) -> Result<(Option<Capture>, Slot)> {
+pub fn start_source(config: &Config) -> Result<(Option<Capture>, Slot)> {
     match &config.source {
         Source::Phantom(settings) => Ok((None, phantom::start(settings, config.x, config.y)?)),
         source => Capture::start(source).map(|(capture, slot)| (Some(capture), slot)),
@@ -409,7 +414,8 @@ fn put_video_first() {
     }
 }
 
-fn describe_frames(info: &VideoInfo) -> String {
+/// Size, format, colorimetry and rate of frames.
+pub fn describe_frames(info: &VideoInfo) -> String {
     let (fps, colorimetry) = (info.fps(), info.colorimetry());
     let (width, height, format) = (info.width(), info.height(), info.name());
     format!("{width}x{height} {format} {colorimetry} {}/{} fps", fps.numer(), fps.denom())
