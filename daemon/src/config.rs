@@ -10,6 +10,7 @@ use nervelight_engines::settings::{self, Problem, Problems};
 use nervelight_engines::tensorrt::TensorrtSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::redact::{self, redact};
 use crate::stream;
 
 /// A checked configuration with every path absolute.
@@ -35,6 +36,8 @@ pub struct Config {
     pub sinks: Vec<Sink>,
     /// Address of page, status and metrics; none to serve nothing.
     pub listen: Option<SocketAddr>,
+    /// Names by which browsers reach the page through a proxy.
+    pub proxy_hosts: Vec<String>,
     /// Where figures are written at the end.
     pub report: Option<PathBuf>,
     /// Time between lines of figures in the log.
@@ -108,9 +111,13 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Phantom(phantom) => write!(f, "phantom {}", phantom.seed),
-            Self::File { uri, .. } => f.write_str(uri.strip_prefix("file://").unwrap_or(uri)),
+            // As the user knows it: a path without the encoding that a URI needs.
+            Self::File { uri, .. } => match gst::glib::filename_from_uri(uri) {
+                Ok((path, _)) => write!(f, "{}", path.display()),
+                Err(_) => f.write_str(&redact(uri)),
+            },
             Self::V4l2 { device, .. } => write!(f, "{}", device.display()),
-            Self::Pipeline { pipeline, .. } => write!(f, "`{pipeline}`"),
+            Self::Pipeline { pipeline, .. } => write!(f, "`{}`", redact(pipeline)),
         }
     }
 }
@@ -181,12 +188,15 @@ impl fmt::Display for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, .. } => write!(f, "file {}", path.display()),
-            Self::Display { element } => write!(f, "display {element}"),
+            Self::Display { element } => write!(f, "display {}", redact(element)),
             Self::Preview => f.write_str("preview"),
             Self::Null => f.write_str("null"),
         }
     }
 }
+
+/// More is a mistake of a program that wrote the file.
+const MOST_SINKS: usize = 64;
 
 /// The file as written. Every key has a default, so that one mistake hides no other.
 #[derive(Debug, Default, Deserialize)]
@@ -304,11 +314,12 @@ enum SinkKind {
 struct RawHttp {
     enabled: bool,
     listen: String,
+    proxy_hosts: Vec<String>,
 }
 
 impl Default for RawHttp {
     fn default() -> Self {
-        Self { enabled: true, listen: "127.0.0.1:8321".into() }
+        Self { enabled: true, listen: "127.0.0.1:8321".into(), proxy_hosts: vec![] }
     }
 }
 
@@ -345,6 +356,8 @@ impl Config {
     /// Every mistake in it.
     pub fn read_text(path: &Path, text: &str) -> Result<Self, Problems> {
         let base = path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."));
+        // Before anything of it can be said, mistakes included.
+        redact::learn(text);
         let mut config = None;
         settings::read_text::<Raw>(path, text, |raw| match resolve(raw, base) {
             Ok(resolved) => {
@@ -354,7 +367,7 @@ impl Config {
             Err(problems) => problems,
         })?;
         // `resolve` has either made a configuration or named problems.
-        config.ok_or_else(|| Problems { path: path.into(), list: vec![] })
+        config.ok_or_else(|| Problems { path: path.into(), list: vec![], more: 0 })
     }
 }
 
@@ -386,23 +399,37 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
     let bundle = raw.model.bundle.as_ref().map(|b| base.join(b));
     check(bundle.is_some(), "model.bundle", "is missing: set it to the model's bundle, directory or tar");
     check(bundle.as_ref().is_none_or(|b| b.exists()), "model.bundle", "does not exist. Check the path");
-    let listen = match raw.http.enabled {
-        true => raw.http.listen.parse().ok(),
-        false => None,
-    };
+    let listen = raw.http.enabled.then(|| raw.http.listen.parse::<SocketAddr>().ok()).flatten();
     check(
         listen.is_some() || !raw.http.enabled,
         "http.listen",
         "must be an address and a port like \"127.0.0.1:8321\"",
+    );
+    let is_safe = |address: SocketAddr| address.ip().is_loopback() || !raw.http.proxy_hosts.is_empty();
+    check(
+        listen.is_none_or(is_safe),
+        "http.listen",
+        "is not on loopback, and the page has no log-in: everybody on the network could watch patients and switch \
+         the overlay. Use 127.0.0.1; if a proxy with a log-in stands before it, name in http.proxy_hosts how browsers \
+         reach that",
+    );
+    check(
+        raw.http.proxy_hosts.iter().all(|host| is_host(host)),
+        "http.proxy_hosts",
+        "must be names as browsers send them, such as \"cart7.example.org\" or \"cart7.example.org:8443\"",
     );
     check(
         !raw.sinks.is_empty(),
         "sinks",
         "are missing: add at least one [[sinks]] table, such as kind = \"preview\"",
     );
+    check(raw.sinks.len() <= MOST_SINKS, "sinks", "are more than 64. Remove some");
     let report = raw.report.path.as_ref().map(|p| base.join(p));
     check(report.as_ref().is_none_or(|p| has_folder(p)), "report.path", "is in a folder that does not exist");
-    let sinks = resolve_sinks(raw, base, &mut problems);
+    let sinks = match raw.sinks.len() <= MOST_SINKS {
+        true => resolve_sinks(raw, base, &mut problems),
+        false => vec![],
+    };
     refuse_shared_files(source.as_ref(), report.as_deref(), &sinks, &mut problems);
     match (source, bundle, colour) {
         (Some(source), Some(bundle), Some(colour)) if problems.is_empty() => Ok(Config {
@@ -435,6 +462,7 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
             },
             sinks,
             listen,
+            proxy_hosts: raw.http.proxy_hosts.clone(),
             report,
             log_interval: Duration::from_secs(raw.log.interval_s),
         }),
@@ -530,7 +558,9 @@ fn uri(path_or_uri: &str, base: &Path) -> Result<String, String> {
         return Ok(path_or_uri.into());
     }
     let path = base.join(path_or_uri);
-    let path = path.canonicalize().map_err(|e| format!("{}: {e}. Check the path", path.display()))?;
+    let said = |e| format!("{}: {e}. Check the path", path.display());
+    path.metadata().map_err(said)?;
+    let path = std::path::absolute(&path).map_err(said)?;
     let uri = gst::glib::filename_to_uri(path, None).map_err(|e| e.to_string())?;
     Ok(uri.into())
 }
@@ -631,6 +661,16 @@ fn refuse_shared_files(
     }
 }
 
+/// Whether a browser could send it as `Host`.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !name.starts_with('[') || name.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':');
+    !name.is_empty() && name.chars().all(of_name) && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
 fn has_folder(path: &Path) -> bool {
     path.parent().is_some_and(|folder| folder == Path::new("") || folder.is_dir())
 }
@@ -680,6 +720,7 @@ mod tests {
         assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
         assert!(raw.report.path.is_some() && !raw.region.pad);
+        assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
         assert_eq!(raw.sinks.len(), 4, "one of each kind");
 
         // What the comments call the default is the default.
@@ -705,6 +746,28 @@ mod tests {
         for name in ["demo.toml", "live.toml"] {
             Config::read(&configuration(name)).unwrap();
         }
+    }
+
+    #[test]
+    fn names_of_hosts_are_known() {
+        for good in
+            ["cart7.example.org", "cart7.example.org:8443", "10.0.0.2:80", "[fe80::1]:80", "[fe80::1]"]
+        {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", "*", "https://cart7", "cart7/", "cart7:x", ":80", "a b"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_shown_as_it_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("Scan ä 100%.mp4");
+        std::fs::write(&path, "").unwrap();
+        let uri = uri("Scan ä 100%.mp4", folder.path()).unwrap();
+        assert!(uri.contains("%20"), "{uri}");
+        assert_eq!(Source::File { uri, paced: false }.to_string(), path.display().to_string());
     }
 
     #[test]

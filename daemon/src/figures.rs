@@ -9,6 +9,7 @@ use nervelight_engines::tensorrt::Progress;
 use serde::{Deserialize, Serialize};
 
 use crate::config::SyncMode;
+use crate::redact::redact;
 use crate::stream::OutputStatus;
 
 /// What the overlay shows.
@@ -132,7 +133,7 @@ impl Figures {
         let elapsed = self.started.elapsed().as_secs_f64();
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
-            context: context.clone(),
+            context: context.shown(),
             ai: now.ai,
             uptime_s: (elapsed * 1000.0).round() / 1000.0,
             fps: (self.frames_out as f64 / elapsed.max(1e-3) * 10.0).round() / 10.0,
@@ -151,9 +152,9 @@ impl Figures {
             mask_age_ms: self.mask_age.quantiles(),
             dice: (self.dice.1 > 0).then(|| (self.dice.0 / self.dice.1 as f64 * 1e4).round() / 1e4),
             dice_frames: self.dice.1,
-            sinks: now.sinks,
+            sinks: now.sinks.into_iter().map(shown).collect(),
             engine_build: now.build,
-            error: now.error,
+            error: now.error.map(|error| redact(&error).into_owned()),
         }
     }
 }
@@ -172,6 +173,24 @@ pub struct Context {
     pub engine_failed: Option<String>,
     /// How masks and frames are matched.
     pub sync: SyncMode,
+}
+
+impl Context {
+    /// Without credentials.
+    fn shown(&self) -> Self {
+        let clean = |text: &str| redact(text).into_owned();
+        Self {
+            source: clean(&self.source),
+            engine_failed: self.engine_failed.as_deref().map(clean),
+            ..self.clone()
+        }
+    }
+}
+
+/// Without credentials.
+fn shown(sink: OutputStatus) -> OutputStatus {
+    let clean = |text: &str| redact(text).into_owned();
+    OutputStatus { name: clean(&sink.name), failed: sink.failed.as_deref().map(clean), ..sink }
 }
 
 /// What the rest of the daemon knows at the moment of a snapshot.

@@ -1,7 +1,6 @@
 //! Inference: the engine on a thread of its own, so that the video never waits for it longer than
 //! it is told to, whether the engine is slow, fails or hangs.
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;

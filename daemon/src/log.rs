@@ -6,6 +6,8 @@ use std::io::{IsTerminal, stderr};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
+use crate::redact;
+
 /// What is logged, and how.
 #[derive(Debug, clap::Args)]
 pub struct Style {
@@ -42,7 +44,7 @@ pub fn start(style: &Style) -> WorkerGuard {
         Some(level) => EnvFilter::new(format!("{level:?}").to_lowercase()),
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
     };
-    let (writer, guard) = tracing_appender::non_blocking(stderr());
+    let (writer, guard) = tracing_appender::non_blocking(redact::log());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)

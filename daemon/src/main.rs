@@ -8,6 +8,7 @@ extern crate nervelight_engines;
 mod bench;
 mod build;
 mod capture;
+mod check;
 mod colour;
 mod config;
 mod crop;
@@ -17,7 +18,6 @@ mod energy;
 mod engines;
 mod figures;
 mod frame;
-mod http;
 mod infer;
 mod log;
 mod mask;
@@ -25,12 +25,15 @@ mod mask;
 mod nvml;
 mod overlay;
 mod phantom;
+mod preview;
+mod redact;
 mod run;
 mod signals;
 mod slot;
 mod stamp;
 mod stream;
 mod way;
+mod web;
 mod wishes;
 
 use std::process::ExitCode;
@@ -63,8 +66,14 @@ Examples:
   nervelightd run --config configs/cart.toml")]
     Run(wishes::Wishes),
     /// Check a configuration, its model and its engine, and print the pipelines it would run.
-    #[command(after_help = "Example:\n  nervelightd check --config configs/cart.toml")]
-    Check(wishes::Wishes),
+    #[command(after_help = "Example:\n  nervelightd check --config configs/cart.toml --deep")]
+    Check {
+        #[command(flatten)]
+        wishes: wishes::Wishes,
+        /// Open the source too, and say what frames it gives.
+        #[arg(long)]
+        deep: bool,
+    },
     /// Build the TensorRT engine of a bundle for this machine, ahead of the first start.
     #[command(after_help = "Example:\n  nervelightd build --bundle nerve.bundle --precision fp16")]
     Build(build::Arguments),
@@ -88,7 +97,7 @@ fn main() -> ExitCode {
     let is_run = matches!(arguments.command, Command::Run(_));
     let done = match arguments.command {
         Command::Run(wishes) => run::run(&wishes),
-        Command::Check(wishes) => run::check(&wishes),
+        Command::Check { wishes, deep } => run::check(&wishes, deep),
         Command::Completions { shell } => {
             let mut script = vec![];
             clap_complete::generate(shell, &mut Arguments::command(), "nervelightd", &mut script);
@@ -114,7 +123,7 @@ fn main() -> ExitCode {
     let code = match done {
         Ok(()) => 0,
         Err(error) => {
-            errln!("nervelightd: {error:#}");
+            errln!("nervelightd: {}", redact::redact(&format!("{error:#}")));
             let is_device_lost = error.is::<infer::DeviceLost>()
                 || error.downcast_ref::<EngineError>().is_some_and(EngineError::is_device_lost);
             if is_device_lost {

@@ -19,16 +19,19 @@ use thread_priority::{
 use tokio::sync::watch;
 
 use crate::capture::{self, Capture, STALL, STALLED};
-use crate::config::{Config, Source};
+use crate::check;
+use crate::config::{Config, Sink, Source};
 use crate::figures::{Board, Context, Now, Snapshot};
 use crate::frame::{Frame, Region};
-use crate::http::{self, Command, Page};
 use crate::infer::{DeviceLost, Inference, OpenEngine};
 use crate::phantom;
+use crate::preview::Pictures;
+use crate::redact::redact;
 use crate::signals;
 use crate::slot::{Next, Slot};
-use crate::stream::{self, JpegSender, Output};
+use crate::stream::{self, Output};
 use crate::way::{ModelDefaults, Way};
+use crate::web::{self, Command, Page};
 use crate::wishes::Wishes;
 
 /// Time between snapshots of the figures.
@@ -46,7 +49,7 @@ pub fn run(wishes: &Wishes) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
     let config = wishes.read()?;
     let stop = signals::listen()?;
-    let listener = config.listen.map(http::bind).transpose()?;
+    let listener = config.listen.map(web::bind).transpose()?;
     let metrics = install_metrics()?;
     let bundle = Bundle::open(&config.bundle)?;
     tracing::info!(
@@ -65,12 +68,18 @@ pub fn run(wishes: &Wishes) -> Result<()> {
         return Ok(());
     };
     let board = Board::default();
-    let (jpegs, _) = watch::channel(Default::default());
+    let (pictures, _) = watch::channel(None);
     let (commands, wishes) = bounded(16);
     if let Some(listener) = listener {
-        let page = Page { board: board.clone(), jpegs: jpegs.clone(), commands, metrics: metrics.clone() };
+        let page = Page {
+            board: board.clone(),
+            pictures: config.sinks.iter().any(|s| matches!(s, Sink::Preview)).then(|| pictures.clone()),
+            commands,
+            metrics: metrics.clone(),
+            begun: Instant::now(),
+        };
         tracing::info!("page at http://{}", listener.local_addr()?);
-        http::serve(listener, page)?;
+        web::serve(listener, &config.proxy_hosts, page)?;
     }
     let context = Context {
         source: config.source.to_string(),
@@ -81,7 +90,7 @@ pub fn run(wishes: &Wishes) -> Result<()> {
     };
     let opening = Opening { watch, opened };
     let mut daemon =
-        Daemon { config: &config, model, slot, wishes, board, jpegs, metrics, context, opening, stop };
+        Daemon { config: &config, model, slot, wishes, board, pictures, metrics, context, opening, stop };
     let outcome = daemon.follow(inference);
     // The slot first: a source that waits for room in it could not be stopped.
     drop(daemon);
@@ -89,16 +98,17 @@ pub fn run(wishes: &Wishes) -> Result<()> {
     outcome
 }
 
-/// Checks what can be checked without running: settings, bundle, engine, pipelines.
+/// Checks what can be checked without running: settings, bundle, engine, pipelines, files and port; with `deep` what
+/// the source gives.
 ///
 /// # Errors
 /// Every mistake found.
-pub fn check(wishes: &Wishes) -> Result<()> {
+pub fn check(wishes: &Wishes, deep: bool) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
     let config = wishes.read()?;
     let mut mistakes = vec![];
     let mut row = |name: &str, found: Result<String>| match found {
-        Ok(text) => outln!("{name:<9}{text}"),
+        Ok(text) => outln!("{name:<9}{}", redact(&text)),
         Err(error) => mistakes.push(format!("{error:#}")),
     };
     row(
@@ -117,8 +127,11 @@ pub fn check(wishes: &Wishes) -> Result<()> {
     for sink in &config.sinks {
         row("sink", stream::check(sink));
     }
-    if let Some(address) = config.listen {
-        row("page", Ok(format!("http://{address}")));
+    for (name, found) in check::outside(&config) {
+        row(name, found);
+    }
+    if deep {
+        row("frames", check::open_source(&config));
     }
     if !mistakes.is_empty() {
         bail!(mistakes.join("\n"));
@@ -197,7 +210,7 @@ fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
 
 /// Starts the source; a GStreamer one runs until its [`Capture`] is dropped. None when the daemon is told to stop
 /// meanwhile.
-fn start_source(config: &Config, stop: &AtomicBool) -> Result<Option<(Option<Capture>, Slot)>> {
+pub fn start_source(config: &Config, stop: &AtomicBool) -> Result<Option<(Option<Capture>, Slot)>> {
     match &config.source {
         Source::Phantom(settings) => Ok(Some((None, phantom::start(settings, config.x, config.y)?))),
         source => Ok(Capture::start(source, config.pad, stop)?.map(|(capture, slot)| (Some(capture), slot))),
@@ -218,7 +231,7 @@ struct Daemon<'a> {
     slot: Slot,
     wishes: Receiver<Command>,
     board: Board,
-    jpegs: JpegSender,
+    pictures: Pictures,
     metrics: PrometheusHandle,
     context: Context,
     opening: Opening,
@@ -329,7 +342,7 @@ impl Daemon<'_> {
         let mut way = Way::new(self.config, self.model, info.clone(), inference, vec![])?;
         let live = self.config.source.is_live();
         for sink in &self.config.sinks {
-            way.outputs.push(Output::open(sink, info, live, &self.jpegs, &self.stop)?);
+            way.outputs.push(Output::open(sink, info, live, &self.pictures, &self.stop)?);
         }
         tracing::info!(frames = %self.context.frames, source = %self.context.source, "running");
         Ok(way)
@@ -438,7 +451,8 @@ fn put_video_first() {
     }
 }
 
-fn describe_frames(info: &VideoInfo) -> String {
+/// Size, format, colorimetry and rate of frames.
+pub fn describe_frames(info: &VideoInfo) -> String {
     let (fps, colorimetry) = (info.fps(), info.colorimetry());
     let (width, height, format) = (info.width(), info.height(), info.name());
     format!("{width}x{height} {format} {colorimetry} {}/{} fps", fps.numer(), fps.denom())

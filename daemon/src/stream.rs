@@ -8,20 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, unbounded};
 use gst::prelude::*;
-use gst_app::{AppSink, AppSinkCallbacks, AppSrc};
+use gst_app::{AppSink, AppSrc};
 use gst_video::VideoInfo;
 use serde::Serialize;
-use tokio::sync::watch;
 
 use crate::capture::{self, parse, quoted};
 use crate::config::Sink;
 use crate::display;
-
-/// The latest picture of the preview as JPEG; empty before the first.
-pub type JpegSender = watch::Sender<Bytes>;
+use crate::preview::{Pictures, Preview, State};
 
 /// Frames that may wait for a sink.
 const QUEUE: u64 = 4;
@@ -62,7 +58,7 @@ enum Kind {
         events: Receiver<Event>,
         /// A live video drops what a sink cannot take; any other waits for it.
         live: bool,
-        preview: Option<JpegSender>,
+        preview: Option<Preview>,
         /// The recording.
         file: Option<PathBuf>,
         /// The daemon is stopping: nothing is waited for any more.
@@ -133,9 +129,10 @@ fn describe(sink: &Sink, padding: &str) -> Result<String> {
             format!("appsrc name=frames ! videoconvert ! {element} sync=false")
         }
         Sink::Preview => {
-            // JPEG is full range by definition (JFIF 1.02).
-            "appsrc name=frames ! videoconvert ! video/x-raw,format=I420,colorimetry=(string)1:4:0:0 ! \
-             jpegenc quality=85 ! appsink name=jpeg sync=false max-buffers=1 drop=true"
+            // JPEG is full range by definition (JFIF 1.02). From I420 to I420 videoconvert copies, whatever the ranges are;
+            // on the way to RGB it minds them.
+            "appsrc name=frames ! videoconvert ! video/x-raw,format=BGRx ! jpegenc quality=85 ! \
+             appsink name=jpeg sync=false max-buffers=1 drop=true"
                 .into()
         }
         Sink::File { path, encoder, .. } => {
@@ -188,7 +185,7 @@ impl Output {
         sink: &Sink,
         info: &VideoInfo,
         live: bool,
-        jpegs: &JpegSender,
+        pictures: &Pictures,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self> {
         let mut sink = sink.clone();
@@ -235,10 +232,9 @@ impl Output {
                 gst::BusSyncReply::Drop
             });
         }
-        let preview = matches!(sink, Sink::Preview).then(|| jpegs.clone());
-        if let (Some(jpegs), Some(jpeg_sink)) = (&preview, pipeline.by_name("jpeg")) {
-            publish(&jpeg_sink, jpegs.clone());
-        }
+        let jpeg = pipeline.by_name("jpeg").and_then(|e| e.downcast::<AppSink>().ok());
+        let jpeg = jpeg.filter(|_| matches!(sink, Sink::Preview));
+        let preview = jpeg.map(|jpeg| Preview::attach(&jpeg, pictures.clone()));
         if let Some(muxer) = pipeline.by_name("muxer") {
             count(&muxer, counter);
         }
@@ -260,8 +256,8 @@ impl Output {
         Ok(output(Kind::Pipeline { pipeline, source, events, live, preview, file, stop }))
     }
 
-    /// Hands over a frame. A sink that has failed takes none.
-    pub fn push(&mut self, buffer: &gst::Buffer) {
+    /// Hands over a frame, of which `state` is true. A sink that has failed takes none.
+    pub fn push(&mut self, buffer: &gst::Buffer, state: State) {
         if self.failed.is_some() {
             return;
         }
@@ -269,7 +265,7 @@ impl Output {
             if let Ok(Event::Failed(reason)) = events.try_recv() {
                 return self.fail(reason);
             }
-            if preview.as_ref().is_some_and(|p| p.receiver_count() == 0) {
+            if preview.as_ref().is_some_and(|p| !p.is_watched()) {
                 return;
             }
             let waiting = Instant::now();
@@ -284,6 +280,9 @@ impl Output {
                 if waiting.elapsed() > STALL {
                     return self.fail(format!("it has taken no frame for {STALL:?}"));
                 }
+            }
+            if let Some(preview) = preview {
+                preview.expect(buffer, state);
             }
             if source.push_buffer(buffer.clone()).is_err() {
                 let reason = match events.recv_timeout(Duration::from_secs(1)) {
@@ -395,16 +394,4 @@ fn explain(error: &gst::message::Error) -> String {
         );
     }
     format!("{kind} ({element})")
-}
-
-fn publish(sink: &gst::Element, jpegs: JpegSender) {
-    let Some(sink) = sink.downcast_ref::<AppSink>() else { return };
-    let on_sample = move |sink: &AppSink| {
-        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        if let Some(map) = sample.buffer().and_then(|b| b.map_readable().ok()) {
-            jpegs.send_replace(map.as_slice().to_vec().into());
-        }
-        Ok(gst::FlowSuccess::Ok)
-    };
-    sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample).build());
 }

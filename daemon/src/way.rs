@@ -20,6 +20,7 @@ use crate::frame::{Frame, Picture, Region, is_limited};
 use crate::infer::{Inference, Job};
 use crate::mask::Mask;
 use crate::overlay::{Badge, Colour, Style, draw};
+use crate::preview::State;
 use crate::stream::Output;
 
 /// How long all sinks together may take to finish their files.
@@ -154,7 +155,7 @@ impl Way {
         self.score(&frame);
         self.annotate(&mut frame)?;
         for output in &mut self.outputs {
-            output.push(&frame.buffer);
+            output.push(&frame.buffer, State { ai: self.ai, signal: true, arrived });
         }
         self.figures.shown(arrived.elapsed(), begun.elapsed().saturating_sub(waited));
         Ok(frame.buffer)
@@ -183,7 +184,7 @@ impl Way {
         self.mask_of = None;
         self.figures.inserted += 1;
         for output in self.outputs.iter_mut().filter(|output| !output.is_recording()) {
-            output.push(&buffer);
+            output.push(&buffer, State { ai: self.ai, signal: false, arrived: now });
         }
         Ok(buffer)
     }
@@ -400,6 +401,7 @@ mod tests {
                 },
                 sinks: vec![],
                 listen: None,
+                proxy_hosts: vec![],
                 report: None,
                 log_interval: Duration::from_secs(1),
             };

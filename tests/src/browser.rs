@@ -144,6 +144,14 @@ impl Browser {
         Ok(self.runtime.block_on(chain.perform())?)
     }
 
+    /// Makes the window as large as that of a device, such as a phone of 390 by 844.
+    ///
+    /// # Errors
+    /// When the browser does not answer.
+    pub fn size(&self, width: u32, height: u32) -> Result<()> {
+        Ok(self.runtime.block_on(self.driver()?.set_window_rect(0, 0, width, height))?)
+    }
+
     /// What a script returns.
     ///
     /// # Errors

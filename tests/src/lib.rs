@@ -4,6 +4,7 @@ pub mod browser;
 #[cfg(feature = "tensorrt")]
 pub mod double;
 pub mod video;
+pub mod web;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -115,7 +116,14 @@ impl Cart {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self) -> Result<Running> {
-        let mut command = self.command("run")?;
+        self.start_as(self.command("run")?)
+    }
+
+    /// Starts `command` in the place of `nervelightd run`, and leaves it running.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_as(&self, mut command: Command) -> Result<Running> {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         Ok(Running { child })
     }
@@ -170,12 +178,17 @@ pub struct Running {
 }
 
 impl Running {
-    /// Sends a signal.
+    /// Of the daemon.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Stops it as a hanging machine would; [`Signal::CONT`] lets it go on.
     ///
     /// # Errors
-    /// When it has ended already.
+    /// When it is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+        Ok(kill_process(self.pid(), signal)?)
     }
 
     /// Sends SIGTERM and waits for the end.

@@ -8,28 +8,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nervelight_tests::video::decode;
+use nervelight_tests::web::{request, status};
 use nervelight_tests::{Cart, Signal, free_port, wait_for};
-use serde_json::Value;
-
-fn request(port: u16, method: &str, path: &str, body: &str) -> Option<Vec<u8>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    let length = body.len();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .ok()?;
-    let mut answer = vec![];
-    stream.read_to_end(&mut answer).ok()?;
-    let head = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
-    answer.starts_with(b"HTTP/1.1 2").then(|| answer[head + 4..].to_vec())
-}
-
-fn status(port: u16) -> Option<Value> {
-    serde_json::from_slice(&request(port, "GET", "/status", "")?).ok()
-}
 
 fn live(port: u16, sinks: &str) -> Cart {
     Cart::new(&format!(
@@ -177,7 +157,7 @@ fn the_page_shows_picture_figures_and_metrics_and_switches_the_overlay() {
     let jpeg = request(port, "GET", "/frame.jpg", "").unwrap();
     assert!(jpeg.starts_with(&[0xff, 0xd8]) && jpeg.len() > 5000, "{} bytes", jpeg.len());
     let html = String::from_utf8(request(port, "GET", "/", "").unwrap()).unwrap();
-    assert!(html.contains("/stream.mjpg"));
+    assert!(html.contains("/page.js"));
     let metrics = String::from_utf8(request(port, "GET", "/metrics", "").unwrap()).unwrap();
     for name in ["nervelight_frames_out_total", "nervelight_latency_seconds_bucket", "nervelight_ai_on 1"] {
         assert!(metrics.contains(name), "{name} in {metrics}");
@@ -186,7 +166,7 @@ fn the_page_shows_picture_figures_and_metrics_and_switches_the_overlay() {
     // Two parts of the stream.
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(stream, "GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    write!(stream, "GET /stream.mjpg HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n").unwrap();
     let (mut seen, mut chunk) = (vec![], [0; 65536]);
     let parts = |bytes: &[u8]| bytes.windows(18).filter(|w| w == b"--nervelight-frame").count();
     while parts(&seen) < 2 {

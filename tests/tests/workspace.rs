@@ -41,11 +41,15 @@ fn linked() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn dependencies_point_one_way() {
     let linked = linked();
-    let forbidden: [(&str, &[&str]); 4] = [
+    let forbidden: [(&str, &[&str]); 5] = [
         ("nervelight-phantom", &["nervelight-engines", "tch", "gstreamer", "ort", "tokio"]),
         (
             "nervelight-engines",
             &["nervelightd", "nervelight-train", "tch", "torch-sys", "gstreamer", "axum", "tokio"],
+        ),
+        (
+            "nervelight-web",
+            &["nervelight-engines", "nervelight-phantom", "nervelightd", "nervelight-train", "gstreamer"],
         ),
         ("nervelightd", &["nervelight-train", "tch", "torch-sys"]),
         ("nervelight-train", &["nervelightd", "gstreamer", "cudarc"]),

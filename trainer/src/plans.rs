@@ -131,7 +131,6 @@ fn plans(network: &Network, fp16: &[(&str, usize)]) {
             assert!(said.contains(tensor), "{file} has no {tensor}");
         }
         let found = kernels(&said);
-        eprintln!("{} {} {file}: {found:?}", network.name, network.width);
         if precision == Precision::Fp16 {
             let expected = fp16.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
             assert_eq!(found, expected, "a fusion was lost, or won");

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use axum::extract::{Path as Part, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -29,15 +28,10 @@ pub enum Source {
 
 /// Serves the page until the process ends.
 pub fn serve(listener: TcpListener, source: Source) -> Result<()> {
-    let port = listener.local_addr()?.port();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        Ok(axum::serve(listener, router(source, port)).await?)
-    })
+    local::serve(listener, router(source))
 }
 
-fn router(source: Source, port: u16) -> Router {
+fn router(source: Source) -> Router {
     let file = |kind, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
     Router::new()
         .route("/", get(|| async { Html(include_str!("page.html")) }))
@@ -45,7 +39,6 @@ fn router(source: Source, port: u16) -> Router {
         .route("/page.js", file("text/javascript", include_str!("page.js")))
         .route("/state", get(state))
         .route("/picture/{place}", get(picture))
-        .layer(from_fn_with_state(port, local::guard))
         .with_state(source)
 }
 

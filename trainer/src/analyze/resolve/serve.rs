@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 use axum::extract::{Path as Part, Query, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -42,14 +41,10 @@ pub fn serve(listener: TcpListener, data: Recorded, session: Session, directory:
     let port = listener.local_addr()?.port();
     outln!("open http://127.0.0.1:{port}; Ctrl-C ends, every decision is saved at once");
     let desk = Desk { data, session: Mutex::new(session), title: directory.display().to_string() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        Ok(axum::serve(listener, router(Arc::new(desk), port)).await?)
-    })
+    local::serve(listener, router(Arc::new(desk)))
 }
 
-fn router(desk: Arc<Desk>, port: u16) -> Router {
+fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/", get(|| async { Html(include_str!("page.html")) }))
         .route(
@@ -67,7 +62,6 @@ fn router(desk: Arc<Desk>, port: u16) -> Router {
         .route("/group/{group}/decision", put(decide).delete(reopen))
         .route("/undo", post(undo))
         .route("/redo", post(redo))
-        .layer(from_fn_with_state(port, local::guard))
         .with_state(desk)
 }
 

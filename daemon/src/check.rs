@@ -1,0 +1,91 @@
+//! What `check` tries of the world outside, as `run` would: files, the port, and with `--deep` the source.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::capture::STALL;
+use crate::config::{Config, Sink};
+use crate::frame::Region;
+use crate::run::{describe_frames, start_source};
+use crate::slot::Next;
+use crate::web;
+
+/// A source that may be without signal is not waited for as long as `run` would.
+const SIGNAL: Duration = Duration::from_secs(10);
+
+/// Whether files can be written and the port be taken; a name and what was found of each.
+pub fn outside(config: &Config) -> Vec<(&'static str, Result<String>)> {
+    let mut rows = vec![];
+    for (i, sink) in config.sinks.iter().enumerate() {
+        if let Sink::File { path, overwrite, .. } = sink
+            && let Err(error) = try_to_write(path, *overwrite)
+        {
+            rows.push(("sink", Err(error.context(format!("sinks[{i}].path")))));
+        }
+    }
+    if let Some(path) = &config.report {
+        let written = try_to_write(path, true).map(|()| path.display().to_string());
+        rows.push(("report", written.context("report.path")));
+    }
+    if let Some(address) = config.listen {
+        // Given back at once.
+        rows.push(("page", web::bind(address).map(|_| format!("http://{address}"))));
+    }
+    rows
+}
+
+/// Whether `path` could be written. An existing file is not touched; without `replace` another is made beside it.
+fn try_to_write(path: &Path, replace: bool) -> Result<()> {
+    let said = || {
+        format!("{} cannot be written. Check its folder, and that this user may write there", path.display())
+    };
+    match path.metadata() {
+        Ok(what) if what.is_dir() => bail!("{} is a folder. Name a file", path.display()),
+        Ok(what) if what.file_type().is_fifo() => {
+            bail!("{} is a pipe, which cannot hold it. Name a file", path.display())
+        }
+        Ok(_) if replace => OpenOptions::new().write(true).open(path).map(drop).with_context(said),
+        _ => {
+            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+            tempfile::Builder::new().prefix(".nervelight-").tempfile_in(folder).map(drop).with_context(said)
+        }
+    }
+}
+
+/// Opens the source, and says what its first frame is.
+///
+/// # Errors
+/// When it does not open, gives no frame in time, or frames that the model's region does not fit into.
+pub fn open_source(config: &Config) -> Result<String> {
+    let source = &config.source;
+    let patience = if source.may_be_silent() { SIGNAL } else { STALL };
+    // The slot is dropped first: a source that waits for room in it could not be stopped.
+    let Some((_capture, mut slot)) = start_source(config, &AtomicBool::new(false))? else {
+        bail!("source {source}: it was not opened");
+    };
+    let begun = Instant::now();
+    loop {
+        match slot.next(Duration::from_millis(100)) {
+            Next::Frame(frame) => {
+                let (width, height) = (frame.info.width() as usize, frame.info.height() as usize);
+                Region::place(config.x, config.y, width, height)?;
+                return Ok(describe_frames(&frame.info));
+            }
+            Next::Idle if begun.elapsed() > patience => {
+                bail!(
+                    "source {source}: it opens, and sends no frame within {patience:?}. Check what feeds it"
+                )
+            }
+            Next::Idle => {}
+            Next::End(Ok(())) => {
+                bail!("source {source}: it ended without a single frame. Check that it holds video")
+            }
+            Next::End(Err(error)) => return Err(error.into()),
+        }
+    }
+}

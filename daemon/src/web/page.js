@@ -1,0 +1,258 @@
+// A picture older than this is not shown as live.
+const FRESH_MS = 1000;
+// A connection over which nothing comes for so long is given up and opened anew.
+const GIVE_UP_MS = 5000;
+const RETRY_MS = 500;
+
+const id = name => document.getElementById(name);
+const element = (tag, text, kind) =>
+  Object.assign(document.createElement(tag), { textContent: text, className: kind ?? "" });
+// Screen readers speak what changes: what stays the same must not be written again.
+const say = (name, text) => { if (id(name).textContent !== text) id(name).textContent = text; };
+
+const STATES = {
+  on: ["AI on", "Where the model finds a nerve, it is tinted. Where nothing is tinted, it has found none."],
+  stale: ["AI stale: no overlay", "The model answers too late for this picture, so nothing is drawn."],
+  off: ["AI off: no overlay", "The model gives no answer, so nothing is drawn. The picture itself is live."],
+  disabled: ["Overlay switched off", "Somebody switched the overlay off. The picture itself is live."],
+  silent: ["No signal", "The ultrasound machine sends no picture. Check its cable and its power."],
+};
+
+// ---- Pictures, each with its own state ----
+
+let connected = false;      // the stream is open
+let refused = "";           // why the daemon shows no pictures, in its own words
+let shown = null;           // state of the picture on the screen, and when it was drawn
+let least = Infinity;       // shortest way of a picture to here, on clocks that are apart
+let newest = null, drawing = false, abort = null, overlay = true;
+
+const kindOf = state => state.signal ? state.ai : "silent";
+
+/** Reads parts of a multipart stream: JSON of the state, and the JPEG. */
+async function* parts(reader) {
+  const decoder = new TextDecoder();
+  let bytes = new Uint8Array(0);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const joined = new Uint8Array(bytes.length + value.length);
+    joined.set(bytes);
+    joined.set(value, bytes.length);
+    bytes = joined;
+    for (;;) {
+      const end = headEnd(bytes);
+      if (end < 0) break;
+      const head = decoder.decode(bytes.subarray(0, end));
+      const length = Number(/content-length: *(\d+)/i.exec(head)[1]);
+      if (bytes.length < end + length) break;
+      const state = JSON.parse(/x-nervelight-state: *(.*)/i.exec(head)[1]);
+      yield { state, jpeg: bytes.slice(end, end + length) };
+      bytes = bytes.subarray(end + length);
+    }
+  }
+}
+
+/** Where the part's head ends; -1 while it is not whole. A head is short: a JPEG is not searched. */
+function headEnd(bytes) {
+  for (let i = 3; i < Math.min(bytes.length, 1024); i++)
+    if (bytes[i] === 10 && bytes[i - 1] === 13 && bytes[i - 2] === 10 && bytes[i - 3] === 13) return i + 1;
+  return -1;
+}
+
+async function watch() {
+  if (document.hidden) return;
+  const mine = abort = new AbortController();
+  let timer;
+  const alive = () => { clearTimeout(timer); timer = setTimeout(() => mine.abort(), GIVE_UP_MS); };
+  alive();
+  try {
+    const answer = await fetch("/stream.mjpg", { signal: mine.signal, cache: "no-store" });
+    if (answer.status === 503) refused = await answer.text();
+    if (answer.ok) {
+      refused = "";
+      connected = true;
+      least = Infinity;
+      for await (const part of parts(answer.body.getReader())) {
+        alive();
+        newest = part;
+        draw();
+      }
+    }
+  } catch { /* lost: shown by look(), tried again below */ }
+  clearTimeout(timer);
+  mine.abort();
+  if (abort !== mine) return;
+  connected = false;
+  look();
+  setTimeout(watch, RETRY_MS);
+}
+
+async function draw() {
+  if (drawing) return;
+  drawing = true;
+  while (newest) {
+    const { state, jpeg } = newest;
+    newest = null;
+    try {
+      const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
+      const canvas = id("picture");
+      if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
+        canvas.width = bitmap.width;
+        canvas.height = bitmap.height;
+      }
+      canvas.getContext("2d").drawImage(bitmap, 0, 0);
+      bitmap.close();
+      const now = performance.now();
+      // The clocks drift: the shortest way is forgotten slowly, or it would seem longer and longer.
+      least = Math.min(now - state.at_ms, least + 0.1);
+      shown = { state, at: now, late: now - state.at_ms - least };
+      look();
+    } catch { /* a damaged picture: the one before it grows old */ }
+  }
+  drawing = false;
+}
+
+/** Says in words what stands on the screen. */
+function look() {
+  const age = shown ? performance.now() - shown.at + shown.late : Infinity;
+  const old = age > FRESH_MS || document.hidden;
+  id("live").classList.toggle("old", old);
+  if (!old) {
+    const kind = kindOf(shown.state);
+    say("state", STATES[kind][0]);
+    id("state").dataset.kind = kind === "silent" ? "off" : kind;
+    say("what", "");
+    say("why", "");
+    say("since", "");
+    say("explained", STATES[kind][1] + reason(kind));
+    if (shown.state.signal) overlay = shown.state.ai !== "disabled";
+    id("overlay").setAttribute("aria-pressed", String(overlay));
+    say("overlay-says", overlay ? "Nerve overlay: on" : "Nerve overlay: off");
+    return;
+  }
+  let what = "No live picture", why;
+  if (refused) why = "This cart shows its picture elsewhere. (" + refused + ")";
+  else if (!connected || (shown && !status)) why = "The program on the cart does not answer. This page tries again by itself.";
+  else if (shown) why = "The program on the cart is reached, but sends no fresh picture.";
+  else {
+    what = "Waiting";
+    why = status && status.ai !== "waiting" ? "The first picture is on its way."
+      : "The program runs; the ultrasound machine has not sent a picture yet.";
+  }
+  if (shown) what = "Not live";
+  say("state", shown ? "Not live: no fresh picture" : "No picture yet");
+  id("state").dataset.kind = id("warning").dataset.kind = shown || !connected ? "lost" : "none";
+  say("what", what);
+  say("why", why);
+  say("explained", "");
+  say("since", shown ? `The last picture came ${Math.floor(age / 1000)} s ago.` : "");
+}
+
+// ---- Figures, once a second ----
+
+let status = null;
+
+const reason = kind => {
+  if (kind !== "off" || !status) return "";
+  if (status.engine_failed) return " Reason: " + status.engine_failed;
+  const build = status.engine_build;
+  return build ? ` The ${build.what} is being built: ${Math.round(100 * build.done)} %, ${Math.round(build.seconds)} s, ${build.phase}.` : "";
+};
+const ms = value => value < 10 ? value.toFixed(1) : Math.round(value);
+const spread = q => q.max === 0 ? "not yet known"
+  : `${ms(q.p50)} ms typically, ${ms(q.p99)} ms in the slowest of 100, ${ms(q.max)} ms at most`;
+const count = n => n.toLocaleString("en");
+
+async function refresh() {
+  try {
+    const answer = await fetch("/status", { signal: AbortSignal.timeout(2000), cache: "no-store" });
+    status = await answer.json();
+    id("details").classList.remove("unknown");
+  } catch {
+    status = null;
+    id("details").classList.add("unknown");
+  }
+  // Without an answer a recording that had stopped still has.
+  if (status && status.ai !== "waiting") figures(status);
+  alarm();
+  look();
+  setTimeout(refresh, 1000);
+}
+
+function figures(s) {
+  const rows = [
+    ["Source", `${s.source}, ${s.frames.split(" ")[0]} pixels`],
+    ["Pictures shown", `${count(s.frames_out)}, ${s.fps} a second`],
+    ["Pictures left out", s.dropped === 0 ? "none" : `${count(s.dropped)} of ${count(s.frames_in)}`],
+    ["Pictures without overlay", s.frames_badged === 0 ? "none" : `${count(s.frames_badged)}, marked AI OFF or AI STALE`],
+    ["Delay of the picture", spread(s.latency_ms)],
+    ["Time to find the nerve", spread(s.engine_ms)],
+    ["Age of the overlay", spread(s.mask_age_ms)],
+    ...(s.dice === null ? [] : [["Agreement with the truth", `${s.dice.toFixed(3)} (Dice; 1 is perfect)`]]),
+  ];
+  id("figures").replaceChildren(...rows.flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
+  id("sinks").replaceChildren(...s.sinks.map(sink => {
+    const lost = sink.dropped ? `, ${count(sink.dropped)} left out` : "";
+    return sink.failed ? element("li", `${sink.name}: FAILED. ${sink.failed}`, "failed")
+      : element("li", `${sink.name}: ${count(sink.frames)} pictures${lost}`);
+  }));
+  troubles = s.sinks.filter(sink => sink.failed).map(sink => sink.name.startsWith("file ")
+    ? `RECORDING STOPPED: ${sink.name.slice(5)}: ${sink.failed}` : `OUTPUT FAILED: ${sink.name}: ${sink.failed}`);
+  const e = s.engine;
+  id("model").textContent = `Model ${e.model}, ${e.precision}, ${e.runtime}, ${e.provider}, ${e.digest}. ` +
+    `Mode ${s.sync}, frames ${s.frames}. Nervelight ${s.version}.`;
+}
+
+let troubles = [], complaint = "", alarmed = "";
+function alarm() {
+  const texts = complaint ? [...troubles, complaint] : troubles;
+  if (alarmed === texts.join("\n")) return;
+  alarmed = texts.join("\n");
+  id("alarms").replaceChildren(...texts.map(text => element("p", text)));
+}
+
+// ---- What a person may do ----
+
+async function switchOverlay() {
+  try {
+    const answer = await fetch("/overlay", {
+      method: "PUT", headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ enabled: !overlay }), signal: AbortSignal.timeout(2000),
+    });
+    if (!answer.ok) throw new Error(await answer.text());
+  } catch {
+    complaint = "The overlay could not be switched: the program on the cart does not answer.";
+    alarm();
+    setTimeout(() => { complaint = ""; alarm(); }, 5000);
+  }
+}
+
+async function switchFull() {
+  const live = id("live");
+  if (document.fullscreenElement) await document.exitFullscreen();
+  else if (live.classList.contains("full")) live.classList.remove("full");
+  // Phones that let no page fill the screen let it fill the window.
+  else await (live.requestFullscreen ? live.requestFullscreen() : Promise.reject()).catch(() => live.classList.add("full"));
+  fullChanged();
+}
+const fullChanged = () => id("full").setAttribute("aria-pressed",
+  String(Boolean(document.fullscreenElement) || id("live").classList.contains("full")));
+
+id("overlay").onclick = switchOverlay;
+id("full").onclick = switchFull;
+document.onfullscreenchange = fullChanged;
+document.onkeydown = event => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+  if (event.key === "f") switchFull();
+  else if (event.key === "o") switchOverlay();
+  else if (event.key === "Escape" && id("live").classList.contains("full")) switchFull();
+};
+// Nobody looks at a hidden page, and what it showed is old when it comes back.
+document.onvisibilitychange = () => {
+  if (document.hidden) { const was = abort; abort = null; was?.abort(); connected = false; shown = null; look(); }
+  else watch();
+};
+
+watch();
+refresh();
+setInterval(look, 100);

@@ -1,0 +1,100 @@
+//! What the page and other programs may ask for.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{MethodRouter, get, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::WatchStream;
+
+use super::{Command, Page};
+use crate::preview::Picture;
+
+const BOUNDARY: &str = "nervelight-frame";
+/// Says in JSON what is true of the picture that it comes with.
+const STATE: HeaderName = HeaderName::from_static("x-nervelight-state");
+const NO_PREVIEW: &str = "no picture: add a sink of kind \"preview\" to the configuration";
+
+/// Everything that is answered.
+pub fn router(page: Page) -> Router {
+    Router::new()
+        .route("/", get(|| async { Html(include_str!("page.html")) }))
+        .route("/page.css", file("text/css", include_str!("page.css")))
+        .route("/page.js", file("text/javascript", include_str!("page.js")))
+        .route("/status", get(status))
+        .route("/metrics", get(|State(page): State<Page>| async move { page.metrics.render() }))
+        .route("/frame.jpg", get(frame))
+        .route("/stream.mjpg", get(stream))
+        .route("/overlay", put(overlay))
+        .with_state(page)
+}
+
+fn file(kind: &'static str, text: &'static str) -> MethodRouter<Page> {
+    get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
+}
+
+async fn status(State(page): State<Page>) -> Response {
+    match page.board.get() {
+        Some(snapshot) => Json(snapshot).into_response(),
+        None => Json(serde_json::json!({ "ai": "waiting" })).into_response(),
+    }
+}
+
+async fn frame(State(page): State<Page>) -> Response {
+    let Some(pictures) = &page.pictures else { return unavailable(NO_PREVIEW) };
+    let mut pictures = pictures.subscribe();
+    // The preview encodes only while somebody looks: wait for a picture made for us.
+    let waited = tokio::time::timeout(Duration::from_secs(5), pictures.changed()).await;
+    let picture = waited.ok().and_then(Result::ok).and_then(|()| pictures.borrow_and_update().clone());
+    match picture {
+        Some(picture) => {
+            let state = described(&picture, page.begun);
+            ([(header::CONTENT_TYPE, "image/jpeg".to_owned()), (STATE, state)], picture.jpeg).into_response()
+        }
+        None => unavailable("no picture has come for five seconds"),
+    }
+}
+
+fn unavailable(why: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+}
+
+/// Motion JPEG for any viewer; each part says in a header what is true of its picture.
+async fn stream(State(page): State<Page>) -> Response {
+    let Some(pictures) = &page.pictures else { return unavailable(NO_PREVIEW) };
+    // A reader that is too slow for all gets the newest.
+    let pictures = WatchStream::from_changes(pictures.subscribe()).filter_map(|picture| picture);
+    let parts = pictures.map(move |picture| {
+        let (state, length) = (described(&picture, page.begun), picture.jpeg.len());
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n{STATE}: {state}\r\n\r\n"
+        );
+        Ok::<_, Infallible>(Bytes::from([head.as_bytes(), &picture.jpeg, b"\r\n"].concat()))
+    });
+    let kind = format!("multipart/x-mixed-replace; boundary={BOUNDARY}");
+    ([(header::CONTENT_TYPE, kind)], Body::from_stream(parts)).into_response()
+}
+
+fn described(picture: &Picture, begun: Instant) -> String {
+    let state = &picture.state;
+    let at_ms = state.arrived.saturating_duration_since(begun).as_secs_f64() * 1000.0;
+    serde_json::json!({ "ai": state.ai, "signal": state.signal, "at_ms": at_ms.round() }).to_string()
+}
+
+#[derive(Deserialize)]
+struct Overlay {
+    enabled: bool,
+}
+
+async fn overlay(State(page): State<Page>, Json(wish): Json<Overlay>) -> StatusCode {
+    match page.commands.try_send(Command::Overlay(wish.enabled)) {
+        Ok(()) => StatusCode::NO_CONTENT,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

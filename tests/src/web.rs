@@ -1,0 +1,70 @@
+//! Asks a program's local page as a browser there would, or as others do.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    /// Such as 200.
+    pub status: u16,
+    /// Status line and headers, in lower case.
+    pub head: String,
+    /// What follows.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into()
+    }
+}
+
+/// A connection to the page with bounded waits.
+///
+/// # Errors
+/// When nobody listens.
+pub fn connect(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+    Ok(stream)
+}
+
+/// Asks with exactly these `headers`, each `Name: value`.
+///
+/// # Errors
+/// When there is no answer.
+pub fn ask(port: u16, method: &str, path: &str, headers: &[&str], body: &str) -> Result<Answer> {
+    let mut stream = connect(port)?;
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )?;
+    let mut answer = vec![];
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("no head")? + 4;
+    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+    let status = head.split(' ').nth(1).context("no status")?.parse()?;
+    Ok(Answer { status, head, body: answer[end..].to_vec() })
+}
+
+/// Asks as the page itself does; the body of a good answer.
+pub fn request(port: u16, method: &str, path: &str, body: &str) -> Option<Vec<u8>> {
+    let (host, origin) = (format!("Host: localhost:{port}"), format!("Origin: http://localhost:{port}"));
+    let answer = ask(port, method, path, &[&host, &origin], body).ok()?;
+    (answer.status / 100 == 2).then_some(answer.body)
+}
+
+/// `/status`.
+pub fn status(port: u16) -> Option<Value> {
+    serde_json::from_slice(&request(port, "GET", "/status", "")?).ok()
+}
