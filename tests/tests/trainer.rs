@@ -135,7 +135,7 @@ fn export_told_to_stop_leaves_nothing(here: &Path) {
 
 /// 8 bits of a network that has learnt next to nothing are out of their depth.
 fn export_leaves_out_what_is_bad_and_keeps_the_rest(here: &Path) {
-    let few = ["--calibration-frames", "2", "--judged-frames", "4", "--max-loss", "-1"];
+    let few = ["--calibration-frames", "2", "--judged-frames", "4", "--max-loss=-1"];
     let export = |out, more: &[&str]| {
         train(here, &[&["export", "--run", "run", "--frames", "3", "--out", out], &few[..], more].concat())
     };

@@ -45,10 +45,10 @@ fn the_trainer_names_it_and_judges_in_another() {
     let few = ["--calibration-frames", "2", "--judged-frames", "4", "--max-loss", "0.5"];
     let quantize = ["quantize", "--bundle", demo, "--data", "data", "--out", "new.bundle"];
     let said = train(&[&quantize[..], &few].concat());
-    for file in ["fp32.onnx", "fp16.onnx", "int8-cpu.onnx"] {
+    for file in ["fp32.onnx", "int8-cpu.onnx", "int8-trt.onnx (with floats of 32 bits)"] {
         assert!(named(&said.stderr, file), "{file}: {}", said.stderr);
     }
-    assert!(said.stdout.contains("int8-cpu.onnx: in ONNX Runtime"), "{}", said.stdout);
+    assert!(said.stdout.contains("fp32.onnx: judged in ONNX Runtime"), "{}", said.stdout);
     assert!(here.join("new.bundle/int8-cpu.onnx").is_file(), "{}", said.stdout);
 
     let said = train(&["evaluate", "--bundle", "new.bundle", "--data", "data", "--precision", "int8"]);

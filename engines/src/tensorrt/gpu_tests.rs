@@ -14,7 +14,7 @@ use super::ffi::Libraries;
 use super::run::TensorrtEngine;
 use super::{Product, TensorrtError};
 use crate::contract::{self, PIXELS, Plane, plane};
-use crate::engine::{Engine, EngineInfo, EngineSettings, Precision, Provider, open};
+use crate::engine::{Backend, Engine, EngineInfo, EngineSettings, Precision, Provider, open};
 use crate::{Bundle, golden};
 
 /// Launches of one captured graph.
@@ -107,7 +107,8 @@ fn a_graph_that_was_captured_once_computes_each_new_frame() {
 fn onnx_runtime_computes_on_the_gpu_what_it_does_on_the_cpu() {
     gpu();
     let bundle = Bundle::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("demo.bundle")).unwrap();
-    let opened = |provider| open(&bundle, &EngineSettings { provider, ..Default::default() });
+    let opened =
+        |provider| open(&bundle, &EngineSettings { backend: Backend::Onnx, provider, ..Default::default() });
     let mut cuda = opened(Provider::Cuda).unwrap_or_else(|error| {
         panic!(
             "{error}\nThis test needs an ONNX Runtime with CUDA: `pip install onnxruntime-gpu[cuda,cudnn]`, name \
@@ -121,7 +122,7 @@ fn onnx_runtime_computes_on_the_gpu_what_it_does_on_the_cpu() {
         let (found, cuda_time) = timed(cuda.as_mut(), &frame.crop);
         let apart = || found.iter().zip(expected.iter()).map(|(a, b)| a.abs_diff(*b));
         let (differing, most) = (apart().filter(|&d| d > 0).count(), apart().max().unwrap());
-        let dice = contract::dice(&found, &expected, bundle.manifest.threshold_byte());
+        let dice = contract::dice(&found[..], &expected[..], bundle.manifest.threshold_byte());
         println!(
             "{}: Dice {dice:.4}, {differing} of {PIXELS} bytes differ, by {most} at most; CPU {cpu_time:?}, CUDA \
              {cuda_time:?}",

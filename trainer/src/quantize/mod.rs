@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use nervelight_engines::bundle::Draft;
 use nervelight_engines::golden::{self, Golden, min_dice};
-use nervelight_engines::{Bundle, Engine, EngineSettings, Plane, Precision, plane};
+use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, Plane, Precision, plane};
 
 use crate::data::Frame;
 use crate::evaluate;
@@ -411,7 +411,9 @@ impl<'a> Judge<'a> {
         if let Some(settings) = self.right.borrow().get(kind) {
             return Ok(nervelight_engines::open(&scratch, settings)?);
         }
-        let settings = EngineSettings { precision, ..self.settings.clone() };
+        // OpenVINO would compute bfloat16, which the file does not say.
+        let backend = if precision == Precision::Fp16 { Backend::Onnx } else { Backend::Auto };
+        let settings = EngineSettings { precision, backend, ..self.settings.clone() };
         let crops: Vec<&Plane> = self.golden.iter().take(COMPARED).map(|golden| &*golden.crop).collect();
         let RightEngine { engine, settings, wrong } = right_engine::open(&scratch, &settings, &crops)?;
         let info = engine.info();

@@ -175,7 +175,8 @@ pub fn print(rows: &[Row], held_out: usize, calibrated: usize) {
         if let Some(why) = &row.left_out {
             outln!("{}: LEFT OUT of the bundle: {why}", row.file);
         }
-        outln!("{}: in {}. {}", row.file, row.engine, row.about);
+        let about = if row.about.is_empty() { String::new() } else { format!("{}; ", row.about) };
+        outln!("{}: {about}judged in {}", row.file, row.engine);
         for frame in row.worst() {
             outln!("  {frame}");
         }
