@@ -13,9 +13,6 @@ use crate::network::{Network, Op};
 use crate::onnx::Style;
 use crate::progress::Progress;
 
-/// How the output of each layer is cut, by name.
-pub type Methods = BTreeMap<String, Method>;
-
 /// Values of every layer, by name.
 #[derive(Debug)]
 pub struct Calibration {
@@ -65,21 +62,14 @@ impl Calibration {
         Ok(Self { largest, histograms })
     }
 
-    /// `method` for every layer whose output is quantised as it comes.
-    pub fn all(&self, method: Method) -> Methods {
-        self.histograms.keys().map(|name| (name.clone(), method)).collect()
-    }
-
-    /// Where to cut the output of each layer that a graph of `style` quantises; `methods` are as from
-    /// [`Self::all`].
-    pub fn thresholds(&self, network: &Network, methods: &Methods, style: &Style) -> BTreeMap<String, f64> {
+    /// Where `method` cuts the output of each layer that a graph of `style` quantises.
+    pub fn thresholds(&self, network: &Network, method: Method, style: &Style) -> BTreeMap<String, f64> {
         let signed =
             |name: &str| !network.layers.iter().any(|layer| layer.name == name && layer.op == Op::Relu);
-        let threshold = |(name, method): (&String, &Method)| {
-            let histogram = self.histograms.get(name)?;
-            Some((name.clone(), histogram.threshold(*method, style.levels(signed(name)))))
+        let threshold = |(name, histogram): (&String, &Histogram)| {
+            (name.clone(), histogram.threshold(method, style.levels(signed(name))))
         };
-        let mut found: BTreeMap<String, f64> = methods.iter().filter_map(threshold).collect();
+        let mut found: BTreeMap<String, f64> = self.histograms.iter().map(threshold).collect();
         // Pools and concatenations have what they are made of; where the scale is shared, that again has
         // theirs, through however many of them.
         loop {
@@ -203,13 +193,12 @@ mod tests {
         let calibration = Calibration::of(&module, &frames.iter().collect::<Vec<_>>(), (416, 576)).unwrap();
         let largest = |name: &str| calibration.largest[name];
         assert!(largest("relu4_3") == largest("pool4") && largest("conv1_1") > 0.0);
-        let cpu = calibration.thresholds(&module.network, &calibration.all(Method::Max), &Style::Cpu);
+        let cpu = calibration.thresholds(&module.network, Method::Max, &Style::Cpu);
         assert_eq!(cpu["pool4"], largest("relu4_3"));
         assert_eq!(cpu["up5"], largest("up5"));
         assert_eq!(cpu["skip4"], largest("up5").max(largest("pool4")));
         let full = std::collections::BTreeSet::new();
-        let shared =
-            calibration.thresholds(&module.network, &calibration.all(Method::Max), &Style::TensorRt { full });
+        let shared = calibration.thresholds(&module.network, Method::Max, &Style::TensorRt { full });
         for name in ["up5", "pool4", "relu4_3"] {
             assert_eq!(shared[name], shared["skip4"], "{name}");
         }

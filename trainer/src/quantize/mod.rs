@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use nervelight_engines::bundle::Draft;
 use nervelight_engines::golden::{self, Golden, min_dice};
-use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, Plane, Precision, plane};
+use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, Plane, Precision};
 
 use crate::data::Frame;
 use crate::evaluate;
@@ -22,11 +22,10 @@ use crate::network::Network;
 use crate::onnx::{LARGEST, MARGIN, Style, at_risk, half, int8};
 use crate::point::{Hard, Point, outcomes};
 use crate::predict::Prediction;
-use crate::progress::Progress;
 use crate::right_engine::{self, RightEngine};
 
+use calibration::Calibration;
 pub use calibration::choose;
-use calibration::{Calibration, Methods};
 pub use command::{Arguments, run};
 use histogram::Method;
 use table::Row;
@@ -36,10 +35,6 @@ const TENSORRT: &str = "int8-trt.onnx";
 
 /// Frames by which a method of calibration is chosen for all layers.
 const CHOICE: usize = 100;
-/// Frames by which each layer's own method is.
-const NEAR: usize = 8;
-/// Dice against fp32 on these frames under which each layer's own method is looked for.
-const GOOD_ENOUGH: f64 = 0.002;
 /// Golden frames by which a runtime is compared with the file's own arithmetic.
 const COMPARED: usize = 2;
 
@@ -210,52 +205,35 @@ impl Maker<'_> {
         })
     }
 
-    /// With the methods of calibration that do best on `frames`: first one for all layers, by Dice. Where that loses
-    /// against fp32, each layer's own, by how near the maps come to those of fp32; Dice decides between the two.
+    /// With the method of calibration that has the best Dice on `frames`.
     fn int8(&self, file: &'static str, style: &Style, frames: &[&Frame]) -> Result<Candidate> {
         let trial = style.on_cpu(&self.folded.network);
         let kind = kind(file, &trial, style);
-        let scored = |methods: Methods, what: &str| -> Result<Scored> {
-            let model = self.model(file, &methods, &trial)?;
-            let what = format!("{file}, {what}");
+        let scored = |method: Method| -> Result<Scored> {
+            let model = self.model(file, method, &trial)?;
+            let what = format!("{file}, calibration {method}");
             let found = self.judge.predict(Precision::Int8, &kind, &what, model, frames)?;
             let dice = self.dice(&found.predictions);
             // What no cart would run is taken only where there is nothing else.
-            Ok(Scored { methods, score: (found.golden >= min_dice(Precision::Int8), dice) })
+            Ok(Scored { method, score: (found.golden >= min_dice(Precision::Int8), dice) })
         };
         let mut best: Option<Scored> = None;
         let mut about = Vec::new();
         for method in Method::ALL {
-            let same = scored(self.calibration.all(method), &format!("calibration {method}"))?;
-            about.push(format!("{method} {:.4}", same.score.1));
-            if best.as_ref().is_none_or(|best| same.score > best.score) {
-                best = Some(same);
+            let tried = scored(method)?;
+            about.push(format!("{method} {:.4}", tried.score.1));
+            if best.as_ref().is_none_or(|best| tried.score > best.score) {
+                best = Some(tried);
             }
         }
-        let mut best = best.context("no method of calibration")?;
+        let best = best.context("no method of calibration")?;
         let names: Vec<&str> = frames.iter().map(|frame| frame.name.as_str()).collect();
         let wanted = self.reference.predictions.iter().filter(|p| names.contains(&p.frame.name.as_str()));
         let wanted = self.dice(wanted);
-        if best.score < (true, wanted - GOOD_ENOUGH) {
-            let methods = self.each_its_own(file, &kind, &best.methods, &trial, &choose(frames, NEAR))?;
-            let each = scored(methods, "each layer its own")?;
-            about.push(format!("each layer its own {:.4}", each.score.1));
-            if each.score > best.score {
-                best = each;
-            }
-        }
         about.push(format!("fp32 {wanted:.4}"));
-        let mut layers = BTreeMap::<Method, Vec<&str>>::new();
-        for (name, method) in &best.methods {
-            layers.entry(*method).or_default().push(name);
-        }
-        let chosen = layers.iter().map(|(method, names)| match layers.len() {
-            1 => method.to_string(),
-            _ => format!("{method} for {}", names.join(" ")),
-        });
-        let chosen = chosen.collect::<Vec<_>>().join("; ");
-        let about = format!("calibration {chosen}. Dice on {} frames: {}", frames.len(), about.join(", "));
-        let model = self.model(file, &best.methods, style)?;
+        let about =
+            format!("calibration {}. Dice on {} frames: {}", best.method, frames.len(), about.join(", "));
+        let model = self.model(file, best.method, style)?;
         Ok(Candidate { file, precision: Precision::Int8, model, about })
     }
 
@@ -266,61 +244,11 @@ impl Maker<'_> {
         hard.dice.or(hard.presence).unwrap_or(0.0)
     }
 
-    fn model(&self, file: &str, methods: &Methods, style: &Style) -> Result<Vec<u8>> {
-        self.with_thresholds(file, &self.calibration.thresholds(&self.folded.network, methods, style), style)
-    }
-
-    fn with_thresholds(
-        &self,
-        file: &str,
-        thresholds: &BTreeMap<String, f64>,
-        style: &Style,
-    ) -> Result<Vec<u8>> {
+    fn model(&self, file: &str, method: Method, style: &Style) -> Result<Vec<u8>> {
         let Module { network, parameters, .. } = self.folded;
-        int8(network, parameters, self.size, thresholds, style)
+        let thresholds = self.calibration.thresholds(network, method, style);
+        int8(network, parameters, self.size, &thresholds, style)
             .map_err(|name| anyhow!("{file} lacks `{name}`"))
-    }
-
-    /// Goes through the layers once and gives each the method that brings the maps of `frames` nearest to
-    /// those of fp32, the others being as they are.
-    fn each_its_own(
-        &self,
-        file: &str,
-        kind: &str,
-        all: &Methods,
-        style: &Style,
-        frames: &[&Frame],
-    ) -> Result<Methods> {
-        let reference = self.judge.bundle.read(Precision::Fp32.onnx_file())?;
-        let wanted = self.judge.maps(Precision::Fp32, Precision::Fp32.onnx_file(), reference, frames)?;
-        let cuts = |methods: &Methods| self.calibration.thresholds(&self.folded.network, methods, style);
-        let distance = |thresholds: &BTreeMap<String, f64>| -> Result<u64> {
-            let model = self.with_thresholds(file, thresholds, style)?;
-            let found = self.judge.maps(Precision::Int8, kind, model, frames)?;
-            let pairs = wanted.iter().flatten().zip(found.iter().flatten());
-            Ok(pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum())
-        };
-        let mut methods = all.clone();
-        let mut thresholds = cuts(&methods);
-        let mut least = distance(&thresholds)?;
-        let mut progress = Progress::new(format!("{file}, calibration of each layer"), 0, all.len());
-        for name in all.keys() {
-            let before = methods[name];
-            for method in Method::ALL.into_iter().filter(|method| *method != before) {
-                let tried = Methods::from_iter(methods.clone().into_iter().chain([(name.clone(), method)]));
-                let moved = cuts(&tried);
-                if moved == thresholds {
-                    continue;
-                }
-                let found = distance(&moved)?;
-                if found < least {
-                    (methods, thresholds, least) = (tried, moved, found);
-                }
-            }
-            progress.advance(1);
-        }
-        progress.finish();
-        Ok(methods)
     }
 }
 
@@ -329,9 +257,9 @@ fn kind(file: &str, trial: &Style, style: &Style) -> String {
     if trial == style { file.into() } else { format!("{file} (with floats of 32 bits)") }
 }
 
-/// Methods of calibration and how they do: whether the golden frames pass, and Dice.
+/// A method of calibration and how it does: whether the golden frames pass, and Dice.
 struct Scored {
-    methods: Methods,
+    method: Method,
     score: (bool, f64),
 }
 
@@ -381,23 +309,6 @@ impl<'a> Judge<'a> {
         let info = engine.info();
         let engine = format!("{} ({})", info.runtime, info.provider);
         Ok(Predicted { predictions, milliseconds, golden, bytes, engine })
-    }
-
-    /// What the model makes of `frames`.
-    fn maps(
-        &self,
-        precision: Precision,
-        kind: &str,
-        model: Vec<u8>,
-        frames: &[&Frame],
-    ) -> Result<Vec<Vec<u8>>> {
-        let mut engine = self.open(precision, kind, model)?;
-        let maps = frames.iter().map(|frame| {
-            let mut map = plane();
-            engine.infer(frame.luma.as_ref().try_into()?, &mut map)?;
-            Ok(map.to_vec())
-        });
-        maps.collect()
     }
 
     fn open(&self, precision: Precision, kind: &str, model: Vec<u8>) -> Result<Box<dyn Engine>> {

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use nervelight_engines::bundle::Manifest;
-use nervelight_engines::{Backend, EngineError, EngineInfo, PIXELS, Plane, processor};
+use nervelight_engines::{EngineError, EngineInfo, PIXELS, plane, processor};
 use tch::{Device, Kind, Tensor};
 
 use super::*;
@@ -119,7 +119,7 @@ fn integers_compute_nearly_the_same_map_in_both_styles() {
         let module = module(network, &frames[0]);
         let calibration = Calibration::of(&module, &frames.iter().collect::<Vec<_>>(), SIZE).unwrap();
         for style in [Style::Cpu, Style::TensorRt { full: BTreeSet::new() }] {
-            let thresholds = calibration.thresholds(&module.network, &calibration.all(Method::Max), &style);
+            let thresholds = calibration.thresholds(&module.network, Method::Max, &style);
             let model = int8(&module.network, &module.parameters, SIZE, &thresholds, &style).unwrap();
             let Some(map) = map(model.clone(), &crop(&frames[0])) else { return };
             let values: BTreeSet<u8> = map.iter().copied().collect();
@@ -194,7 +194,7 @@ fn values_over_the_range_of_half_precision_are_found_and_kept() {
     let Some(kept) = map(with(&full), &crop(&frames[0])) else { return };
     assert!(off(&module, &frames[0], &kept) < 0.5);
     let style = Style::TensorRt { full };
-    let thresholds = calibration.thresholds(&module.network, &calibration.all(Method::Max), &style);
+    let thresholds = calibration.thresholds(&module.network, Method::Max, &style);
     let model = int8(&module.network, &module.parameters, SIZE, &thresholds, &style).unwrap();
     let map = map(model, &crop(&frames[0])).unwrap();
     let off = off(&module, &frames[0], &map);
