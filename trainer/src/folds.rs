@@ -121,7 +121,7 @@ pub fn check(arguments: &CheckArguments) -> Result<()> {
 pub fn crossings(split: &Split, data: &Dataset, threshold: u32) -> Result<Vec<String>> {
     let fold_of = split.fold_of()?;
     let mut found = vec![];
-    if let Some(frame) = data.frames.iter().find(|f| !fold_of.contains_key(f.name.as_str())) {
+    for frame in data.frames.iter().filter(|f| !fold_of.contains_key(f.name.as_str())) {
         found.push(format!("frame {} is in no fold: the data are others, or have grown", frame.name));
     }
     let fold = |name: &str| fold_of.get(name).copied();
@@ -202,6 +202,14 @@ mod tests {
         split.folds[1].pop();
         let found = crossings(&split, &data, 5000).unwrap();
         assert!(found.len() == 1 && found[0].contains(&moved) && found[0].contains("no fold"), "{found:?}");
+        let more = [split.folds[0].pop().unwrap(), split.folds[2].pop().unwrap()];
+        let found = crossings(&split, &data, 5000).unwrap();
+        for name in more {
+            assert!(
+                found.iter().any(|line| line.contains(&format!("frame {name} is in no fold"))),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]

@@ -112,7 +112,8 @@ Examples:
   nervelight-train train --config configs/train.toml --watch     # and http://127.0.0.1:6007
 
 Ctrl-C ends after the batch under way and keeps a checkpoint; --resume goes on from there.
-Only epochs, threads and device may change then.")]
+Only epochs (not with the cosine schedule), threads, device and save_every may change then; run, data and
+corrections may be written otherwise.")]
 struct TrainArguments {
     /// Settings of the run; configs/train.toml explains every key
     #[arg(long, value_name = "FILE")]

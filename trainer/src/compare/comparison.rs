@@ -42,6 +42,11 @@ pub struct PatientChange {
 }
 
 impl Change {
+    /// Whether B has A's figure in every draw.
+    pub fn is_unchanged(&self) -> bool {
+        self.difference() == 0.0 && self.interval.is_none_or(|ends| ends == [0.0; 2])
+    }
+
     /// B - A.
     pub fn difference(&self) -> f64 {
         self.means[1] - self.means[0]

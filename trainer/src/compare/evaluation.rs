@@ -61,6 +61,8 @@ fn parse(text: &str) -> Result<BTreeMap<String, Scored>> {
     let frame = column("frame")?;
     let [patient, truth, shown] = [column("patient")?, column("truth_pixels")?, column("shown_pixels")?];
     let [both, hd95, surface] = [column("both_pixels")?, column("hd95")?, column("surface_dice")?];
+    // Evaluations of before have none.
+    let invented = column("invented").ok();
     let mut frames = BTreeMap::new();
     for (number, line) in (2..).zip(lines) {
         let cells: Vec<&str> = line.split(',').collect();
@@ -79,6 +81,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, Scored>> {
             outcome,
             hd95: real(hd95)?,
             surface_dice: real(surface)?,
+            invented: invented.map(whole).transpose()?,
         };
         if frames.insert(name, scored).is_some() {
             bail!("line {number}: its frame is there twice");

@@ -31,7 +31,8 @@ fn cells(change: &Change) -> [String; 5] {
         measure.text(Some(means[1])),
         signed(change.difference()),
         interval.unwrap_or_else(|| "–".into()),
-        percent(*above),
+        // Of what did not change, no draw is above or below.
+        if change.is_unchanged() { "same".into() } else { percent(*above) },
     ]
 }
 

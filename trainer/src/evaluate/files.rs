@@ -59,22 +59,24 @@ fn patients_csv(patients: &[Patient]) -> String {
 
 fn frames_csv(cases: &[Case]) -> String {
     let soft = Figures::NAMES.map(|name| format!("soft_{name}")).join(",");
-    let mut text =
-        format!("frame,patient,truth_pixels,shown_pixels,both_pixels,dice,iou,hd95,surface_dice,{soft}\n");
+    let mut text = format!(
+        "frame,patient,truth_pixels,shown_pixels,both_pixels,dice,iou,hd95,surface_dice,invented,{soft}\n"
+    );
     for Case { prediction, scored, .. } in cases {
         let soft = prediction.sums.figures().values().map(|v| format!("{v:.5}")).join(",");
         let o = scored.outcome;
         let [hd95, surface] =
             [scored.hd95, scored.surface_dice].map(|v| v.map(|v| format!("{v:.5}")).unwrap_or_default());
         text += &format!(
-            "{},{},{},{},{},{:.4},{:.4},{hd95},{surface},{soft}\n",
+            "{},{},{},{},{},{:.4},{:.4},{hd95},{surface},{},{soft}\n",
             scored.frame,
             scored.patient,
             o.truth,
             o.shown,
             o.both,
             o.dice(),
-            o.iou()
+            o.iou(),
+            scored.invented.unwrap_or_default()
         );
     }
     text
@@ -159,7 +161,8 @@ mod tests {
         assert!(frames.contains("\n2_0,2,8,0,0,0.0000,0.0000,4.47214,0.00000,"), "{frames}");
         let patients = read("patients.csv");
         assert!(
-            patients.contains("\n1,2,1,1.0000,1.0000,1.0000,0.0000,0.0000,1.0000,1.0000,1.0000,1.0000\n")
+            patients
+                .contains("\n1,2,1,1.0000,1.0000,1.0000,0.0000,0.0000,1.0000,1.0000,1.0000,0.0000,1.0000\n")
         );
         assert!(patients.contains("\n2,2,1,0.0000,0.0000,0.0000,4.4721,,"), "{patients}");
         let summary: serde_json::Value = serde_json::from_str(&read("summary.json")).unwrap();

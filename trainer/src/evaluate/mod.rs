@@ -34,7 +34,7 @@ const TOLERANCE: f64 = 4.0;
 Examples:
   nervelight-train evaluate --run runs/first
   nervelight-train evaluate --run runs/first --data data/unseen --out runs/first/unseen
-  nervelight-train evaluate --runs runs/fold1 runs/fold2 runs/fold3 --out runs/folds
+  nervelight-train evaluate --run runs/fold1 runs/fold2 runs/fold3 --out runs/folds
   nervelight-train evaluate --bundle first.bundle --run runs/first --precision int8
   nervelight-train evaluate --bundle first.bundle --data data/unseen --backend onnx
 

@@ -29,10 +29,12 @@ pub enum Unit {
     Part,
     /// Pixels, less is better.
     Pixels,
+    /// A number of things in a frame, less is better.
+    Count,
 }
 
 /// Every measure, in the order of tables.
-pub const MEASURES: [Measure; 9] = [
+pub const MEASURES: [Measure; 10] = [
     Measure {
         name: "dice",
         label: "Dice",
@@ -90,6 +92,13 @@ pub const MEASURES: [Measure; 9] = [
         of: |f| (f.outcome.truth == 0).then(|| part(f.outcome.shown == 0)),
     },
     Measure {
+        name: "invented",
+        label: "invented regions",
+        about: "all frames; regions shown in a frame that touch no nerve",
+        unit: Unit::Count,
+        of: |f| f.invented.map(f64::from),
+    },
+    Measure {
         name: "dice_all",
         label: "Dice of all frames",
         about: "1 where there is no nerve and none is shown",
@@ -118,6 +127,7 @@ impl Measure {
             (None, _) => "–".into(),
             (Some(value), Unit::Overlap) => format!("{value:.3}"),
             (Some(value), Unit::Pixels) => format!("{value:.1}"),
+            (Some(value), Unit::Count) => format!("{value:.2}"),
             (value, Unit::Part) => percent(value),
         }
     }
@@ -220,7 +230,7 @@ pub mod tests {
         };
         let (hd95, surface_dice) = distance.unzip();
         let outcome = Outcome { truth, shown, both };
-        Scored { frame: format!("{patient}_{number}"), patient, outcome, hd95, surface_dice }
+        Scored { frame: format!("{patient}_{number}"), patient, outcome, hd95, surface_dice, invented: None }
     }
 
     fn means(frames: &[Scored]) -> Vec<Option<f64>> {
@@ -236,8 +246,18 @@ pub mod tests {
             scored(2, 2, [0, 0, 0]),
         ];
         let half = Some(0.5);
-        let expected =
-            [Some(0.25), Some(1.0 / 6.0), Some(0.25), Some(3.5), Some(2.0), half, half, half, Some(0.375)];
+        let expected = [
+            Some(0.25),
+            Some(1.0 / 6.0),
+            Some(0.25),
+            Some(3.5),
+            Some(2.0),
+            half,
+            half,
+            half,
+            None,
+            Some(0.375),
+        ];
         assert_eq!(means(&frames), expected);
     }
 
@@ -257,7 +277,7 @@ pub mod tests {
         let specificity = Measure::named("specificity").unwrap();
         let none = specificity.estimate(&[scored(1, 1, [4, 4, 4])]);
         assert_eq!((none.frames, none.mean, none.patient_mean), (0, None, None));
-        assert_eq!(means(&[]), [None; 9]);
+        assert_eq!(means(&[]), [None; 10]);
     }
 
     #[test]

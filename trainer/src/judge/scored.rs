@@ -1,7 +1,7 @@
 //! One frame's figures at its operating point.
 
 use super::contour::agreement;
-use crate::point::{Outcome, Point, shown};
+use crate::point::{Outcome, Point, invented, shown};
 use crate::predict::Prediction;
 
 /// What distances are measured with, in pixels.
@@ -30,6 +30,8 @@ pub struct Scored {
     pub hd95: Option<f64>,
     /// 0 where the nerve is missed, none on frames without nerve.
     pub surface_dice: Option<f64>,
+    /// Regions shown that touch no nerve; none where that was not counted.
+    pub invented: Option<u32>,
 }
 
 impl Scored {
@@ -43,14 +45,15 @@ impl Scored {
         let missed = (outcome.truth > 0).then(|| (ruler.diagonal(), 0.0));
         let agreement = agreement(&frame.nerve, &shown, ruler.width, ruler.tolerance);
         let (hd95, surface_dice) = agreement.map(|a| (a.hd95, a.surface_dice)).or(missed).unzip();
-        Self { frame: frame.name.clone(), patient: frame.patient, outcome, hd95, surface_dice }
+        let invented = Some(invented(&shown, &frame.nerve, ruler.width));
+        Self { frame: frame.name.clone(), patient: frame.patient, outcome, hd95, surface_dice, invented }
     }
 
     /// The same frame when nothing is shown: the baseline.
     pub fn empty(&self, ruler: Ruler) -> Self {
         let outcome = Outcome { shown: 0, both: 0, ..self.outcome };
         let (hd95, surface_dice) = (outcome.truth > 0).then(|| (ruler.diagonal(), 0.0)).unzip();
-        Self { outcome, hd95, surface_dice, ..self.clone() }
+        Self { outcome, hd95, surface_dice, invented: Some(0), ..self.clone() }
     }
 }
 
@@ -83,6 +86,7 @@ mod tests {
         assert_eq!(missed, right.empty(RULER));
         let invented = scored([0; 12], map);
         assert_eq!((invented.outcome.shown, invented.hd95, invented.surface_dice), (4, None, None));
+        assert_eq!((invented.invented, right.invented), (Some(1), Some(0)));
         let nothing = scored([0; 12], [0; 12]);
         assert_eq!((nothing.hd95, nothing.surface_dice), (None, None));
         // One pixel is under the least area.

@@ -56,6 +56,7 @@ impl Row {
                 outcome,
                 hd95: None,
                 surface_dice: None,
+                invented: None,
             });
             scored.collect()
         };
