@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nervelight_engines::EngineSettings;
+use nervelight_engines::openvino::OpenvinoSettings;
 use nervelight_engines::settings::{self, Problem, Problems};
 use nervelight_engines::tensorrt::TensorrtSettings;
 use serde::{Deserialize, Serialize};
@@ -255,14 +256,14 @@ struct RawRegion {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawSync {
-    mode: SyncMode,
+    mode: Option<SyncMode>,
     max_mask_age_ms: u64,
     engine_timeout_ms: u64,
 }
 
 impl Default for RawSync {
     fn default() -> Self {
-        Self { mode: SyncMode::default(), max_mask_age_ms: 200, engine_timeout_ms: 500 }
+        Self { mode: None, max_mask_age_ms: 200, engine_timeout_ms: 500 }
     }
 }
 
@@ -426,17 +427,28 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
     check(raw.sinks.len() <= MOST_SINKS, "sinks", "are more than 64. Remove some");
     let report = raw.report.path.as_ref().map(|p| base.join(p));
     check(report.as_ref().is_none_or(|p| has_folder(p)), "report.path", "is in a folder that does not exist");
+    // It replaces what is there: never the configuration, a video or a part of the bundle.
+    let is_json = |p: &PathBuf| p.extension().is_some_and(|extension| extension == "json");
+    check(report.as_ref().is_none_or(is_json), "report.path", "must end in .json");
+    let in_bundle = |p: &PathBuf| bundle.as_ref().is_some_and(|bundle| p.starts_with(bundle));
+    check(!report.as_ref().is_some_and(in_bundle), "report.path", "is in the bundle. Choose another folder");
     let sinks = match raw.sinks.len() <= MOST_SINKS {
         true => resolve_sinks(raw, base, &mut problems),
         false => vec![],
     };
     refuse_shared_files(source.as_ref(), report.as_deref(), &sinks, &mut problems);
+    // A mask's age is time on the clock, which a source that is not live does not keep.
+    let is_live = source.as_ref().is_none_or(Source::is_live);
+    let mode = raw.sync.mode.unwrap_or(if is_live { SyncMode::Latest } else { SyncMode::Exact });
     match (source, bundle, colour) {
         (Some(source), Some(bundle), Some(colour)) if problems.is_empty() => Ok(Config {
             source,
             bundle,
             engine: EngineSettings {
                 library: raw.engine.library.as_ref().map(|p| base.join(p)),
+                openvino: OpenvinoSettings {
+                    library: raw.engine.openvino.library.as_ref().map(|p| base.join(p)),
+                },
                 tensorrt: TensorrtSettings {
                     library: raw.engine.tensorrt.library.as_ref().map(|p| base.join(p)),
                     store: raw.engine.tensorrt.store.as_ref().map(|p| base.join(p)),
@@ -448,7 +460,7 @@ fn resolve(raw: &Raw, base: &Path) -> Result<Config, Vec<Problem>> {
             y: raw.region.y,
             pad: raw.region.pad,
             sync: Sync {
-                mode: raw.sync.mode,
+                mode,
                 max_mask_age: Duration::from_millis(raw.sync.max_mask_age_ms),
                 engine_timeout: Duration::from_millis(raw.sync.engine_timeout_ms),
             },

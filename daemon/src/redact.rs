@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use nervelight_engines::say;
+
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
 /// A shorter value is hidden only where its name says what it is: it may be a part of any word.
@@ -19,17 +21,52 @@ static KNOWN: Mutex<Vec<String>> = Mutex::new(vec![]);
 /// Remembers every secret that `text` holds, to hide it wherever it turns up alone.
 pub fn learn(text: &str) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    for range in secrets(text) {
-        let value = &text[range];
+    let found: Vec<String> = secrets(text).into_iter().map(|range| text[range].to_owned()).collect();
+    for value in found.iter().map(String::as_str).chain(whole_user_infos(text).iter().map(String::as_str)) {
         // Of user and password it is the password that an element may quote.
         let value = value.split_once(':').map_or(value, |(_, password)| password);
-        for value in [value.to_owned(), decoded(value)] {
+        // A message may quote it up to where a URI's host would end.
+        let cut = value.split(['/', '?', '#', ' ']).next().unwrap_or(value);
+        for value in [value.to_owned(), decoded(value), cut.to_owned()] {
             if value.len() >= LEARNABLE && !known.contains(&value) {
                 known.push(value);
             }
         }
     }
     known.sort_by_key(|value| std::cmp::Reverse(value.len()));
+}
+
+/// Users and passwords of URIs that are whole values of the configuration: what should have been encoded and was not,
+/// a space or a `#`, does not end them there.
+fn whole_user_infos(text: &str) -> Vec<String> {
+    fn strings(value: &toml::Value, found: &mut Vec<String>) {
+        match value {
+            toml::Value::String(text) => {
+                for (at, mark) in text.match_indices("://") {
+                    let rest = &text[at + mark.len()..];
+                    if let Some((user_info, _)) = rest.rsplit_once('@')
+                        && !text.starts_with("file://")
+                    {
+                        found.push(user_info.to_owned());
+                    }
+                }
+            }
+            toml::Value::Array(values) => values.iter().for_each(|value| strings(value, found)),
+            toml::Value::Table(table) => table.values().for_each(|value| strings(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = vec![];
+    if let Ok(table) = toml::from_str::<toml::Table>(text) {
+        table.values().for_each(|value| strings(value, &mut found));
+    }
+    // The pair as well as the password alone, which a message may have cut from it.
+    let passwords: Vec<String> = found
+        .iter()
+        .filter_map(|pair| pair.split_once(':').map(|(_, password)| password.to_owned()))
+        .collect();
+    found.extend(passwords);
+    found
 }
 
 /// `text` without its secrets.
@@ -88,9 +125,10 @@ fn properties(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.match_indices(['=', ':']).filter_map(|(at, mark)| {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         let before = text[..at].trim_end_matches([' ', '\t']).trim_end_matches(['"', '\'', '\\']);
+        let is_name = |c: char| is_name(c) || c == '%';
         let name = &before[before.trim_end_matches(is_name).len()..];
         let in_query = before[..before.len() - name.len()].ends_with(['?', '&']);
-        if !is_secret(name, in_query) {
+        if !is_secret(&decoded(name), in_query) {
             return None;
         }
         let mut start = at + mark.len();
@@ -154,7 +192,10 @@ fn is_secret(name: &str, in_query: bool) -> bool {
     PARTS.iter().any(|part| name.contains(part))
         || words.any(|word| matches!(word, "pw" | "pwd" | "psw" | "auth"))
         || ["api-key", "access-key", "private-key"].iter().any(|key| name.ends_with(key))
-        || (in_query && matches!(name.as_str(), "pass" | "key" | "sig" | "signature"))
+        || (in_query
+            && ["pass", "pas", "pwd", "key", "sig", "jwt", "auth", "session", "cred", "login"]
+                .iter()
+                .any(|part| name.contains(part)))
 }
 
 /// Without percent-encoding.
@@ -188,7 +229,24 @@ pub fn log() -> Log {
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        io::stderr().write_all(redact(&text).as_bytes())?;
+        let line = redact(&text);
+        // A line end inside of a line would let a name pass for a line of its own.
+        let line = line.trim_end_matches('\n').replace('\n', "\n    ") + "\n";
+        // The log's own colours stay, which are `ESC [ digits m`.
+        let mut clean = String::with_capacity(line.len());
+        for (i, part) in line.split('\u{1b}').enumerate() {
+            let is_colour = part
+                .strip_prefix('[')
+                .and_then(|rest| rest.split_once('m'))
+                .is_some_and(|(code, _)| code.chars().all(|c| c.is_ascii_digit() || c == ';'));
+            clean += match (i, is_colour) {
+                (0, _) => "",
+                (_, true) => "\u{1b}",
+                (_, false) => "\\u{1b}",
+            };
+            clean += &say::harmless(part);
+        }
+        io::stderr().write_all(clean.as_bytes())?;
         Ok(bytes.len())
     }
 
@@ -220,6 +278,11 @@ mod tests {
             ("srtsrc uri=srt://h:1?passphrase=0123&mode=x", "srtsrc uri=srt://h:1?passphrase=***&mode=x"),
             ("http://h/v?user=a&pwd=b&size=c", "http://h/v?user=a&pwd=***&size=c"),
             ("http://h/v?pass=b", "http://h/v?pass=***"),
+            (
+                "http://h/v?loginpas=b&X-Amz-Signature=c&jwt=d",
+                "http://h/v?loginpas=***&X-Amz-Signature=***&jwt=***",
+            ),
+            ("http://h/v?pa%73sword=b", "http://h/v?pa%73sword=***"),
             ("proxy-pw=x auth-token=y,", "proxy-pw=*** auth-token=***,"),
             ("extra-headers=\"h,Authorization=Bearer abc\"", "extra-headers=\"h,Authorization=***\""),
             ("Authorization: Basic dXNlcg==", "Authorization: ***"),
@@ -248,5 +311,11 @@ mod tests {
         let said =
             redact("could not set property \"user-pw\" to \"planted-two\"; pl@nted-one, pl%40nted-one");
         assert_eq!(said, "could not set property \"user-pw\" to \"***\"; ***, ***");
+        learn(
+            "[source]\nuri = \"rtsp://admin:pl#anted9@10.0.0.2/us\"\npath = \"http://nurse:pl anted8'x@h/a\"",
+        );
+        for text in ["rtsp://admin:pl#anted9@10.0.0.2/us", "http://nurse:pl anted8'x@h/a"] {
+            assert!(!redact(text).contains("anted"), "{}", redact(text));
+        }
     }
 }

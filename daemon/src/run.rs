@@ -1,6 +1,9 @@
 //! Startup, the loop, and ordered shutdown, from top to bottom.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -48,6 +51,9 @@ const POLL: Duration = Duration::from_millis(100);
 pub fn run(wishes: &Wishes) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
     let config = wishes.read()?;
+    if let Some((path, why)) = config.report.as_ref().and_then(|path| Some((path, stream::unfit(path)?))) {
+        bail!("report.path: {} {why}", path.display());
+    }
     let stop = signals::listen()?;
     let listener = config.listen.map(web::bind).transpose()?;
     let metrics = install_metrics()?;
@@ -302,7 +308,17 @@ impl Daemon<'_> {
     fn write_report(&self, snapshot: &Snapshot) -> Result<()> {
         let Some(path) = &self.config.report else { return Ok(()) };
         let json = serde_json::to_vec_pretty(snapshot)?;
-        fs::write(path, json).with_context(|| format!("report.path: {} cannot be written", path.display()))
+        let write = || {
+            // Renamed into its place: whole or not at all, and no link is followed.
+            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+            let mut file = tempfile::Builder::new()
+                .prefix(".report-")
+                .permissions(fs::Permissions::from_mode(0o644))
+                .tempfile_in(folder)?;
+            file.write_all(&json)?;
+            file.persist(path).map(drop).map_err(|e| e.error)
+        };
+        write().with_context(|| format!("report.path: {} cannot be written", path.display()))
     }
 
     fn first_frame(&mut self) -> Result<Option<Frame>> {
@@ -386,8 +402,9 @@ impl Daemon<'_> {
                 return Err(DeviceLost(why.into()).into());
             }
             while let Ok(Command::Overlay(enabled)) = self.wishes.try_recv() {
-                tracing::info!(enabled, "overlay switched");
-                way.enabled = enabled;
+                if std::mem::replace(&mut way.enabled, enabled) != enabled {
+                    tracing::info!(enabled, "overlay switched");
+                }
             }
             let now = Instant::now();
             if now >= snapshot_due {

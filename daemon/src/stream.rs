@@ -173,7 +173,10 @@ fn free_path(path: &Path) -> PathBuf {
         let name = format!("{}-{n}.{}", stem.to_string_lossy(), extension.to_string_lossy());
         path.with_file_name(name)
     });
-    std::iter::once(path.to_path_buf()).chain(numbered).find(|p| !p.exists()).unwrap_or_else(|| path.into())
+    std::iter::once(path.to_path_buf())
+        .chain(numbered)
+        .find(|p| p.symlink_metadata().is_err())
+        .unwrap_or_else(|| path.into())
 }
 
 impl Output {

@@ -2,6 +2,7 @@
 //!
 //! The macros [`crate::out`], [`crate::outln`] and [`crate::errln`] stand for `print!`, `println!` and `eprintln!`.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
@@ -9,17 +10,40 @@ use std::sync::OnceLock;
 /// The first failure to write standard output that nobody asked for.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
+/// Whether a character may do something to a terminal, or turn the reading direction of what follows.
+pub fn is_harmful(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` with what may harm a terminal written out, but for line ends and tabs. Names of files and keys of other
+/// people's files are in it.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let bad = |c: char| is_harmful(c) && !matches!(c, '\n' | '\t');
+    if !text.contains(bad) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().fold(String::with_capacity(text.len()), |mut clean, c| {
+        if bad(c) {
+            clean.extend(c.escape_unicode())
+        } else {
+            clean.push(c)
+        }
+        clean
+    }))
+}
+
 /// Writes to standard output, and remembers a failure.
 pub fn out(text: Arguments<'_>) {
     let mut stdout = io::stdout().lock();
-    if let Err(error) = stdout.write_fmt(text).and_then(|()| stdout.flush()) {
+    let text = text.to_string();
+    if let Err(error) = stdout.write_all(harmless(&text).as_bytes()).and_then(|()| stdout.flush()) {
         keep(error);
     }
 }
 
 /// Writes to standard error. When that fails there is nobody left to hear about it.
 pub fn err(text: Arguments<'_>) {
-    let _ = io::stderr().lock().write_fmt(text);
+    let _ = io::stderr().lock().write_all(harmless(&text.to_string()).as_bytes());
 }
 
 /// A reader that has seen enough closes the pipe; any other failure means that output is missing.
@@ -51,4 +75,15 @@ macro_rules! outln {
 #[macro_export]
 macro_rules! errln {
     ($($text:tt)*) => { $crate::say::err(::std::format_args!("{}\n", ::std::format_args!($($text)*))) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_the_terminal_but_text() {
+        assert_eq!(harmless("a\tb: 3 µm\n"), "a\tb: 3 µm\n");
+        assert_eq!(harmless("x\u{1b}]0;t\u{7}y\u{9b}\u{202e}"), "x\\u{1b}]0;t\\u{7}y\\u{9b}\\u{202e}");
+    }
 }

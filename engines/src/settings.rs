@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
+
+/// Bytes of a settings file, at most.
+const LARGEST: u64 = 64 << 20;
 
 /// One mistake in a settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +81,15 @@ pub fn read<T: DeserializeOwned>(path: &Path, check: impl FnOnce(&T) -> Vec<Prob
 /// # Errors
 /// When it cannot be read.
 pub fn text(path: &Path) -> Result<String, Problems> {
-    fs::read_to_string(path).map_err(|e| {
+    let read = || {
+        let file = fs::metadata(path)?;
+        // A FIFO would be waited for, a device be read for ever.
+        if !file.is_file() || file.len() > LARGEST {
+            return Err(io::Error::other(format!("it is no file of up to {LARGEST} bytes")));
+        }
+        fs::read_to_string(path)
+    };
+    read().map_err(|e| {
         let message = format!("cannot be read: {e}. Check the path and its permissions");
         Problems { path: path.into(), list: vec![Problem { line: None, key: None, message }], more: 0 }
     })

@@ -29,6 +29,16 @@ fn a_directory_and_a_tar_are_the_same_bundle() {
 }
 
 #[test]
+fn a_tar_of_the_bundles_folder_is_the_bundle_too() {
+    let (dir, bundle) = bundle("identity.onnx");
+    let path = dir.path().join("folder.tar");
+    let mut tar = tar::Builder::new(fs::File::create(&path).unwrap());
+    tar.append_dir_all("tiny.bundle", &bundle.path).unwrap();
+    tar.into_inner().unwrap();
+    assert_eq!(Bundle::open(&path).unwrap().digest, bundle.digest);
+}
+
+#[test]
 fn a_changed_byte_is_found_and_named() {
     let (_dir, bundle) = bundle("identity.onnx");
     let file = bundle.path.join("fp32.onnx");
@@ -174,6 +184,16 @@ fn a_tar_with_links_strange_paths_or_doubles_is_refused_and_no_file_is_quoted() 
     };
     assert!(packed(&outside).contains("leaves it"));
     assert!(!dir.path().parent().unwrap().join("a").exists());
+    let deep = |tar: &mut tar::Builder<_>| {
+        tar.append_data(&mut header(tar::EntryType::Directory, 0), "d/".repeat(1500), &b""[..]).unwrap();
+    };
+    assert!(packed(&deep).contains("folder"));
+    let many = |tar: &mut tar::Builder<_>| {
+        for i in 0..10_001 {
+            tar.append_data(&mut header(tar::EntryType::Directory, 0), format!("{i}/"), &b""[..]).unwrap();
+        }
+    };
+    assert!(packed(&many).contains("entries"));
     // Half a tar, and a secret under the wrong name.
     let (_dir, bundle) = bundle("identity.onnx");
     let whole = draft("identity.onnx").write(&dir.path().join("whole.tar")).unwrap();

@@ -285,6 +285,20 @@ fn a_recording_into_a_fifo() {
 }
 
 #[test]
+fn a_report_into_a_fifo_or_over_another_file() {
+    let report = |path: &str| {
+        Cart::new(&format!(
+            "{QUIET}source = {{ kind = \"phantom\", frames = 3 }}\nreport = {{ path = \"{path}\" }}\n"
+        ))
+        .unwrap()
+    };
+    let cart = report("pipe.json");
+    assert!(std::process::Command::new("mkfifo").arg(cart.path("pipe.json")).status().unwrap().success());
+    assert_says(&cart.refused().unwrap(), &["report.path", "is no regular file"]);
+    assert_says(&report("cart.toml").refused().unwrap(), &["report.path", "must end in .json"]);
+}
+
+#[test]
 fn a_display_without_a_screen() {
     if Path::new("/dev/dri").exists() {
         return;

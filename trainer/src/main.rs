@@ -191,7 +191,10 @@ fn train(arguments: &TrainArguments) -> Result<Outcome> {
     match outcome {
         Outcome::Finished => {}
         Outcome::AlreadyFinished => {
-            outln!("{}: already finished: raise epochs to go on", settings.run.display());
+            let run = settings.run.display();
+            outln!(
+                "{run}: already finished: raise epochs to go on, but with the cosine schedule, which ends with its run"
+            );
         }
         Outcome::Stopped => {
             outln!("stopped: no lower validation loss in {} epochs; the best is kept", settings.stop_after)

@@ -15,7 +15,11 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     for training in model.training {
         graphs.extend(training.initialization.into_iter().chain(training.algorithm));
     }
-    graphs.extend(model.function.into_iter().map(|f| Graph { node: f.node, ..Graph::default() }));
+    for Function { mut node, attribute } in model.function {
+        // Defaults of a function's attributes hold tensors as a node's attributes do.
+        node.push(Node { attribute });
+        graphs.push(Graph { node, ..Graph::default() });
+    }
     while let Some(graph) = graphs.pop() {
         let mut tensors = graph.initializer;
         let mut sparse = graph.sparse_initializer;
@@ -57,6 +61,8 @@ struct Training {
 struct Function {
     #[prost(message, repeated, tag = "7")]
     node: Vec<Node>,
+    #[prost(message, repeated, tag = "11")]
+    attribute: Vec<Attribute>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -130,7 +136,7 @@ mod tests {
             let node = graph.node.clone();
             let models = [
                 Model { graph: Some(graph.clone()), ..Model::default() },
-                Model { function: vec![Function { node }], ..Model::default() },
+                Model { function: vec![Function { node, attribute: vec![] }], ..Model::default() },
                 Model {
                     training: vec![Training { initialization: None, algorithm: Some(graph.clone()) }],
                     ..Model::default()
@@ -139,6 +145,9 @@ mod tests {
             let found = models.map(|model| check(&model.encode_to_vec()).is_err());
             assert!(found[0] && found[2] && (found[1] || graph.node.is_empty()), "{graph:?}");
         }
+        let attribute = vec![Attribute { t: Some(outside()), ..Attribute::default() }];
+        let default = Model { function: vec![Function { node: vec![], attribute }], ..Model::default() };
+        assert!(check(&default.encode_to_vec()).is_err());
         let whole = Model {
             graph: Some(Graph { initializer: vec![Tensor::default()], ..Graph::default() }),
             ..Model::default()

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::contract::{HEIGHT, WIDTH};
+use crate::say;
 
 /// The manifest's layout that this version reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -147,12 +148,15 @@ impl Manifest {
 }
 
 fn is_plain(name: &str) -> bool {
-    !name.is_empty() && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)))
+    let parts: Vec<_> = Path::new(name).components().map(Component::as_os_str).collect();
+    let plain = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
+    // Written in one way only: two names of one file would be two files.
+    plain && !name.is_empty() && parts.iter().collect::<PathBuf>().as_os_str() == name
 }
 
 /// A text that would do something to the terminal it is printed on.
 fn with_control_character(value: &serde_json::Value) -> Option<&str> {
-    let bad = |text: &str| text.chars().any(char::is_control);
+    let bad = |text: &str| text.chars().any(say::is_harmful);
     match value {
         serde_json::Value::String(text) => bad(text).then_some(text.as_str()),
         serde_json::Value::Array(values) => values.iter().find_map(with_control_character),

@@ -59,7 +59,7 @@ impl Bundle {
         }
         let unpacked =
             files::unpack(&path).map_err(|reason| BundleError::Unpack { path: path.clone(), reason })?;
-        let root = unpacked.path().to_path_buf();
+        let root = files::root(unpacked.path());
         Self::open_dir(path, root, Some(unpacked))
     }
 
@@ -105,7 +105,8 @@ impl Bundle {
             let present = self.manifest.files.keys().cloned().collect::<Vec<_>>().join(", ");
             return Err(BundleError::NotListed { path: bundle(), file: name.into(), present });
         };
-        let bytes = files::read(&self.root, name, expected.bytes).map_err(|e| match e.kind() {
+        let limit = expected.bytes.min(files::LARGEST_FILE);
+        let bytes = files::read(&self.root, name, limit).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => BundleError::Missing { path: bundle(), file: name.into() },
             _ => unreadable(bundle(), name, e),
         })?;
