@@ -176,7 +176,7 @@ fn value(text: &str, start: usize, in_query: bool) -> Range<usize> {
 
 /// Whether a property of this name holds a secret. `pass` and `key` alone are settings of encoders.
 fn is_secret(name: &str, in_query: bool) -> bool {
-    const PARTS: [&str; 9] = [
+    const PARTS: [&str; 10] = [
         "passw",
         "passphrase",
         "secret",
@@ -186,6 +186,7 @@ fn is_secret(name: &str, in_query: bool) -> bool {
         "apikey",
         "userpw",
         "cookie",
+        "session",
     ];
     let name = name.to_ascii_lowercase().replace('_', "-");
     let mut words = name.split('-');
@@ -285,6 +286,7 @@ mod tests {
             ("http://h/v?pa%73sword=b", "http://h/v?pa%73sword=***"),
             ("proxy-pw=x auth-token=y,", "proxy-pw=*** auth-token=***,"),
             ("extra-headers=\"h,Authorization=Bearer abc\"", "extra-headers=\"h,Authorization=***\""),
+            ("extra-headers=\"h,X-Session=abc\"", "extra-headers=\"h,X-Session=***\""),
             ("Authorization: Basic dXNlcg==", "Authorization: ***"),
         ] {
             assert_eq!(redact(text), clean, "{text}");
