@@ -29,7 +29,8 @@ pub fn outside(config: &Config) -> Vec<(&'static str, Result<String>)> {
         }
     }
     if let Some(path) = &config.report {
-        let written = try_to_write(path, true).map(|()| path.display().to_string());
+        // It is renamed into its place, over what is there.
+        let written = try_to_write(path, false).map(|()| path.display().to_string());
         rows.push(("report", written.context("report.path")));
     }
     if let Some(address) = config.listen {

@@ -60,12 +60,6 @@ fn whole_user_infos(text: &str) -> Vec<String> {
     if let Ok(table) = toml::from_str::<toml::Table>(text) {
         table.values().for_each(|value| strings(value, &mut found));
     }
-    // The pair as well as the password alone, which a message may have cut from it.
-    let passwords: Vec<String> = found
-        .iter()
-        .filter_map(|pair| pair.split_once(':').map(|(_, password)| password.to_owned()))
-        .collect();
-    found.extend(passwords);
     found
 }
 

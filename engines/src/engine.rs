@@ -55,6 +55,13 @@ pub struct EngineInfo {
     pub digest: String,
 }
 
+impl EngineInfo {
+    /// Runtime and provider, such as `OpenVINO 2026.4.1 (CPU, f32)`.
+    pub fn name(&self) -> String {
+        format!("{} ({})", self.runtime, self.provider)
+    }
+}
+
 /// How the weights and activations of a model file are stored and computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -232,16 +239,17 @@ fn first_of<T>(
     candidates: &[EngineSettings],
     mut open: impl FnMut(&EngineSettings) -> Result<T, EngineError>,
 ) -> Result<T, EngineError> {
-    let mut candidates = candidates.iter().peekable();
-    loop {
-        let Some(settings) = candidates.next() else { return Err(EngineError::Infer("no engine".into())) };
-        match (open(settings), candidates.peek()) {
+    let mut opened = Err(EngineError::Infer("no engine".into()));
+    for (i, settings) in candidates.iter().enumerate() {
+        opened = open(settings);
+        match (&opened, candidates.get(i + 1)) {
             (Err(error), Some(next)) => {
                 tracing::warn!(%error, "backend = \"auto\" goes on with {:?}", next.backend);
             }
-            (opened, _) => return opened,
+            _ => break,
         }
     }
+    opened
 }
 
 /// Opens an engine that the bundle's golden frames agree with. With [`Backend::Auto`] a backend that they reject on this

@@ -2,6 +2,7 @@
 //! model: ONNX Runtime up to 1.24 computed half-precision convolutions wrong on AMD's Zen 5.
 
 use anyhow::Result;
+use nervelight_engines::golden::Golden;
 use nervelight_engines::{
     Backend, Bundle, Engine, EngineInfo, EngineSettings, Plane, Provider, plane, processor,
 };
@@ -21,13 +22,17 @@ pub struct RightEngine {
     pub wrong: Vec<String>,
 }
 
-/// Opens the first engine that `settings` stand for, or else ONNX Runtime on the CPU, whose maps of `crops` are those
+/// Golden frames by which an engine is compared with the file's own arithmetic.
+const COMPARED: usize = 2;
+
+/// Opens the first engine that `settings` stand for, or else ONNX Runtime on the CPU, whose maps of the first `golden` frames are those
 /// of the file's own arithmetic; where none is right, that arithmetic itself, slowly. A file that this trainer did not
 /// write is opened without a comparison.
 ///
 /// # Errors
 /// When none can be opened, or one fails on a frame.
-pub fn open(bundle: &Bundle, settings: &EngineSettings, crops: &[&Plane]) -> Result<RightEngine> {
+pub fn open(bundle: &Bundle, settings: &EngineSettings, golden: &[Golden]) -> Result<RightEngine> {
+    let crops: Vec<&Plane> = golden.iter().take(COMPARED).map(|golden| &*golden.crop).collect();
     let mut candidates = settings.candidates();
     let onnx = EngineSettings { backend: Backend::Onnx, provider: Provider::Cpu, ..settings.clone() };
     if !candidates.iter().any(|c| (c.backend, c.provider) == (onnx.backend, onnx.provider)) {
@@ -36,7 +41,7 @@ pub fn open(bundle: &Bundle, settings: &EngineSettings, crops: &[&Plane]) -> Res
     let file = settings.precision.file(settings.backend);
     let mut reference = reference(bundle, settings).ok();
     let expected = match &mut reference {
-        Some(reference) => maps(reference, crops)?,
+        Some(reference) => maps(reference, &crops)?,
         None => vec![],
     };
     let mut wrong = Vec::new();
@@ -49,17 +54,15 @@ pub fn open(bundle: &Bundle, settings: &EngineSettings, crops: &[&Plane]) -> Res
         if expected.is_empty() {
             return Ok(RightEngine { engine, settings: Some(candidate.clone()), wrong });
         }
-        let found = maps(engine.as_mut(), crops)?;
+        let found = maps(engine.as_mut(), &crops)?;
         let off = expected.iter().zip(&found).map(|(a, b)| mean_difference(a, b)).fold(0.0, f64::max);
         if off <= LIMIT {
             return Ok(RightEngine { engine, settings: Some(candidate.clone()), wrong });
         }
-        let info = engine.info();
         wrong.push(format!(
-            "{} ({}) on {} computes {file} wrong: its maps are off by {off:.1} of 255 on average from what the file \
+            "{} on {} computes {file} wrong: its maps are off by {off:.1} of 255 on average from what the file \
              says, where rounding moves them by less than {LIMIT}",
-            info.runtime,
-            info.provider,
+            engine.info().name(),
             processor::name()
         ));
     }
@@ -93,7 +96,8 @@ fn maps(engine: &mut dyn Engine, crops: &[&Plane]) -> Result<Vec<Box<Plane>>> {
     maps.collect()
 }
 
-fn mean_difference(a: &Plane, b: &Plane) -> f64 {
+/// Mean difference of two maps' bytes.
+pub fn mean_difference(a: &Plane, b: &Plane) -> f64 {
     let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
     sum as f64 / a.len() as f64
 }

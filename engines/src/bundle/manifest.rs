@@ -148,10 +148,10 @@ impl Manifest {
 }
 
 fn is_plain(name: &str) -> bool {
-    let parts: Vec<_> = Path::new(name).components().map(Component::as_os_str).collect();
-    let plain = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
+    let mut parts = Path::new(name).components();
     // Written in one way only: two names of one file would be two files.
-    plain && !name.is_empty() && parts.iter().collect::<PathBuf>().as_os_str() == name
+    let is_canonical = parts.clone().collect::<PathBuf>().as_os_str() == name;
+    is_canonical && !name.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// A text that would do something to the terminal it is printed on.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use nervelight_engines::{Bundle, Engine, EngineSettings, PIXELS, Plane, plane, processor};
+use nervelight_engines::{Bundle, Engine, EngineSettings, PIXELS, plane, processor};
 
 use super::judgement::{Case, Judgement, Speed, data_facts, split_facts, warnings};
 use super::{Arguments, Opened, select};
@@ -18,8 +18,6 @@ use crate::right_engine::{self, RightEngine};
 
 /// Frames in a batch of the soft figures, as published.
 const BATCH: usize = 10;
-/// Golden frames by which an engine is compared with the file's own arithmetic.
-const COMPARED: usize = 2;
 
 /// Judges what an engine computes from the bundle.
 pub fn judge<'a>(
@@ -43,9 +41,7 @@ pub fn judge<'a>(
         library: arguments.library.clone(),
         ..Default::default()
     };
-    let golden = bundle.golden()?;
-    let crops: Vec<&Plane> = golden.iter().take(COMPARED).map(|golden| &*golden.crop).collect();
-    let RightEngine { mut engine, wrong, .. } = right_engine::open(&bundle, &settings, &crops)?;
+    let RightEngine { mut engine, wrong, .. } = right_engine::open(&bundle, &settings, &bundle.golden()?)?;
     let (predictions, milliseconds) = predict(engine.as_mut(), "predict", &frames)?;
     let manifest = &bundle.manifest;
     let point = Point {
@@ -60,7 +56,7 @@ pub fn judge<'a>(
         (_, true) => "the bundle's, which its export chose on validation frames of this very data",
     };
     let info = engine.info().clone();
-    let used = format!("{} ({})", info.runtime, info.provider);
+    let used = info.name();
     let wrong = wrong.into_iter().map(|wrong| format!("WRONG ENGINE: {wrong}. Judged in {used} instead"));
     let mut facts = vec![
         ("bundle", format!("{} {}, digest {}", path.display(), info.model, bundle.digest)),

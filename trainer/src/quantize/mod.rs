@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use nervelight_engines::bundle::Draft;
 use nervelight_engines::golden::{self, Golden, min_dice};
-use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, Plane, Precision};
+use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, Precision};
 
 use crate::data::Frame;
 use crate::evaluate;
@@ -35,8 +35,6 @@ const TENSORRT: &str = "int8-trt.onnx";
 
 /// Frames by which a method of calibration is chosen for all layers.
 const CHOICE: usize = 100;
-/// Golden frames by which a runtime is compared with the file's own arithmetic.
-const COMPARED: usize = 2;
 
 /// What to write and how to judge it.
 #[derive(Debug, clap::Args)]
@@ -306,8 +304,7 @@ impl<'a> Judge<'a> {
         let (predictions, milliseconds) = evaluate::predict_frames(engine.as_mut(), what, frames)?;
         let golden = golden::compare(engine.as_mut(), &self.bundle.manifest, &self.golden)?;
         let golden = golden.iter().map(|compared| compared.dice).fold(1.0, f64::min);
-        let info = engine.info();
-        let engine = format!("{} ({})", info.runtime, info.provider);
+        let engine = engine.info().name();
         Ok(Predicted { predictions, milliseconds, golden, bytes, engine })
     }
 
@@ -325,12 +322,10 @@ impl<'a> Judge<'a> {
         // OpenVINO would compute bfloat16, which the file does not say.
         let backend = if precision == Precision::Fp16 { Backend::Onnx } else { Backend::Auto };
         let settings = EngineSettings { precision, backend, ..self.settings.clone() };
-        let crops: Vec<&Plane> = self.golden.iter().take(COMPARED).map(|golden| &*golden.crop).collect();
-        let RightEngine { engine, settings, wrong } = right_engine::open(&scratch, &settings, &crops)?;
-        let info = engine.info();
+        let RightEngine { engine, settings, wrong } = right_engine::open(&scratch, &settings, &self.golden)?;
         for wrong in wrong {
             let wrong = wrong.replace(precision.onnx_file(), kind);
-            errln!("warning: {wrong}. It is judged in {} ({}) instead", info.runtime, info.provider);
+            errln!("warning: {wrong}. It is judged in {} instead", engine.info().name());
         }
         if let Some(settings) = settings {
             self.right.borrow_mut().insert(kind.to_owned(), settings);

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use nervelight_engines::bundle::Manifest;
-use nervelight_engines::{EngineError, EngineInfo, PIXELS, plane, processor};
+use nervelight_engines::{EngineError, EngineInfo, PIXELS, Plane, plane, processor};
 use tch::{Device, Kind, Tensor};
 
 use super::*;
@@ -40,11 +40,17 @@ fn a_right_engine_is_found(model: Vec<u8>, crop: &Plane, wanted: &Plane) {
     let directory = tempfile::tempdir().unwrap();
     let bundle = draft.write(&directory.path().join("test.bundle")).unwrap();
     let settings = EngineSettings { precision: Precision::Int8, ..Default::default() };
-    let RightEngine { mut engine, wrong, .. } = right_engine::open(&bundle, &settings, &[crop]).unwrap();
+    let golden = |crop: &Plane| {
+        let (mut copy, map) = (plane(), plane());
+        copy.copy_from_slice(crop);
+        Golden { name: String::new(), crop: copy, map }
+    };
+    let RightEngine { mut engine, wrong, .. } =
+        right_engine::open(&bundle, &settings, &[golden(crop)]).unwrap();
     let mut found = plane();
     engine.infer(crop, &mut found).unwrap();
     eprintln!("{}, after {wrong:?}", engine.info().runtime);
-    assert!(difference(wanted, &found) < 6.0);
+    assert!(right_engine::mean_difference(wanted, &found) < 6.0);
     assert!(wrong.iter().all(|wrong| wrong.contains(&processor::name())), "{wrong:?}");
 }
 
@@ -61,10 +67,6 @@ fn arithmetic(model: Vec<u8>, crop: &Plane) -> Box<Plane> {
     let mut map = plane();
     Reference::read(&model, info).unwrap().infer(crop, &mut map).unwrap();
     map
-}
-
-fn difference(a: &Plane, b: &Plane) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / PIXELS as f64
 }
 
 fn frames(count: u64) -> Vec<Frame> {
@@ -128,7 +130,7 @@ fn integers_compute_nearly_the_same_map_in_both_styles() {
             eprintln!("{name} {style:?}: {off}");
             assert!(off < 8.0, "{name} {style:?}: {off}");
             let own = arithmetic(model.clone(), &crop(&frames[0]));
-            let apart = difference(&own, &map);
+            let apart = right_engine::mean_difference(&own, &map);
             eprintln!("{name} {style:?}: {apart} from the file's own arithmetic");
             assert!(apart < 4.0, "{name} {style:?}: {apart} from the file's own arithmetic");
             a_right_engine_is_found(model, &crop(&frames[0]), &own);
@@ -137,7 +139,7 @@ fn integers_compute_nearly_the_same_map_in_both_styles() {
         let Some(map) = map(model.clone(), &crop(&frames[0])) else { return };
         let off = off(&module, &frames[0], &map);
         assert!(off < 0.5, "{name} in half precision: {off}");
-        let apart = difference(&arithmetic(model, &crop(&frames[0])), &map);
+        let apart = right_engine::mean_difference(&arithmetic(model, &crop(&frames[0])), &map);
         assert!(apart < 0.5, "{name} in half precision: {apart} from the file's own arithmetic");
     }
 }

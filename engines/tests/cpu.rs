@@ -1,4 +1,4 @@
-//! The ONNX Runtime engine: the contract, and every way to be missing.
+//! The engines on a CPU: the contract; and every way of ONNX Runtime to be missing.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,19 +18,32 @@ fn onnx() -> EngineSettings {
     EngineSettings { backend: Backend::Onnx, ..Default::default() }
 }
 
+/// Each backend that computes on this CPU, with the beginning of its runtime's name, and its provider.
+fn backends() -> Vec<(EngineSettings, &'static str, &'static str)> {
+    let mut all = vec![(onnx(), "ONNX Runtime 1.", "CPU")];
+    if cfg!(target_arch = "x86_64") {
+        let openvino = EngineSettings { backend: Backend::Openvino, ..Default::default() };
+        all.push((openvino, "OpenVINO 20", "CPU, f32"));
+    }
+    all
+}
+
 #[test]
 fn an_engine_maps_bytes_to_bytes() {
     let (_dir, bundle) = bundle("identity.onnx");
-    let mut engine = open(&bundle, &EngineSettings { threads: 1, ..onnx() }).unwrap();
-    let (mut crop, mut map) = (plane(), plane());
-    for value in [7, 200] {
-        crop.fill(value);
-        engine.infer(&crop, &mut map).unwrap();
-        assert_eq!(crop, map, "each call sees its own frame");
+    for (settings, runtime, provider) in backends() {
+        let mut engine = open(&bundle, &EngineSettings { threads: 1, ..settings }).unwrap();
+        let (mut crop, mut map) = (plane(), plane());
+        for value in [7, 200] {
+            crop.fill(value);
+            engine.infer(&crop, &mut map).unwrap();
+            assert_eq!(crop, map, "each call sees its own frame");
+        }
+        let info = engine.info();
+        assert!(info.runtime.starts_with(runtime) && info.provider == provider, "{info:?}");
+        let agreement = golden::check(engine.as_mut(), &bundle).unwrap();
+        assert_eq!((agreement.dice, agreement.max_diff), (1.0, 0));
     }
-    assert!(engine.info().runtime.starts_with("ONNX Runtime 1."), "{:?}", engine.info());
-    let agreement = golden::check(engine.as_mut(), &bundle).unwrap();
-    assert_eq!((agreement.dice, agreement.max_diff), (1.0, 0));
 }
 
 #[test]
@@ -50,9 +63,11 @@ fn an_engine_that_disagrees_with_the_trainer_is_refused() {
 fn a_model_that_breaks_the_contract_is_refused() {
     for name in ["small.onnx", "float.onnx"] {
         let (_dir, bundle) = bundle(name);
-        let error = open(&bundle, &onnx()).err().unwrap();
-        assert!(matches!(error, EngineError::Contract { what: "input", .. }), "{error}");
-        assert!(error.to_string().contains("416, 576"), "{error}");
+        for (settings, ..) in backends() {
+            let error = open(&bundle, &settings).err().unwrap();
+            assert!(matches!(error, EngineError::Contract { what: "input", .. }), "{error}");
+            assert!(error.to_string().contains("416, 576"), "{error}");
+        }
     }
 }
 
@@ -64,8 +79,10 @@ fn a_file_that_is_no_model_is_refused() {
     draft.file("fp32.onnx", bytes);
     let dir = tempfile::tempdir().unwrap();
     let bundle = draft.write(&dir.path().join("b")).unwrap();
-    let error = open(&bundle, &onnx()).err().unwrap();
-    assert!(matches!(error, EngineError::Bundle(BundleError::ModelFile { .. })), "{error}");
+    for (settings, ..) in backends() {
+        let error = open(&bundle, &settings).err().unwrap();
+        assert!(matches!(error, EngineError::Bundle(BundleError::ModelFile { .. })), "{error}");
+    }
 }
 
 #[test]
