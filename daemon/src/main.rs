@@ -5,41 +5,26 @@
 #[macro_use(errln, out, outln)]
 extern crate nervelight_engines;
 
-mod bench;
-mod build;
-mod capture;
-mod check;
-mod colour;
+mod cmd;
 mod config;
-mod crop;
-mod damage;
-mod display;
-mod energy;
-mod engines;
-mod figures;
 mod frame;
 mod infer;
 mod log;
-mod mask;
-#[cfg(feature = "nvidia")]
-mod nvml;
-mod overlay;
-mod phantom;
-mod preview;
+mod path;
+mod pipeline;
 mod redact;
-mod run;
-mod signals;
-mod slot;
-mod stamp;
-mod stream;
-mod way;
+mod sink;
+mod source;
+mod status;
+mod supervise;
 mod web;
-mod wishes;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::{EngineError, say};
+
+use crate::cmd::{bench, build, engines, options};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -64,12 +49,12 @@ Examples:
   nervelightd run --source phantom                  # synthetic ultrasound, on the page at http://127.0.0.1:8321
   nervelightd run --source clip.mp4 --bundle nerve.bundle --record out.mp4
   nervelightd run --config configs/cart.toml")]
-    Run(wishes::Wishes),
+    Run(options::Wishes),
     /// Check a configuration, its model and its engine, and print the pipelines it would run.
     #[command(after_help = "Example:\n  nervelightd check --config configs/cart.toml --deep")]
     Check {
         #[command(flatten)]
-        wishes: wishes::Wishes,
+        wishes: options::Wishes,
         /// Open the source too, and say what frames it gives.
         #[arg(long)]
         deep: bool,
@@ -96,8 +81,8 @@ fn main() -> ExitCode {
     let log = log::start(&arguments.log);
     let is_run = matches!(arguments.command, Command::Run(_));
     let done = match arguments.command {
-        Command::Run(wishes) => run::run(&wishes),
-        Command::Check { wishes, deep } => run::check(&wishes, deep),
+        Command::Run(wishes) => supervise::run(&wishes),
+        Command::Check { wishes, deep } => supervise::check(&wishes, deep),
         Command::Completions { shell } => {
             let mut script = vec![];
             clap_complete::generate(shell, &mut Arguments::command(), "nervelightd", &mut script);

@@ -12,8 +12,8 @@ use crossbeam_channel::Sender;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nervelight_web::Guard;
 
-use crate::figures::Board;
-use crate::preview::Pictures;
+use crate::sink::preview::Pictures;
+use crate::status::Board;
 
 /// What a person may ask the running daemon to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

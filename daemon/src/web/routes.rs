@@ -14,7 +14,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 
 use super::{Command, Page};
-use crate::preview::Picture;
+use crate::sink::preview::Picture;
 
 const BOUNDARY: &str = "nervelight-frame";
 /// Says in JSON what is true of the picture that it comes with.

@@ -10,7 +10,7 @@ use nervelight_engines::tensorrt::{self, Machine, Product, TensorrtSettings};
 use nervelight_engines::{Bundle, Precision};
 use serde_json::json;
 
-use crate::build::Place;
+use crate::cmd::build::Place;
 use crate::config::Config;
 
 /// Which store to look at, and what to do with it.

@@ -36,7 +36,7 @@ impl Meter {
     /// Jetson, whose module's sensor has the GPU's share.
     pub fn start_gpus() -> Option<Self> {
         #[cfg(feature = "nvidia")]
-        return crate::nvml::meter("libnvidia-ml.so.1");
+        return crate::cmd::nvml::meter("libnvidia-ml.so.1");
         #[cfg(not(feature = "nvidia"))]
         None
     }

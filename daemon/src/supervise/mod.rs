@@ -1,5 +1,7 @@
 //! Startup, the loop, and ordered shutdown, from top to bottom.
 
+pub mod signals;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -21,21 +23,20 @@ use thread_priority::{
 };
 use tokio::sync::watch;
 
-use crate::capture::{self, Capture, STALL, STALLED};
-use crate::check;
+use crate::cmd::check;
+use crate::cmd::options::Wishes;
 use crate::config::{Config, Sink, Source};
-use crate::figures::{Board, Context, Now, Snapshot};
 use crate::frame::{Frame, Region};
 use crate::infer::{DeviceLost, Inference, OpenEngine};
-use crate::phantom;
-use crate::preview::Pictures;
+use crate::path::{ModelDefaults, Way};
 use crate::redact::redact;
-use crate::signals;
-use crate::slot::{Next, Slot};
-use crate::stream::{self, Output};
-use crate::way::{ModelDefaults, Way};
+use crate::sink::preview::Pictures;
+use crate::sink::{self, Output};
+use crate::source::gstreamer::{self, Capture, STALL, STALLED};
+use crate::source::phantom;
+use crate::source::slot::{Next, Slot};
+use crate::status::{Board, Context, Now, Snapshot};
 use crate::web::{self, Command, Page};
-use crate::wishes::Wishes;
 
 /// Time between snapshots of the figures.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
@@ -51,7 +52,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub fn run(wishes: &Wishes) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
     let config = wishes.read()?;
-    if let Some((path, why)) = config.report.as_ref().and_then(|path| Some((path, stream::unfit(path)?))) {
+    if let Some((path, why)) = config.report.as_ref().and_then(|path| Some((path, sink::unfit(path)?))) {
         bail!("report.path: {} {why}", path.display());
     }
     let stop = signals::listen()?;
@@ -119,7 +120,7 @@ pub fn check(wishes: &Wishes, deep: bool) -> Result<()> {
     };
     row(
         "source",
-        capture::check(&config.source, config.pad).and_then(|text| place_phantom(&config).map(|()| text)),
+        gstreamer::check(&config.source, config.pad).and_then(|text| place_phantom(&config).map(|()| text)),
     );
     match Bundle::open(&config.bundle) {
         Err(error) => row("model", Err(error.into())),
@@ -131,7 +132,7 @@ pub fn check(wishes: &Wishes, deep: bool) -> Result<()> {
     }
     row("sync", Ok(format!("{:?}", config.sync.mode)));
     for sink in &config.sinks {
-        row("sink", stream::check(sink));
+        row("sink", sink::check(sink));
     }
     for (name, found) in check::outside(&config) {
         row(name, found);

@@ -4,23 +4,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
 use nervelight_engines::{HEIGHT, WIDTH};
 
-use crate::colour;
 use crate::config::Source;
-use crate::damage::Damage;
 use crate::frame::Frame;
-use crate::slot::{Slot, SlotSender, SourceError, slot};
-use crate::stamp::{self, Stamps};
+use crate::pipeline::{parse, quoted, set_state, stop};
+use crate::source::colour;
+use crate::source::damage::Damage;
+use crate::source::slot::{Slot, SlotSender, SourceError, slot};
+use crate::source::stamp::{self, Stamps};
 
 /// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
 pub const STALL: Duration = Duration::from_secs(30);
-/// Time between looks at whether to stop.
-const POLL: Duration = Duration::from_millis(50);
 /// What to do when that was not enough.
 pub const STALLED: &str = "Check what it comes from: the disk, the device, the network, the pipeline";
 
@@ -68,50 +68,6 @@ pub fn check(source: &Source, pads: bool) -> Result<String> {
         parse(&text, &format!("source {source}"))?;
     }
     Ok(text)
-}
-
-/// Parses `gst-launch-1.0` notation for `what`.
-///
-/// # Errors
-/// When an element or a property is not known.
-pub fn parse(text: &str, what: &str) -> Result<gst::Pipeline> {
-    gst::parse::launch(text)
-        .with_context(|| format!("{what}: the pipeline `{text}` cannot be built"))?
-        .downcast::<gst::Pipeline>()
-        .map_err(|_| anyhow::anyhow!("{what}: `{text}` is not a pipeline"))
-}
-
-/// Stops a pipeline, or leaves it behind when it does not within `patience`: an element that hangs
-/// must not keep the daemon from ending.
-pub fn stop(pipeline: &gst::Pipeline, patience: Duration) {
-    if set_state(pipeline, gst::State::Null, patience, &AtomicBool::new(false)) != Some(true) {
-        tracing::warn!("a pipeline did not stop in {patience:?}; the process ends without it");
-    }
-}
-
-/// Whether a pipeline takes a state; none when it hangs on the way for longer than `patience`, or the daemon is told
-/// to stop.
-pub fn set_state(
-    pipeline: &gst::Pipeline,
-    state: gst::State,
-    patience: Duration,
-    stop: &AtomicBool,
-) -> Option<bool> {
-    let (done, reached) = crossbeam_channel::bounded(1);
-    let pipeline = pipeline.clone();
-    std::thread::spawn(move || done.send(pipeline.set_state(state).is_ok()));
-    let deadline = Instant::now() + patience;
-    while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
-        if let Ok(reached) = reached.recv_timeout(POLL.min(patience)) {
-            return Some(reached);
-        }
-    }
-    None
-}
-
-/// Quotes a value for `gst-launch-1.0` notation.
-pub fn quoted(value: &str) -> String {
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 impl Capture {
@@ -432,7 +388,7 @@ fn without_video(debug: &str) -> Option<(String, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slot::Next;
+    use crate::source::slot::Next;
 
     #[test]
     fn an_error_that_decodebin_swallows_is_heard() {

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::capture::STALL;
 use crate::config::{Config, Sink};
 use crate::frame::Region;
-use crate::run::{describe_frames, start_source};
-use crate::slot::Next;
+use crate::source::gstreamer::STALL;
+use crate::source::slot::Next;
+use crate::supervise::{describe_frames, start_source};
 use crate::web;
 
 /// A source that may be without signal is not waited for as long as `run` would.

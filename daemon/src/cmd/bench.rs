@@ -14,10 +14,10 @@ use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, open_proven
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::build::Place;
+use crate::cmd::build::Place;
+use crate::cmd::energy::Meter;
 use crate::config::Config;
-use crate::energy::Meter;
-use crate::figures::Quantiles;
+use crate::status::Quantiles;
 
 /// Frames before the measurement: caches fill, clocks rise.
 const WARM_UP: usize = 10;

@@ -12,7 +12,7 @@ use nervelight_engines::tensorrt::TensorrtSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::redact::{self, redact};
-use crate::stream;
+use crate::sink;
 
 /// A checked configuration with every path absolute.
 #[derive(Debug, Clone)]
@@ -631,7 +631,7 @@ fn resolve_sinks(raw: &Raw, base: &Path, problems: &mut Vec<Problem>) -> Vec<Sin
                     problem("path", "is in a folder that does not exist. Make it, or move the file");
                 }
                 let overwrite = sink.overwrite.unwrap_or(false);
-                if overwrite && let Some(why) = stream::unfit(&path) {
+                if overwrite && let Some(why) = sink::unfit(&path) {
                     problem("path", why);
                 }
                 Sink::File { path, encoder: sink.encoder.clone(), overwrite }

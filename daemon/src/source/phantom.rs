@@ -12,7 +12,7 @@ use nervelight_phantom::{HEIGHT, Phantom, WIDTH};
 
 use crate::config::PhantomSettings;
 use crate::frame::{Frame, Region};
-use crate::slot::{Slot, SlotSender, SourceError, slot};
+use crate::source::slot::{Slot, SlotSender, SourceError, slot};
 
 /// Renders `settings.frames` frames, or without end for 0, on a thread that ends with the slot.
 ///

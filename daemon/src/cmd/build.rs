@@ -13,7 +13,7 @@ use nervelight_engines::{Backend, Bundle, EngineError, EngineSettings, Precision
 use crate::FAILURE;
 use crate::config::Config;
 use crate::infer::{self, BUILD_PATIENCE};
-use crate::signals;
+use crate::supervise::signals;
 
 /// What to build, and where.
 #[derive(clap::Args)]

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gst::prelude::*;
 use gst_video::{VideoColorRange, VideoColorimetry};
 
-use crate::capture::formats;
 use crate::config::Source;
+use crate::source::gstreamer::formats;
 
 /// What a container says of colour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use gst_video::VideoColorMatrix;
 use nervelight_engines::{HEIGHT, Plane, WIDTH};
 
 use crate::frame::{Chroma, Picture, Region};
-use crate::mask::Mask;
+use crate::path::mask::Mask;
 
 /// A colour as Y'CbCr bytes in the video's own matrix and range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
-use crate::energy::Meter;
+use crate::cmd::energy::Meter;
 
 /// Starts to measure all GPUs of this machine: by the driver's counter, which every GPU since Volta has, or by sampling
 /// its power. None without `library`, or where it tells neither, as on a Jetson.

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use gst_app::{AppSink, AppSinkCallbacks};
 use tokio::sync::watch;
 
-use crate::figures::Ai;
+use crate::status::Ai;
 
 /// Where the newest picture is published.
 pub type Pictures = watch::Sender<Option<Picture>>;

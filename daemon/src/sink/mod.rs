@@ -1,6 +1,9 @@
 //! Stream: each sink is a pipeline of its own, so that one that fails or stalls takes neither the
 //! video nor the other sinks with it.
 
+mod display;
+pub mod preview;
+
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +17,9 @@ use gst_app::{AppSink, AppSrc};
 use gst_video::VideoInfo;
 use serde::Serialize;
 
-use crate::capture::{self, parse, quoted};
 use crate::config::Sink;
-use crate::display;
-use crate::preview::{Pictures, Preview, State};
+use crate::pipeline::{self, parse, quoted};
+use crate::sink::preview::{Pictures, Preview, State};
 
 /// Frames that may wait for a sink.
 const QUEUE: u64 = 4;
@@ -242,12 +244,12 @@ impl Output {
             count(&muxer, counter);
         }
         // One that needs long to open is not waited for when the daemon is told to stop.
-        if capture::set_state(&pipeline, gst::State::Playing, STALL, stop) != Some(true) {
+        if pipeline::set_state(&pipeline, gst::State::Playing, STALL, stop) != Some(true) {
             let reason = match events.try_recv() {
                 Ok(Event::Failed(reason)) => reason,
                 _ => format!("`{text}` cannot be started"),
             };
-            capture::stop(&pipeline, Duration::from_secs(3));
+            pipeline::stop(&pipeline, Duration::from_secs(3));
             bail!("sink {name}: {reason}");
         }
         tracing::info!(sink = %name, "open");
@@ -346,7 +348,7 @@ impl Output {
             };
         }
         let is_recording = file.is_some();
-        capture::stop(pipeline, Duration::from_secs(3));
+        pipeline::stop(pipeline, Duration::from_secs(3));
         if is_recording {
             self.lost = self.frames.saturating_sub(self.muxed.load(Ordering::Relaxed));
         }

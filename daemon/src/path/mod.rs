@@ -4,6 +4,10 @@
 //! `latest` mode or once the engine is known to hang. A mask is shown on its own frame (`exact`) or
 //! while it is fresh (`latest`); a frame without one carries a badge that says so.
 
+mod crop;
+mod mask;
+mod overlay;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,14 +18,14 @@ use nervelight_engines::bundle::threshold_byte;
 use nervelight_engines::contract;
 
 use crate::config::{Config, SyncMode};
-use crate::crop::Cropper;
-use crate::figures::{Ai, Figures};
 use crate::frame::{Frame, Picture, Region, is_limited};
 use crate::infer::{Inference, Job};
-use crate::mask::Mask;
-use crate::overlay::{Badge, Colour, Style, draw};
-use crate::preview::State;
-use crate::stream::Output;
+use crate::path::crop::Cropper;
+use crate::path::mask::Mask;
+use crate::path::overlay::{Badge, Colour, Style, draw};
+use crate::sink::Output;
+use crate::sink::preview::State;
+use crate::status::{Ai, Figures};
 
 /// How long all sinks together may take to finish their files.
 const FINISH: Duration = Duration::from_secs(20);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::SyncMode;
 use crate::redact::redact;
-use crate::stream::OutputStatus;
+use crate::sink::OutputStatus;
 
 /// What the overlay shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
