@@ -18,6 +18,7 @@ pub mod processor;
 pub mod regions;
 pub mod say;
 pub mod settings;
+pub mod store;
 pub mod tensorrt;
 
 pub use bundle::{Bundle, BundleError, Manifest};

@@ -3,9 +3,10 @@
 //! One file, so that a power cut never leaves parameters of one epoch with moments of another.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
+use nervelight_engines::store::atomic::{self, Access};
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Kind, Tensor};
 
@@ -37,7 +38,7 @@ pub fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
         })
         .collect::<io::Result<Vec<_>>>()?;
     let notes = Some(checkpoint.notes.clone());
-    write_atomically(path, &safetensors::serialize(views, notes).map_err(other)?)
+    atomic::write(path, Access::Umask, &safetensors::serialize(views, notes).map_err(other)?)
 }
 
 /// Reads a file of [`write`], or any other of 16- or 32-bit floats.
@@ -58,27 +59,6 @@ pub fn read(path: &Path) -> io::Result<Checkpoint> {
         tensors.insert(name, tensor.to_kind(Kind::Float));
     }
     Ok(Checkpoint { tensors, notes })
-}
-
-/// Replaces `path` by `bytes`: temporary name, fsync, rename, fsync of the directory. A failure
-/// leaves no temporary file.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let replace = || {
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    replace().inspect_err(|_| {
-        // On a full disk, half a file would keep the space that the user must find.
-        let _ = std::fs::remove_file(&temporary);
-    })?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => std::fs::File::open(parent)?.sync_all(),
-        _ => Ok(()),
-    }
 }
 
 /// Elements as little-endian 32-bit floats, row-major.
@@ -110,18 +90,6 @@ mod tests {
         let read = read(&path).unwrap();
         assert_eq!(read.tensors["a"], tensor.transpose(0, 1));
         assert_eq!(read.notes, written.notes);
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_full_disk_leaves_the_old_file_and_no_other() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("config.toml");
-        write_atomically(&path, b"old").unwrap();
-        std::os::unix::fs::symlink("/dev/full", directory.path().join("config.toml.tmp")).unwrap();
-        let error = write_atomically(&path, b"new").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

@@ -21,6 +21,8 @@ mod export;
 mod exported;
 mod fold;
 mod folds;
+#[cfg(test)]
+mod full_disk;
 mod golden;
 mod init;
 mod judge;

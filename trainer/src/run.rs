@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nervelight_engines::store::atomic::{self, Access};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{self, Checkpoint, write_atomically};
+use crate::checkpoint::{self, Checkpoint};
 use crate::data::{Corrections, Dataset, Split};
 use crate::metrics::Figures;
 use crate::schedule::Plateau;
@@ -117,6 +118,14 @@ impl RunDir {
         Ok((run, settings, split))
     }
 
+    /// Removes what a kill or a power cut left of files that were being written: half a checkpoint can be large.
+    pub fn sweep(&self) -> Result<()> {
+        for directory in [&self.root, &self.root.join("checkpoints")] {
+            atomic::sweep(directory).with_context(|| format!("{}: tidy up", directory.display()))?;
+        }
+        Ok(())
+    }
+
     /// Keeps a copy of the corrections that `data` was loaded with.
     pub fn keep_corrections(&self, data: &Dataset) -> Result<()> {
         match &data.corrections {
@@ -203,7 +212,7 @@ impl RunDir {
     /// Writes a file of the run whole or not at all.
     pub fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
         let path = self.root.join(name);
-        write_atomically(&path, contents).with_context(|| format!("{}: write", path.display()))
+        atomic::write(&path, Access::Umask, contents).with_context(|| format!("{}: write", path.display()))
     }
 
     /// Writes a checkpoint with `state` in its header.

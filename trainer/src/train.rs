@@ -113,6 +113,7 @@ impl<'a> Trainer<'a> {
             let (run, stored, split) = RunDir::open(&settings.run)?;
             resume::check(&stored, settings)?;
             run.check_corrections(data)?;
+            run.sweep()?;
             (run, split)
         } else {
             let split = settings.split(data)?;
@@ -372,6 +373,7 @@ fn detached(parameters: &Parameters) -> Parameters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::full_disk::on_full_disk;
     use crate::loss::LossKind;
     use crate::module::Precision;
     use crate::schedule::Kind;
@@ -527,17 +529,12 @@ mod tests {
     fn a_full_disk_names_an_earlier_checkpoint_only_if_there_is_one() {
         let directory = tempfile::tempdir().unwrap();
         let settings = settings(&directory.path().join("run"));
-        let checkpoints = settings.run.join("checkpoints");
-        std::fs::create_dir_all(&checkpoints).unwrap();
-        let fill = || {
-            std::os::unix::fs::symlink("/dev/full", checkpoints.join("last.safetensors.tmp")).unwrap();
-        };
-        fill();
-        let error = go(&settings, false, true).unwrap_err().to_string();
+        // Enough for the settings, not for a checkpoint.
+        const ROOM: u64 = 16 << 10;
+        let error = on_full_disk(ROOM, || go(&settings, false, true)).unwrap_err().to_string();
         assert!(error.contains("start anew") && !error.contains("resume"), "{error}");
         go(&settings, false, true).unwrap();
-        fill();
-        let error = go(&settings, true, true).unwrap_err().to_string();
+        let error = on_full_disk(ROOM, || go(&settings, true, true)).unwrap_err().to_string();
         assert!(error.contains("resume from the one before"), "{error}");
     }
 

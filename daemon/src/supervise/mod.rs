@@ -2,10 +2,6 @@
 
 pub mod signals;
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crossbeam_channel::{Receiver, bounded};
 use gst_video::VideoInfo;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use nervelight_engines::store::atomic::{self, Access};
 use nervelight_engines::tensorrt::{self, TensorrtError, Watch};
 use nervelight_engines::{Bundle, EngineError, EngineInfo, Manifest, open_proven};
 use sd_notify::NotifyState;
@@ -309,17 +306,9 @@ impl Daemon<'_> {
     fn write_report(&self, snapshot: &Snapshot) -> Result<()> {
         let Some(path) = &self.config.report else { return Ok(()) };
         let json = serde_json::to_vec_pretty(snapshot)?;
-        let write = || {
-            // Renamed into its place: whole or not at all, and no link is followed.
-            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-            let mut file = tempfile::Builder::new()
-                .prefix(".report-")
-                .permissions(fs::Permissions::from_mode(0o644))
-                .tempfile_in(folder)?;
-            file.write_all(&json)?;
-            file.persist(path).map(drop).map_err(|e| e.error)
-        };
-        write().with_context(|| format!("report.path: {} cannot be written", path.display()))
+        // Renamed into its place: whole or not at all, and no link is followed.
+        atomic::write(path, Access::Umask, &json)
+            .with_context(|| format!("report.path: {} cannot be written", path.display()))
     }
 
     fn first_frame(&mut self) -> Result<Option<Frame>> {

@@ -4,22 +4,19 @@
 //! synced and renamed, the record after the plan: a power cut leaves a plan with its record, or none that is used.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::TensorrtError;
 use crate::bundle::hex;
 use crate::engine::Precision;
+use crate::store::atomic::{self, Access};
 
-/// Beginning of the names of files that are being written.
-const UNFINISHED: &str = ".new-";
 /// What plans are and how they are named. Raised when plans of before must not be used: 1 was built with TF32.
 const FORMAT: &str = "2";
-/// No file takes longer to write.
-const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// What a plan is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,15 +259,7 @@ impl Store {
     /// # Errors
     /// When one cannot be removed.
     pub fn sweep(&self) -> Result<(), TensorrtError> {
-        for file in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            // A build that is on its way writes such a file too, and not for so long.
-            let age = file.metadata().ok().and_then(|meta| meta.modified().ok()?.elapsed().ok());
-            let is_left = age.is_some_and(|age| age > LEFT_BEHIND);
-            if is_left && file.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                self.remove_file(&file.path())?;
-            }
-        }
-        Ok(())
+        atomic::sweep(&self.folder).map_err(fail(&self.folder))
     }
 
     fn timing_file(&self, key: &Key) -> PathBuf {
@@ -293,26 +282,14 @@ impl Store {
         self.write(&self.timing_file(key), timing)
     }
 
-    /// The old file or the new one, whenever the power goes.
+    /// A plan that an administrator built is read by the service.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), TensorrtError> {
-        let write = || {
-            fs::create_dir_all(&self.folder)?;
-            let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder)?;
-            file.write_all(bytes)?;
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|e| e.error)?;
-            fs::File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(fail(path))
+        let made = fs::create_dir_all(&self.folder);
+        made.and_then(|()| atomic::write(path, Access::Everybody, bytes)).map_err(fail(path))
     }
 
     fn remove_file(&self, path: &Path) -> Result<(), TensorrtError> {
-        match fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fail(path)(e)),
-            _ => Ok(()),
-        }
+        atomic::remove(path).map_err(fail(path))
     }
 }
 
@@ -400,18 +377,5 @@ mod tests {
         other = key.clone();
         other.backend = "tensorrt-rtx".into();
         assert_ne!(key.name(), other.name());
-    }
-
-    #[test]
-    fn what_is_left_of_unfinished_files_is_swept_and_fresh_ones_are_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::new(Some(dir.path()));
-        let (old, fresh) = (dir.path().join(".new-old"), dir.path().join(".new-fresh"));
-        fs::write(&fresh, "").unwrap();
-        let long_ago = SystemTime::now() - LEFT_BEHIND - Duration::from_secs(60);
-        fs::File::create(&old).unwrap().set_modified(long_ago).unwrap();
-        store.sweep().unwrap();
-        assert!(!old.exists() && fresh.exists());
-        Store::new(Some(&dir.path().join("none"))).sweep().unwrap();
     }
 }

@@ -24,11 +24,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use nervelight_engines::settings::{self, Problem, Problems};
+use nervelight_engines::store::atomic::{self, Access};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, hex};
-use crate::checkpoint::write_atomically;
 
 /// The file's layout that this version reads and writes.
 const SCHEMA: u32 = 1;
@@ -200,7 +200,7 @@ impl Corrections {
     pub fn save(path: &Path, data: &str, decisions: Vec<Decision>) -> std::io::Result<Self> {
         let file = File { schema: SCHEMA, data: data.into(), decision: decisions };
         let text = HEADER.to_owned() + &toml::to_string(&file).map_err(std::io::Error::other)?;
-        write_atomically(path, text.as_bytes())?;
+        atomic::write(path, Access::Umask, text.as_bytes())?;
         let digest = hex(&Sha256::digest(&text));
         Ok(Self { path: path.into(), text, digest, data: file.data, decisions: file.decision })
     }

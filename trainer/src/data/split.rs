@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use nervelight_engines::store::atomic::{self, Access};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Frame};
-use crate::checkpoint::write_atomically;
 use crate::rng::Rng;
 
 /// What a fold consists of.
@@ -130,7 +130,7 @@ impl Split {
     /// Writes it with its digest.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         let signed = Signed { digest: self.digest(), split: self.clone() };
-        write_atomically(path, &serde_json::to_vec_pretty(&signed)?)
+        atomic::write(path, Access::Umask, &serde_json::to_vec_pretty(&signed)?)
     }
 
     /// Reads a file of [`Self::save`]; one that was changed by hand is refused.
