@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::{Bundle, BundleError};
 use crate::contract::Plane;
 use crate::golden::{self, Agreement};
+use crate::monitor::BuildMonitor;
 use crate::onnx::OnnxEngine;
 use crate::openvino::{self, OpenvinoEngine, OpenvinoSettings};
-use crate::tensorrt::{self, TensorrtError, TensorrtSettings, Watch};
+use crate::tensorrt::{self, TensorrtError, TensorrtSettings};
 
 /// Computes the nerve's probability map of one crop at a time.
 ///
@@ -213,23 +214,23 @@ impl EngineSettings {
 /// When the runtime's library, the provider or the model is missing, or the model breaks the
 /// [contract](crate::contract).
 pub fn open(bundle: &Bundle, settings: &EngineSettings) -> Result<Box<dyn Engine>, EngineError> {
-    open_watched(bundle, settings, &Watch::default())
+    open_watched(bundle, settings, &BuildMonitor::default())
 }
 
-/// The same as [`open`]; `watch` shows how far a build is, and can stop it.
+/// The same as [`open`]; `monitor` shows how far a build is, and can stop it.
 ///
 /// # Errors
 /// As for [`open`].
 pub fn open_watched(
     bundle: &Bundle,
     settings: &EngineSettings,
-    watch: &Watch,
+    monitor: &BuildMonitor,
 ) -> Result<Box<dyn Engine>, EngineError> {
     first_of(&settings.candidates(), |settings| {
         Ok(match settings.backend {
             Backend::Auto | Backend::Onnx => Box::new(OnnxEngine::open(bundle, settings)?) as Box<dyn Engine>,
             Backend::Openvino => Box::new(OpenvinoEngine::open(bundle, settings)?),
-            Backend::Tensorrt | Backend::TensorrtRtx => tensorrt::open(bundle, settings, false, watch)?,
+            Backend::Tensorrt | Backend::TensorrtRtx => tensorrt::open(bundle, settings, false, monitor)?,
         })
     })
 }
@@ -260,13 +261,13 @@ fn first_of<T>(
 pub fn open_proven(
     bundle: &Bundle,
     settings: &EngineSettings,
-    watch: &Watch,
+    monitor: &BuildMonitor,
 ) -> Result<(Box<dyn Engine>, Agreement), EngineError> {
     golden::check_shown(bundle)?;
     first_proven(bundle, settings, |precision| {
         let settings = EngineSettings { precision, ..settings.clone() };
         first_of(&settings.candidates(), |settings| {
-            let mut engine = open_watched(bundle, settings, watch)?;
+            let mut engine = open_watched(bundle, settings, monitor)?;
             let agreement = golden::check(engine.as_mut(), bundle)?;
             Ok((engine, agreement))
         })

@@ -8,14 +8,16 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod bundle;
+pub mod components;
 pub mod contract;
+pub mod digest;
 pub mod engine;
 pub mod golden;
 mod library;
+pub mod monitor;
 pub mod onnx;
 pub mod openvino;
 pub mod processor;
-pub mod regions;
 pub mod say;
 pub mod settings;
 pub mod store;
@@ -27,3 +29,4 @@ pub use engine::{
     Backend, Engine, EngineError, EngineInfo, EngineSettings, Precision, Provider, open, open_proven,
     open_watched,
 };
+pub use monitor::{BuildMonitor, BuildProgress};

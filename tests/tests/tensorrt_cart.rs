@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nervelight_tests::double::{bundle, libraries};
+use nervelight_tests::fake_tensorrt::{bundle, libraries};
 use nervelight_tests::{Cart, Ended, program, run, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -40,14 +40,14 @@ impl Bench {
     }
 
     fn good(source: &str) -> Self {
-        Self::new(&[("fp16.onnx", "double:identity")], source)
+        Self::new(&[("fp16.onnx", "fake:identity")], source)
     }
 
     fn command(&self, faults: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("nervelightd").unwrap());
         command.args(arguments).current_dir(self.cart.dir.path()).env_remove("NOTIFY_SOCKET");
-        command.env("LD_LIBRARY_PATH", self.libraries.path()).env("NERVELIGHT_DOUBLE", faults);
-        command.env("NERVELIGHT_DOUBLE_JOURNAL", self.cart.path("journal"));
+        command.env("LD_LIBRARY_PATH", self.libraries.path()).env("NERVELIGHT_FAKE_TENSORRT", faults);
+        command.env("NERVELIGHT_FAKE_TENSORRT_JOURNAL", self.cart.path("journal"));
         command
     }
 
@@ -75,7 +75,7 @@ fn build_list_verify_and_prune() {
     let bench = Bench::good("kind = \"phantom\"");
     let built = bench.run("", &BUILD);
     assert!(
-        built.success && built.stdout.contains("tiny 1 fp16 engine for Double GPU (TensorRT 1"),
+        built.success && built.stdout.contains("tiny 1 fp16 engine for Fake GPU (TensorRT 1"),
         "{built:?}"
     );
     assert!(built.stdout.contains("Dice 1.0000"), "{built:?}");
@@ -132,7 +132,7 @@ fn a_live_run_shows_video_under_a_badge_until_the_engine_is_built() {
     assert_eq!(count("frames_in"), count("frames_out") + count("dropped"), "{report:#}");
     assert!(count("frames_badged") >= 10 && count("frames_masked") >= 10, "{report:#}");
     assert!(count("crops_skipped") >= 10 && count("engine_errors") == 0, "{report:#}");
-    assert_eq!(report["engine"]["provider"], "Double GPU", "{report:#}");
+    assert_eq!(report["engine"]["provider"], "Fake GPU", "{report:#}");
     assert!(report["latency_ms"]["max"].as_f64().unwrap() < 1000.0, "it waited for the build: {report:#}");
     // Every object and allocation that came is gone again.
     let journal = bench.journal();
@@ -229,7 +229,7 @@ fn a_gpu_that_is_lost_ends_the_process_with_an_exit_code_of_its_own() {
 
 #[test]
 fn a_precision_that_was_rejected_is_not_called_built() {
-    let models = [("fp16.onnx", "double:invert"), ("fp32.onnx", "double:identity")];
+    let models = [("fp16.onnx", "fake:invert"), ("fp32.onnx", "fake:identity")];
     let bench = Bench::new(&models, "kind = \"phantom\"");
     assert!(bench.run("", &BUILD).success);
     let check = bench.run("", &["check", "--config", "cart.toml"]);
@@ -265,7 +265,7 @@ fn an_engine_that_cannot_be_built_leaves_the_video_and_says_why() {
 
 #[test]
 fn a_precision_that_is_rejected_gives_way_with_its_figures() {
-    let models = [("fp16.onnx", "double:invert"), ("fp32.onnx", "double:identity")];
+    let models = [("fp16.onnx", "fake:invert"), ("fp32.onnx", "fake:identity")];
     let bench = Bench::new(&models, "kind = \"phantom\", frames = 3, paced = false");
     let ended = bench.run("", &RUN);
     assert!(ended.success && ended.stderr.contains("Dice 0.000, at least 0.98"), "{}", ended.stderr);
@@ -275,11 +275,8 @@ fn a_precision_that_is_rejected_gives_way_with_its_figures() {
 
 #[test]
 fn bench_measures_every_backend_and_precision_that_is_there() {
-    let models = [
-        ("fp16.onnx", "double:invert"),
-        ("fp32.onnx", "double:identity"),
-        ("int8-trt.onnx", "double:identity"),
-    ];
+    let models =
+        [("fp16.onnx", "fake:invert"), ("fp32.onnx", "fake:identity"), ("int8-trt.onnx", "fake:identity")];
     let bench = Bench::new(&models, "kind = \"phantom\"");
     let arguments = ["bench", "--bundle", "tiny.bundle", "--frames", "20", "--seconds", "1"];
     let ended = bench.run("", &[&arguments[..], &["--store", "engines", "--json", "b.json"]].concat());

@@ -1,8 +1,8 @@
 //! Which frames become golden: they must judge an engine, not the noise of a frame that is on the edge of being shown.
 
 use nervelight_engines::bundle::threshold_byte;
+use nervelight_engines::components::shown;
 use nervelight_engines::contract::dice;
-use nervelight_engines::regions::shown;
 use rayon::prelude::*;
 
 use crate::point::Point;

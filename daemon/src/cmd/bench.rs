@@ -9,8 +9,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nervelight_engines::tensorrt::{Product, Watch};
-use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, open_proven, plane, processor};
+use nervelight_engines::tensorrt::Product;
+use nervelight_engines::{
+    Backend, BuildMonitor, Bundle, EngineSettings, Precision, open_proven, plane, processor,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -228,7 +230,7 @@ fn pipeline(mut report: Value) -> Pipeline {
 fn alone(config: &Config, frames: usize) -> Result<Alone> {
     let bundle = Bundle::open(&config.bundle)?;
     let begun = Instant::now();
-    let (mut engine, _) = open_proven(&bundle, &config.engine, &Watch::default())?;
+    let (mut engine, _) = open_proven(&bundle, &config.engine, &BuildMonitor::default())?;
     let open_s = begun.elapsed().as_secs_f64();
     let mut crops: Vec<_> = bundle.golden()?.into_iter().map(|golden| golden.crop).collect();
     if crops.is_empty() {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use nervelight_engines::tensorrt::store::Store;
-use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings, Watch};
-use nervelight_engines::{Backend, Bundle, EngineError, EngineSettings, Precision, golden};
+use nervelight_engines::store::engines::Store;
+use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings};
+use nervelight_engines::{Backend, BuildMonitor, Bundle, EngineError, EngineSettings, Precision, golden};
 
 use crate::FAILURE;
 use crate::config::Config;
@@ -99,7 +99,7 @@ pub fn build(arguments: &Arguments) -> Result<()> {
 
     let stop = signals::listen()?;
     let begun = Instant::now();
-    let (force, watch) = (arguments.force, Watch::new(stop));
+    let (force, watch) = (arguments.force, BuildMonitor::new(stop));
     if let Some(target) = &arguments.compute_capability {
         let ahead = under_a_bar(&watch, || tensorrt::build_ahead(&bundle, &settings, target, force, &watch))?;
         outln!(
@@ -134,7 +134,10 @@ pub fn build(arguments: &Arguments) -> Result<()> {
 
 /// Does `work` on another thread and shows how far it is. Ends the process when a stop was asked for and TensorRT, which
 /// looks for one between its steps only, is at one of minutes.
-fn under_a_bar<T: Send>(watch: &Watch, work: impl FnOnce() -> Result<T, EngineError> + Send) -> Result<T> {
+fn under_a_bar<T: Send>(
+    watch: &BuildMonitor,
+    work: impl FnOnce() -> Result<T, EngineError> + Send,
+) -> Result<T> {
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {percent:>3} % {wide_msg}")?);
     let done = thread::scope(|scope| {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use nervelight_engines::bundle::hex;
-use nervelight_engines::tensorrt::store::{Entry, Store, now};
+use nervelight_engines::digest::sha256;
+use nervelight_engines::store::engines::{Entry, Store, now};
 use nervelight_engines::tensorrt::{self, Machine, Product, TensorrtSettings};
 use nervelight_engines::{Bundle, Precision};
 use serde_json::json;
@@ -83,7 +83,7 @@ fn digests(path: &PathBuf) -> Result<Vec<String>> {
     let bundle = Bundle::open(path)?;
     let all = [Precision::Fp32, Precision::Fp16, Precision::Int8].map(Precision::tensorrt_file);
     let present = all.iter().filter(|file| bundle.manifest.files.contains_key(**file));
-    present.map(|file| Ok(hex(&bundle.read(file)?))).collect()
+    present.map(|file| Ok(sha256(&bundle.read(file)?))).collect()
 }
 
 /// What a plan is good for, in a word or two, and whether it may go.

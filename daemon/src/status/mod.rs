@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use nervelight_engines::BuildProgress;
 use nervelight_engines::EngineInfo;
-use nervelight_engines::tensorrt::Progress;
 use serde::{Deserialize, Serialize};
 
 use crate::config::SyncMode;
@@ -206,7 +206,7 @@ pub struct Now {
     /// What became of the sinks.
     pub sinks: Vec<OutputStatus>,
     /// How far the build of the engine is, while there is one.
-    pub build: Option<Progress>,
+    pub build: Option<BuildProgress>,
     /// Why the run ended early.
     pub error: Option<String>,
 }
@@ -259,7 +259,7 @@ pub struct Snapshot {
     pub sinks: Vec<OutputStatus>,
     /// How far the build of the engine is, while there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub engine_build: Option<Progress>,
+    pub engine_build: Option<BuildProgress>,
     /// Why the run ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, bounded};
 use gst_video::VideoInfo;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nervelight_engines::store::atomic::{self, Access};
-use nervelight_engines::tensorrt::{self, TensorrtError, Watch};
-use nervelight_engines::{Bundle, EngineError, EngineInfo, Manifest, open_proven};
+use nervelight_engines::tensorrt::{self, TensorrtError};
+use nervelight_engines::{BuildMonitor, Bundle, EngineError, EngineInfo, Manifest, open_proven};
 use sd_notify::NotifyState;
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
@@ -61,7 +61,7 @@ pub fn run(wishes: &Wishes) -> Result<()> {
         "bundle verified"
     );
     let model = ModelDefaults { threshold: bundle.manifest.threshold, min_area: bundle.manifest.min_area };
-    let watch = Arc::new(Watch::new(stop.clone()));
+    let watch = Arc::new(BuildMonitor::new(stop.clone()));
     let Some((inference, engine, opened)) = start_engine(&config, bundle, &watch, &stop)? else {
         tracing::info!("stopped before the first frame");
         return Ok(());
@@ -180,7 +180,7 @@ type Opened = Receiver<Result<EngineInfo, EngineError>>;
 fn start_engine(
     config: &Config,
     bundle: Bundle,
-    watch: &Arc<Watch>,
+    watch: &Arc<BuildMonitor>,
     stop: &AtomicBool,
 ) -> Result<Option<(Inference, EngineInfo, Option<Opened>)>> {
     if config.engine.backend.is_tensorrt() && config.source.is_live() {
@@ -201,7 +201,7 @@ fn log_ready(engine: &EngineInfo) {
 }
 
 /// Opens the engine and proves it on the bundle's golden frames, which also warms it up.
-fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
+fn opener(config: &Config, bundle: Bundle, watch: Arc<BuildMonitor>) -> OpenEngine {
     let settings = config.engine.clone();
     Box::new(move || {
         let (engine, agreement) = open_proven(&bundle, &settings, &watch)?;
@@ -244,7 +244,7 @@ struct Daemon<'a> {
 
 /// An engine that is opened while the video passes.
 struct Opening {
-    watch: Arc<Watch>,
+    watch: Arc<BuildMonitor>,
     /// None once it is open, or cannot be.
     opened: Option<Opened>,
 }

@@ -5,8 +5,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Bundle, BundleError, FileDigest, MANIFEST, Manifest, hex};
+use super::{Bundle, BundleError, FileDigest, MANIFEST, Manifest};
 use crate::contract::{HEIGHT, Plane, WIDTH};
+use crate::digest::sha256;
 use crate::golden::Golden;
 
 /// A bundle being put together; [`Draft::write`] makes it appear whole or not at all.
@@ -49,7 +50,7 @@ impl Draft {
             return Err(fail(io::ErrorKind::AlreadyExists.into()));
         }
         for (name, bytes) in &self.files {
-            let digest = FileDigest { sha256: hex(bytes), bytes: bytes.len() as u64 };
+            let digest = FileDigest { sha256: sha256(bytes), bytes: bytes.len() as u64 };
             self.manifest.files.insert(name.clone(), digest);
         }
         let manifest = serde_json::to_vec_pretty(&self.manifest).map_err(|e| fail(e.into()))?;

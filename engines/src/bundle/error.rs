@@ -151,7 +151,7 @@ pub enum BundleError {
         threshold: f32,
         /// Its least area.
         min_area: u32,
-        /// The largest region at the threshold, or at one half where that is lower.
+        /// The largest component at the threshold, or at one half where that is lower.
         largest: usize,
     },
     /// The bundle cannot be written.

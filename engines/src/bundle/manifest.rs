@@ -30,7 +30,7 @@ pub struct Manifest {
     pub geometry: Geometry,
     /// Least probability that counts as nerve, 0..1.
     pub threshold: f32,
-    /// Least area in pixels of a nerve; smaller regions are noise.
+    /// Least area in pixels of a nerve; smaller components are noise.
     pub min_area: u32,
     /// What the map shows.
     pub class: String,
@@ -42,7 +42,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Of a model of the contract's geometry that shows nerves, at threshold 0.5 with regions of any area;
+    /// Of a model of the contract's geometry that shows nerves, at threshold 0.5 with components of any area;
     /// nothing is said of its origin, and there are no files yet.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
         Self {

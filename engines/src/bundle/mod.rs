@@ -16,10 +16,10 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::contract::{HEIGHT, Plane, WIDTH, plane};
+use crate::digest::sha256;
 use crate::golden::Golden;
 
 pub use draft::Draft;
@@ -83,7 +83,7 @@ impl Bundle {
         if let Some(file) = files::unlisted(&root, listed).map_err(|e| unreadable(path.clone(), "", e))? {
             return Err(BundleError::Unlisted { path, file });
         }
-        let bundle = Self { manifest, digest: hex(&text), path, root, _unpacked: unpacked };
+        let bundle = Self { manifest, digest: sha256(&text), path, root, _unpacked: unpacked };
         for name in bundle.manifest.files.keys() {
             bundle.read(name)?;
         }
@@ -114,7 +114,7 @@ impl Bundle {
             let (found, expected) = (bytes.len() as u64, expected.bytes);
             return Err(BundleError::Size { path: bundle(), file: name.into(), found, expected });
         }
-        let found = hex(&bytes);
+        let found = sha256(&bytes);
         if found != expected.sha256 {
             let expected = expected.sha256.clone();
             return Err(BundleError::Digest { path: bundle(), file: name.into(), found, expected });
@@ -174,9 +174,4 @@ fn unreadable(path: PathBuf, file: &str, error: io::Error) -> BundleError {
         io::ErrorKind::InvalidInput => BundleError::NotRegular { path, file: Some(file.into()) },
         _ => BundleError::Read { path: path.join(file), source: error },
     }
-}
-
-/// sha256 of `bytes`, hexadecimal, lower case.
-pub fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -4,12 +4,13 @@ use super::device::Device;
 use super::error::TensorrtError;
 use super::ffi::{Libraries, Options};
 use super::run::TensorrtEngine;
-use super::store::{Found, Gpu, Key, Record, Store, now};
-use super::watch::Watch;
 use super::{Ahead, Machine, Product, Prospect, TensorrtSettings};
-use crate::bundle::{Bundle, hex};
+use crate::bundle::Bundle;
+use crate::digest::sha256;
 use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision, first_proven};
 use crate::golden;
+use crate::monitor::BuildMonitor;
+use crate::store::engines::{Found, Gpu, Key, Record, Store, now};
 
 /// Device, libraries and store, ready for one bundle. Making it is quick.
 struct Ground<'a> {
@@ -49,7 +50,7 @@ impl<'a> Ground<'a> {
 
     fn key(&self, onnx: &[u8]) -> Key {
         Key {
-            onnx: hex(onnx),
+            onnx: sha256(onnx),
             backend: self.product.to_string(),
             version: self.libraries.version.clone(),
             gpu: self.gpu.clone(),
@@ -79,7 +80,7 @@ impl<'a> Ground<'a> {
         &self,
         precision: Precision,
         rebuild: bool,
-        watch: &Watch,
+        monitor: &BuildMonitor,
     ) -> Result<Box<dyn Engine>, EngineError> {
         let onnx = self.bundle.model_file(precision.tensorrt_file())?;
         let key = self.key(&onnx);
@@ -97,7 +98,7 @@ impl<'a> Ground<'a> {
             }
         }
         let begun = Instant::now();
-        let plan = self.build(precision, &onnx, &key, watch)?;
+        let plan = self.build(precision, &onnx, &key, monitor)?;
         let proven = self.prove(&plan, precision);
         let rejected = match &proven {
             Ok(_) => None,
@@ -130,7 +131,7 @@ impl<'a> Ground<'a> {
             rejected,
         };
         let kept: &[u8] = if record.rejected.is_some() { &[] } else { plan };
-        self.store.put(record, kept)
+        Ok(self.store.put(record, kept)?)
     }
 
     fn build(
@@ -138,7 +139,7 @@ impl<'a> Ground<'a> {
         precision: Precision,
         onnx: &[u8],
         key: &Key,
-        watch: &Watch,
+        monitor: &BuildMonitor,
     ) -> Result<Vec<u8>, TensorrtError> {
         let what = format!("{precision} engine of {}", self.bundle.model());
         tracing::info!(engine = %what, gpu = %self.gpu.name, "building; this can take minutes");
@@ -146,7 +147,7 @@ impl<'a> Ground<'a> {
             Product::Tensorrt => 0,
             Product::Rtx => number(&self.gpu.compute_capability)?,
         };
-        watch.start(what);
+        monitor.start(what);
         // TensorRT for RTX measures nothing: its timing cache is empty, and it takes none back.
         let measures = self.product == Product::Tensorrt;
         let timing = if measures { self.store.timing(key) } else { vec![] };
@@ -157,8 +158,8 @@ impl<'a> Ground<'a> {
             is_without_gpu: self.device.is_none(),
         };
         let bound = self.device.as_ref().map_or(Ok(()), Device::bind);
-        let built = bound.and_then(|()| self.libraries.build(onnx, &options, &timing, watch));
-        watch.finish();
+        let built = bound.and_then(|()| self.libraries.build(onnx, &options, &timing, monitor));
+        monitor.finish();
         let (plan, grown) = built?;
         if measures
             && !grown.is_empty()
@@ -228,13 +229,13 @@ pub fn open(
     bundle: &Bundle,
     settings: &EngineSettings,
     rebuild: bool,
-    watch: &Watch,
+    monitor: &BuildMonitor,
 ) -> Result<Box<dyn Engine>, EngineError> {
     let ground = Ground::here(bundle, settings)?;
     if bundle.golden()?.is_empty() {
         return Err(EngineError::NoGolden(bundle.path.clone()));
     }
-    first_proven(bundle, settings, |precision| ground.open(precision, rebuild, watch))
+    first_proven(bundle, settings, |precision| ground.open(precision, rebuild, monitor))
 }
 
 /// Builds the plan of the precision asked for, for GPUs of `compute_capability` (such as `8.9`), on a machine that needs
@@ -248,7 +249,7 @@ pub fn build_ahead(
     settings: &EngineSettings,
     compute_capability: &str,
     rebuild: bool,
-    watch: &Watch,
+    monitor: &BuildMonitor,
 ) -> Result<Ahead, EngineError> {
     if Product::of(settings.backend) != Product::Rtx {
         return Err(TensorrtError::NotAhead.into());
@@ -260,7 +261,7 @@ pub fn build_ahead(
     let was_built = !rebuild && matches!(ground.store.find(&key), Found::Plan(_));
     if !was_built {
         let begun = Instant::now();
-        let plan = ground.build(settings.precision, &onnx, &key, watch)?;
+        let plan = ground.build(settings.precision, &onnx, &key, monitor)?;
         ground.keep(key.clone(), settings.precision, begun, &plan, None)?;
     }
     Ok(Ahead { key, runtime: ground.runtime(), model: bundle.model(), was_built })

@@ -11,8 +11,8 @@ use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUevent_flags, 
 use cudarc::driver::{CudaContext, CudaEvent, CudaGraph, CudaStream, DriverError, result};
 
 use super::error::TensorrtError;
-use super::store::Gpu;
 use crate::contract::{PIXELS, Plane};
+use crate::store::engines::Gpu;
 
 /// CUDA 12.0: what the oldest TensorRT supported here asks for.
 const OLDEST_DRIVER: i32 = 12_000;

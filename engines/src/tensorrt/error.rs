@@ -1,7 +1,7 @@
-use std::io;
 use std::path::PathBuf;
 
 use super::Product;
+use crate::store::engines::StoreError;
 
 /// Results of CUDA's driver after which every further call of the process fails: cuda.h says of them that the process
 /// must be ended and started again. 710, a failed assertion, ends the context, which this process cannot replace.
@@ -141,15 +141,8 @@ pub enum TensorrtError {
     #[error("the build was cancelled")]
     Cancelled,
     /// The engine store cannot be read or written.
-    #[error(
-        "engine store {path}: {source}. Check the folder's owner and free space, or set engine.tensorrt.store"
-    )]
-    Store {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl TensorrtError {

@@ -14,8 +14,8 @@ use libloading::Library;
 use super::Product;
 use super::device::{Memory, Stream};
 use super::error::{LOAD, MATCH, TensorrtError};
-use super::watch::Watch;
 use crate::contract::{INPUT, OUTPUT, SHAPE};
+use crate::monitor::BuildMonitor;
 
 /// The shim's status for a compute capability that the library does not know.
 const TARGET: i32 = 13;
@@ -174,7 +174,7 @@ impl Call {
 struct Hooks<'a> {
     plan: Mutex<Vec<u8>>,
     timing: Mutex<Vec<u8>>,
-    watch: &'a Watch,
+    monitor: &'a BuildMonitor,
     stopping: Mutex<Option<Counted>>,
 }
 
@@ -258,11 +258,11 @@ extern "C" fn on_progress(
     // SAFETY: the shim passes `Hooks::raw`'s address, and TensorRT's names.
     let (hooks, phase) = unsafe { (&*user.cast::<Hooks<'_>>(), owned(phase)) };
     match event {
-        0 => hooks.watch.begin(phase, value, !parent.is_null()),
-        1 => hooks.watch.step(&phase, value),
-        _ => hooks.watch.end(&phase),
+        0 => hooks.monitor.begin(phase, value, !parent.is_null()),
+        1 => hooks.monitor.step(&phase, value),
+        _ => hooks.monitor.end(&phase),
     }
-    let stops = hooks.watch.is_cancelled();
+    let stops = hooks.monitor.is_cancelled();
     if stops {
         // Before TensorRT hears of it, and until the build has ended.
         lock(&hooks.stopping).get_or_insert_with(|| Counted::new(&STOPPING));
@@ -421,13 +421,13 @@ impl Libraries {
         onnx: &[u8],
         options: &Options,
         timing: &[u8],
-        watch: &Watch,
+        monitor: &BuildMonitor,
     ) -> Result<(Vec<u8>, Vec<u8>), TensorrtError> {
         if let Some(reason) = &self.cannot_build {
             return Err(TensorrtError::Step { step: "build an engine", log: vec![reason.clone()] });
         }
         let hooks =
-            Hooks { plan: Mutex::default(), timing: Mutex::default(), watch, stopping: Mutex::default() };
+            Hooks { plan: Mutex::default(), timing: Mutex::default(), monitor, stopping: Mutex::default() };
         let _expected = options.is_without_gpu.then(|| Counted::new(&WITHOUT_GPU));
         let raw = NlOptions {
             workspace: options.workspace,
@@ -449,7 +449,7 @@ impl Libraries {
             )
         };
         // A builder that was stopped has no plan; whether it was told to is known here.
-        if status != 0 && watch.is_cancelled() {
+        if status != 0 && monitor.is_cancelled() {
             return Err(TensorrtError::Cancelled);
         }
         if status == TARGET {

@@ -1,7 +1,7 @@
 //! TensorRT engines, built on the machine that runs them, and those of TensorRT for RTX, which can be built ahead.
 //!
 //! A plan of TensorRT is bound to its library, GPU and driver, so it is built from the bundle's ONNX file where it will
-//! run and kept in the [store]. One of TensorRT for RTX is bound to its library and to a compute capability; its kernels
+//! run and kept in the [engine store](crate::store::engines). One of TensorRT for RTX is bound to its library and to a compute capability; its kernels
 //! are finished on the GPU when it is loaded. After a build, and after every loading, the bundle's golden frames decide
 //! whether a plan is used; if not, the next precision is tried.
 //!
@@ -10,8 +10,6 @@
 //! typed: precision is in the ONNX file, never a flag of the builder.
 
 mod error;
-pub mod store;
-mod watch;
 
 #[cfg(feature = "nvidia")]
 mod build;
@@ -32,12 +30,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use error::TensorrtError;
-pub use watch::{Progress, Watch};
 
 #[cfg(feature = "nvidia")]
 pub use build::{build_ahead, machine, open, probe};
 
 use crate::engine::{Backend, EngineInfo};
+use crate::store::engines::{Gpu, Key};
 
 /// NVIDIA has two libraries of one interface, each with a layout of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +96,7 @@ impl fmt::Display for Product {
 pub struct TensorrtSettings {
     /// The folder of `libnvinfer` or `libtensorrt_rtx`; the system's loader finds it if absent.
     pub library: Option<PathBuf>,
-    /// The engine store; see [`store::Store::new`].
+    /// The engine store; see [`crate::store::engines::Store::new`].
     pub store: Option<PathBuf>,
     /// MiB that a layer may use for itself while it runs, 0 for all there is.
     pub workspace_mib: u32,
@@ -120,7 +118,7 @@ pub struct Prospect {
     /// Library, GPU, model and the precision asked for.
     pub info: EngineInfo,
     /// What a plan of that is bound to.
-    pub key: store::Key,
+    pub key: Key,
     /// Whether the store has a plan for that, so that opening takes no build.
     pub is_built: bool,
     /// Why the golden frames rejected such a plan when it was built; another precision will be used.
@@ -131,7 +129,7 @@ pub struct Prospect {
 #[derive(Debug, Clone)]
 pub struct Ahead {
     /// What it is for.
-    pub key: store::Key,
+    pub key: Key,
     /// Version of the library, with its name.
     pub runtime: String,
     /// `name version` of the model.
@@ -148,14 +146,15 @@ pub struct Machine {
     /// Version of TensorRT.
     pub version: String,
     /// The GPU and its driver, as far as plans of this library are bound to them.
-    pub gpu: store::Gpu,
+    pub gpu: Gpu,
 }
 
 #[cfg(not(feature = "nvidia"))]
 mod absent {
-    use super::{Ahead, Machine, Product, Prospect, TensorrtError, TensorrtSettings, Watch};
+    use super::{Ahead, Machine, Product, Prospect, TensorrtError, TensorrtSettings};
     use crate::bundle::Bundle;
     use crate::engine::{Engine, EngineError, EngineSettings};
+    use crate::monitor::BuildMonitor;
 
     /// Says that the backend is not in this program.
     ///
@@ -174,7 +173,7 @@ mod absent {
         settings: &EngineSettings,
         _: &str,
         _: bool,
-        _: &Watch,
+        _: &BuildMonitor,
     ) -> Result<Ahead, EngineError> {
         Err(not_built(settings))
     }
@@ -199,7 +198,7 @@ mod absent {
         _: &Bundle,
         settings: &EngineSettings,
         _: bool,
-        _: &Watch,
+        _: &BuildMonitor,
     ) -> Result<Box<dyn Engine>, EngineError> {
         Err(not_built(settings))
     }

@@ -1,3 +1,5 @@
+//! The build of an engine seen from outside.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -6,7 +8,7 @@ use serde::Serialize;
 
 /// Where a build stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Progress {
+pub struct BuildProgress {
     /// What is built, such as `fp16 engine of nerve 3`.
     pub what: String,
     /// TensorRT's name for what it does now.
@@ -19,7 +21,7 @@ pub struct Progress {
 
 /// One build seen from outside: how far it is, and a way to stop it.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct BuildMonitor {
     cancel: Arc<AtomicBool>,
     state: Mutex<Option<State>>,
 }
@@ -40,18 +42,18 @@ struct Phase {
     done: i32,
 }
 
-impl Watch {
-    /// A watch that stops its build once `cancel` is true.
+impl BuildMonitor {
+    /// A monitor that stops its build once `cancel` is true.
     pub fn new(cancel: Arc<AtomicBool>) -> Self {
         Self { cancel, state: Mutex::default() }
     }
 
     /// Where the build stands; none before it begins and after it ended.
-    pub fn progress(&self) -> Option<Progress> {
+    pub fn progress(&self) -> Option<BuildProgress> {
         let state = self.state();
         let State { what, begun, phases, done } = state.as_ref()?;
         let phase = phases.last().map_or_else(String::new, |phase| phase.name.clone());
-        Some(Progress { what: what.clone(), phase, done: *done, seconds: begun.elapsed().as_secs_f64() })
+        Some(BuildProgress { what: what.clone(), phase, done: *done, seconds: begun.elapsed().as_secs_f64() })
     }
 
     /// Whether the build should stop.
@@ -120,24 +122,24 @@ mod tests {
 
     #[test]
     fn phases_within_phases_add_up() {
-        let watch = Watch::default();
-        assert_eq!(watch.progress(), None);
-        watch.start("engine".into());
-        watch.begin("outer".into(), 4, false);
-        watch.step("outer", 0);
-        assert_eq!(watch.progress().unwrap().done, 0.25);
-        let begun = watch.progress().unwrap().seconds;
+        let monitor = BuildMonitor::default();
+        assert_eq!(monitor.progress(), None);
+        monitor.start("engine".into());
+        monitor.begin("outer".into(), 4, false);
+        monitor.step("outer", 0);
+        assert_eq!(monitor.progress().unwrap().done, 0.25);
+        let begun = monitor.progress().unwrap().seconds;
         std::thread::sleep(std::time::Duration::from_millis(2));
-        assert!(watch.progress().unwrap().seconds > begun, "time goes on without a step");
-        watch.begin("inner".into(), 2, true);
-        watch.step("inner", 0);
-        let progress = watch.progress().unwrap();
+        assert!(monitor.progress().unwrap().seconds > begun, "time goes on without a step");
+        monitor.begin("inner".into(), 2, true);
+        monitor.step("inner", 0);
+        let progress = monitor.progress().unwrap();
         assert_eq!((progress.phase.as_str(), progress.done), ("inner", 0.375));
-        watch.end("inner");
-        assert_eq!(watch.progress().unwrap().done, 0.375, "never back");
-        watch.step("outer", 3);
-        watch.step("unknown", 7);
-        watch.end("outer");
-        assert_eq!(watch.progress().unwrap().done, 1.0);
+        monitor.end("inner");
+        assert_eq!(monitor.progress().unwrap().done, 0.375, "never back");
+        monitor.step("outer", 3);
+        monitor.step("unknown", 7);
+        monitor.end("outer");
+        assert_eq!(monitor.progress().unwrap().done, 1.0);
     }
 }

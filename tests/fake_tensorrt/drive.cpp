@@ -1,7 +1,7 @@
-// Drives the shim against the double, every step and every fault, for the address sanitizer to watch. Exits with 0
+// Drives the shim against the fake, every step and every fault, for the address sanitizer to watch. Exits with 0
 // when each ended as it should and nothing is left alive.
 #include "../../engines/src/tensorrt/shim.h"
-#include "double.h"
+#include "fake.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -77,7 +77,7 @@ int main() {
     void *stream = nullptr, *context = nullptr;
     require(cuStreamCreate(&stream, 0) == 201, "", "a stream without a context");
     for (auto const& c : cases) {
-        double_set(c.faults);
+        fake_set(c.faults);
         gLog.clear(), gPlan.clear(), gTiming = "T", gSteps = 0;
         std::string timing = gTiming;
         int status = nl_tensorrt.build(&factories, onLog, &hooks, &contract, &options, {model.data(), model.size()},
@@ -107,41 +107,41 @@ int main() {
             cuMemcpyDtoHAsync_v2(output.data(), to, size, stream);
             require(output[0] == 0, c.faults, "done before anybody waited");
             require(cuStreamSynchronize(stream) == 0 && output == input, c.faults, "the map");
-            double_set("enqueue_fails=0");
+            fake_set("enqueue_fails=0");
             require(nl_tensorrt.enqueue(engine, stream) == NL_ENQUEUE, c.faults, "a failing enqueue");
             require(nl_tensorrt.memory(engine) == 1 << 20, c.faults, "memory");
-            double_journal();
+            fake_journal();
             nl_tensorrt.close(engine);
-            require(std::strcmp(double_journal(), "context- engine- runtime-") == 0, c.faults, "the order of frees");
+            require(std::strcmp(fake_journal(), "context- engine- runtime-") == 0, c.faults, "the order of frees");
             cuMemFree_v2(from);
             cuMemFree_v2(to);
             cuStreamDestroy_v2(stream);
             cuDevicePrimaryCtxRelease_v2(0);
         }
-        require(double_alive() == 0, c.faults, "something is left alive");
+        require(fake_alive() == 0, c.faults, "something is left alive");
     }
     NlEngine* engine = nullptr;
-    double_set("");
+    fake_set("");
     require(nl_tensorrt.open(&factories, onLog, &contract, {good.data(), 0}, &engine) == NL_PLAN, "", "an empty plan");
-    require(double_alive() == 0, "", "something is left alive");
+    require(fake_alive() == 0, "", "something is left alive");
     // TensorRT's logger is the first engine's, and the second one still logs when the first is gone.
     NlEngine* other = nullptr;
     for (NlEngine** made : {&engine, &other}) {
         require(nl_tensorrt.open(&factories, onLog, &contract, {good.data(), good.size()}, made) == NL_OK, "", "two engines");
     }
     nl_tensorrt.close(engine);
-    double_set("enqueue_fails=0"), gLog.clear();
+    fake_set("enqueue_fails=0"), gLog.clear();
     require(nl_tensorrt.enqueue(other, nullptr) == NL_ENQUEUE && gLog == "enqueue failed\n", "", "the second engine's words");
     nl_tensorrt.close(other);
-    double_set("");
-    require(double_alive() == 0, "", "something is left alive");
+    fake_set("");
+    require(fake_alive() == 0, "", "something is left alive");
     // A damaged timing cache is replaced, a missing parser is no crash.
     require(nl_tensorrt.build(&factories, onLog, &hooks, &contract, &options, {model.data(), model.size()}, {"xyz", 3}) == NL_OK, "",
         "a damaged timing cache");
     factories.parser = nullptr;
     require(nl_tensorrt.build(&factories, onLog, &hooks, &contract, &options, {model.data(), model.size()}, {nullptr, 0}) == NL_PARSER,
         "", "no parser");
-    require(double_alive() == 0, "", "something is left alive");
+    require(fake_alive() == 0, "", "something is left alive");
     std::printf("all as it should be\n");
     return 0;
 }

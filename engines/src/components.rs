@@ -1,14 +1,14 @@
-//! Connected regions of a probability map: what counts as one nerve, and how large it is.
+//! Connected components of a probability map: what counts as one nerve, and how large it is.
 //!
 //! The daemon draws by them and the trainer chooses `threshold` and `min_area` by them, so that what
 //! was chosen is what is shown.
 
-/// The 8-connected regions of one map. Reused from map to map; nothing is allocated once the
+/// The 8-connected components of one map. Reused from map to map; nothing is allocated once the
 /// largest number of runs has been seen.
 ///
-/// Regions are found on runs of pixels with union-find (Rosenfeld and Pfaltz, 1966).
+/// They are found on runs of pixels with union-find (Rosenfeld and Pfaltz, 1966).
 #[derive(Debug, Default)]
-pub struct Regions {
+pub struct Components {
     runs: Vec<Run>,
 }
 
@@ -21,19 +21,19 @@ pub struct Run {
     pub start: usize,
     /// Column after the last.
     pub end: usize,
-    /// A run of the same region with a smaller index, or itself.
+    /// A run of the same component with a smaller index, or itself.
     parent: usize,
-    /// Pixels of the region, at its root.
+    /// Pixels of the component, at its root.
     area: usize,
 }
 
-impl Regions {
+impl Components {
     /// Room for the runs of any map of `pixels` pixels.
     pub fn with_room_for(pixels: usize) -> Self {
         Self { runs: Vec::with_capacity(pixels.div_ceil(2)) }
     }
 
-    /// Finds the regions of `map >= threshold`; `map` has rows of `width` bytes.
+    /// Finds the components of `map >= threshold`; `map` has rows of `width` bytes.
     pub fn find(&mut self, map: &[u8], width: usize, threshold: u8) {
         self.runs.clear();
         for (row, pixels) in map.chunks_exact(width).enumerate() {
@@ -48,8 +48,8 @@ impl Regions {
         self.join();
     }
 
-    /// Every run in row-major order, with the index of the first run of its region and the
-    /// region's area in pixels.
+    /// Every run in row-major order, with the index of the first run of its component and the
+    /// component's area in pixels.
     pub fn runs(&self) -> impl Iterator<Item = (&Run, usize, usize)> {
         self.runs.iter().map(|run| {
             let root = self.root(run.parent);
@@ -91,13 +91,13 @@ impl Regions {
     }
 }
 
-/// 1 where a cart shows nerve: `map >= threshold` in regions of `min_area` pixels or more. `map` has rows of `width`
+/// 1 where a cart shows nerve: `map >= threshold` in components of `min_area` pixels or more. `map` has rows of `width`
 /// bytes.
 pub fn shown(map: &[u8], width: usize, threshold: u8, min_area: u32) -> Vec<u8> {
-    let mut regions = Regions::default();
-    regions.find(map, width, threshold);
+    let mut components = Components::default();
+    components.find(map, width, threshold);
     let mut shown = vec![0; map.len()];
-    for (run, _, area) in regions.runs() {
+    for (run, _, area) in components.runs() {
         if area >= min_area as usize {
             shown[run.row * width..][run.start..run.end].fill(1);
         }
@@ -109,11 +109,11 @@ pub fn shown(map: &[u8], width: usize, threshold: u8, min_area: u32) -> Vec<u8> 
 mod tests {
     use super::*;
 
-    /// Areas of the regions in order of their first run.
+    /// Areas of the components in order of their first run.
     fn areas(map: &[u8], width: usize, threshold: u8) -> Vec<usize> {
-        let mut regions = Regions::default();
-        regions.find(map, width, threshold);
-        let mut seen: Vec<(usize, usize)> = regions.runs().map(|(_, root, area)| (root, area)).collect();
+        let mut components = Components::default();
+        components.find(map, width, threshold);
+        let mut seen: Vec<(usize, usize)> = components.runs().map(|(_, root, area)| (root, area)).collect();
         seen.dedup();
         seen.sort_unstable();
         seen.dedup();
@@ -129,7 +129,7 @@ mod tests {
             0, 0, 0, 9, 9, 9,
             5, 0, 0, 0, 0, 0,
         ];
-        assert_eq!(areas(&map, 6, 9), [2, 7], "a corner joins; a fork is one region");
+        assert_eq!(areas(&map, 6, 9), [2, 7], "a corner joins; a fork is one component");
         assert_eq!(areas(&map, 6, 5), [2, 7, 1]);
         assert_eq!(areas(&map, 6, 10), [0usize; 0]);
     }

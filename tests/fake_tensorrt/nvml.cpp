@@ -1,6 +1,6 @@
 // The driver's measuring library: two GPUs, each of which takes 4 J from one reading of its counter to the next, or 25 W
 // where it has no counter.
-#include "double.h"
+#include "fake.h"
 
 #include <cstdint>
 

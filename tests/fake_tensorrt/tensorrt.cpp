@@ -1,6 +1,6 @@
 // The library and its parser. `stubs.h` is made of NvInferImpl.h by the test: for each of TensorRT's abstract
 // implementation classes a `StubX` whose every function ends the process, so that a call nobody expected is seen.
-#include "double.h"
+#include "fake.h"
 
 #include <NvInfer.h>
 #include <NvOnnxParser.h>
@@ -14,7 +14,7 @@
 #include <vector>
 
 [[noreturn]] static void unexpected(char const* function) {
-    std::fprintf(stderr, "the double was asked for %s\n", function);
+    std::fprintf(stderr, "the fake was asked for %s\n", function);
     std::abort();
 }
 
@@ -195,8 +195,8 @@ struct Context final : apiv::StubExecutionContext {
         int fails = fake::number("enqueue_fails");
         if (fails >= 0 && frames++ >= fails) return error("enqueue failed"), false;
         note("enqueue");
-        bool const flat = model.find("double:flat") != std::string::npos;
-        bool const invert = model.find("double:invert") != std::string::npos;
+        bool const flat = model.find("fake:flat") != std::string::npos;
+        bool const invert = model.find("fake:invert") != std::string::npos;
         fake::put(stream, [from = input, into = output, flat, invert] {
             auto *input = fake::at(from, kPixels), *output = fake::at(into, kPixels);
             for (size_t i = 0; i < kPixels; ++i) {

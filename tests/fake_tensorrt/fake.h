@@ -9,7 +9,7 @@
 
 namespace fake {
 
-// Whether this fault was asked for, in NERVELIGHT_DOUBLE or by `double_set`: names with commas between.
+// Whether this fault was asked for, in NERVELIGHT_FAKE_TENSORRT or by `fake_set`: names with commas between.
 bool has(char const* fault);
 // The number after `fault=`, or -1.
 int number(char const* fault);
@@ -26,9 +26,9 @@ bool isGone();
 
 extern "C" {
 // Replaces the faults.
-void double_set(char const* faults);
+void fake_set(char const* faults);
 // The journal up to now, lines joined by spaces; it begins anew.
-char const* double_journal();
+char const* fake_journal();
 // Objects of both libraries that are alive, and allocations of the driver.
-int double_alive();
+int fake_alive();
 }

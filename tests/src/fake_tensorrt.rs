@@ -1,4 +1,4 @@
-//! The stand-in for CUDA's driver, its measuring library and TensorRT, compiled from `tests/double` and TensorRT's own headers.
+//! The stand-in for CUDA's driver, its measuring library and TensorRT, compiled from `tests/fake_tensorrt` and TensorRT's own headers.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -10,7 +10,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use libloading::Library;
-use nervelight_engines::bundle::{Draft, Manifest, hex};
+use nervelight_engines::bundle::{Draft, Manifest};
+use nervelight_engines::digest::sha256;
 use nervelight_engines::golden::Golden;
 use nervelight_engines::{Bundle, plane};
 
@@ -52,20 +53,22 @@ pub fn headers() -> Result<PathBuf> {
     }
 }
 
-/// Compiles with TensorRT's headers in `include`; `target/double` keeps what came out, by content.
+/// Compiles with TensorRT's headers in `include`; `fake_tensorrt` beside the test programs keeps what came out, by content.
 ///
 /// # Errors
 /// What the compiler says.
 pub fn compile(include: &Path, sources: &[&str], flags: &[&str]) -> Result<PathBuf> {
-    let double = root().join("tests/double");
+    let sources_at = root().join("tests/fake_tensorrt");
     let shim = root().join("engines/src/tensorrt");
     let stubs = stubs(include)?;
     let mut content = format!("{flags:?}{stubs}{}", include.display()).into_bytes();
-    for file in sources.iter().map(|s| double.join(s)).chain([double.join("double.h"), shim.join("shim.h")]) {
+    for file in
+        sources.iter().map(|s| sources_at.join(s)).chain([sources_at.join("fake.h"), shim.join("shim.h")])
+    {
         content.extend(fs::read(&file).with_context(|| file.display().to_string())?);
     }
-    let folder = std::env::current_exe()?.with_file_name("double");
-    let out = folder.join(hex(&content));
+    let folder = std::env::current_exe()?.with_file_name("fake_tensorrt");
+    let out = folder.join(sha256(&content));
     if out.exists() {
         return Ok(out);
     }
@@ -77,8 +80,8 @@ pub fn compile(include: &Path, sources: &[&str], flags: &[&str]) -> Result<PathB
     let mut command = Command::new(compiler);
     command.arg("-std=c++17").args(flags);
     command.arg("-isystem").arg(shim.join("include")).arg("-isystem").arg(include);
-    command.arg("-I").arg(work.path()).arg("-I").arg(&double);
-    command.args(sources.iter().map(|s| double.join(s))).arg("-o").arg(&made);
+    command.arg("-I").arg(work.path()).arg("-I").arg(&sources_at);
+    command.args(sources.iter().map(|s| sources_at.join(s))).arg("-o").arg(&made);
     let ended = crate::run(&mut command)?;
     ensure!(ended.success && ended.stderr.is_empty(), "{command:?}\n{}", ended.stderr);
     // The first one stays: another test that has it open must find the same file under every name.
@@ -134,13 +137,13 @@ pub fn libraries() -> Result<tempfile::TempDir> {
 }
 
 /// The stand-in, loaded into this process before anything asks for the real libraries.
-pub struct Double {
+pub struct FakeTensorrt {
     library: Library,
     /// The folder of its libraries.
     pub folder: tempfile::TempDir,
 }
 
-impl Double {
+impl FakeTensorrt {
     /// Loads it with these faults.
     ///
     /// # Errors
@@ -149,9 +152,9 @@ impl Double {
         let folder = libraries()?;
         // SAFETY: our own library; its initialisers only set up globals.
         let library = unsafe { Library::new(folder.path().join("libcuda.so"))? };
-        let double = Self { library, folder };
-        double.set(faults)?;
-        Ok(double)
+        let fake = Self { library, folder };
+        fake.set(faults)?;
+        Ok(fake)
     }
 
     /// Replaces the faults: names with commas between.
@@ -160,8 +163,8 @@ impl Double {
     /// Never in fact.
     pub fn set(&self, faults: &str) -> Result<()> {
         let faults = CString::new(faults)?;
-        // SAFETY: type as declared in double.h; the text is copied.
-        unsafe { self.library.get::<unsafe extern "C" fn(*const c_char)>(b"double_set")?(faults.as_ptr()) };
+        // SAFETY: type as declared in fake.h; the text is copied.
+        unsafe { self.library.get::<unsafe extern "C" fn(*const c_char)>(b"fake_set")?(faults.as_ptr()) };
         Ok(())
     }
 
@@ -170,9 +173,9 @@ impl Double {
     /// # Errors
     /// Never in fact.
     pub fn journal(&self) -> Result<String> {
-        // SAFETY: type as declared in double.h; the text lives until the next call.
+        // SAFETY: type as declared in fake.h; the text lives until the next call.
         unsafe {
-            let journal = self.library.get::<unsafe extern "C" fn() -> *const c_char>(b"double_journal")?;
+            let journal = self.library.get::<unsafe extern "C" fn() -> *const c_char>(b"fake_journal")?;
             Ok(CStr::from_ptr(journal()).to_string_lossy().into_owned())
         }
     }
@@ -182,13 +185,13 @@ impl Double {
     /// # Errors
     /// Never in fact.
     pub fn alive(&self) -> Result<i32> {
-        // SAFETY: type as declared in double.h.
-        Ok(unsafe { self.library.get::<unsafe extern "C" fn() -> c_int>(b"double_alive")?() })
+        // SAFETY: type as declared in fake.h.
+        Ok(unsafe { self.library.get::<unsafe extern "C" fn() -> c_int>(b"fake_alive")?() })
     }
 }
 
-/// A bundle whose models are read by the stand-in only: `double:identity` (agrees with the golden frame),
-/// `double:flat`, `double:invert`.
+/// A bundle whose models are read by the stand-in only: `fake:identity` (agrees with the golden frame),
+/// `fake:flat`, `fake:invert`.
 ///
 /// # Errors
 /// When it cannot be written.

@@ -1,5 +1,5 @@
 // The driver: just the functions that cudarc loads for the engine.
-#include "double.h"
+#include "fake.h"
 
 #include <chrono>
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace fake {
 
 std::recursive_mutex gLock;
 std::string gFaults = [] {
-    char const* faults = std::getenv("NERVELIGHT_DOUBLE");
+    char const* faults = std::getenv("NERVELIGHT_FAKE_TENSORRT");
     return std::string(faults == nullptr ? "" : faults);
 }();
 std::string gJournal;
@@ -39,7 +39,7 @@ void note(std::string const& line) {
     std::lock_guard<std::recursive_mutex> lock(gLock);
     gJournal += (gJournal.empty() ? "" : " ") + line;
     gAlive += line.back() == '+' ? 1 : line.back() == '-' ? -1 : 0;
-    if (char const* path = std::getenv("NERVELIGHT_DOUBLE_JOURNAL")) {
+    if (char const* path = std::getenv("NERVELIGHT_FAKE_TENSORRT_JOURNAL")) {
         if (FILE* file = std::fopen(path, "a")) {
             std::fprintf(file, "%s\n", line.c_str());
             std::fclose(file);
@@ -139,26 +139,26 @@ using Address = uint64_t;
 
 extern "C" {
 
-void double_set(char const* faults) {
+void fake_set(char const* faults) {
     std::lock_guard<std::recursive_mutex> lock(gLock);
     gFaults = faults;
     gLaunches = 0;
     gGone = false;
 }
-char const* double_journal() {
+char const* fake_journal() {
     static std::string taken;
     std::lock_guard<std::recursive_mutex> lock(gLock);
     taken.swap(gJournal);
     gJournal.clear();
     return taken.c_str();
 }
-int double_alive() { return gAlive; }
+int fake_alive() { return gAlive; }
 
 int cuDriverGetVersion(int* version) { *version = has("old_driver") ? 11040 : 12060; return kOK; }
 int cuInit(unsigned) { return has("no_gpu") ? kNoDevice : kOK; }
 int cuDeviceGetCount(int* count) { *count = 1; return kOK; }
 int cuDeviceGet(Device* device, int ordinal) { *device = ordinal; return kOK; }
-int cuDeviceGetName(char* name, int length, Device) { std::snprintf(name, length, "Double GPU"); return kOK; }
+int cuDeviceGetName(char* name, int length, Device) { std::snprintf(name, length, "Fake GPU"); return kOK; }
 int cuDeviceGetAttribute(int* value, int attribute, Device) {
     constexpr int kMultiprocessors = 16, kIntegrated = 18, kMajor = 75, kMinor = 76;
     int capability = number("cc") < 0 ? 87 : number("cc");

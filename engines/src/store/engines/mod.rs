@@ -10,13 +10,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::TensorrtError;
-use crate::bundle::hex;
+use crate::digest::sha256;
 use crate::engine::Precision;
 use crate::store::atomic::{self, Access};
 
 /// What plans are and how they are named. Raised when plans of before must not be used: 1 was built with TF32.
 const FORMAT: &str = "2";
+
+/// The engine store cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "engine store {path}: {source}. Check the folder's owner and free space, or set engine.tensorrt.store"
+)]
+pub struct StoreError {
+    /// The file or folder.
+    path: PathBuf,
+    /// The system's reason.
+    source: io::Error,
+}
 
 /// What a plan is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +78,7 @@ impl Gpu {
 /// The first `length` digits of a sha256 of texts, each behind its length, so that no two lists look alike.
 fn digest<'a>(texts: impl IntoIterator<Item = &'a str>, length: usize) -> String {
     let all: String = texts.into_iter().map(|text| format!("{}:{text}", text.len())).collect();
-    let mut digest = hex(all.as_bytes());
+    let mut digest = sha256(all.as_bytes());
     digest.truncate(length);
     digest
 }
@@ -184,7 +195,7 @@ impl Store {
         if plan.is_empty() {
             return Err("its plan has no bytes".into());
         }
-        if hex(&plan) != record.sha256 {
+        if sha256(&plan) != record.sha256 {
             return Err("its plan was changed: it has another sha256 than the record says".into());
         }
         Ok((record, plan))
@@ -194,10 +205,10 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn put(&self, mut record: Record, plan: &[u8]) -> Result<(), TensorrtError> {
+    pub fn put(&self, mut record: Record, plan: &[u8]) -> Result<(), StoreError> {
         let name = record.key.name();
         record.bytes = plan.len() as u64;
-        record.sha256 = hex(plan);
+        record.sha256 = sha256(plan);
         let (plan_file, record_file) = (self.file(&name, "plan"), self.file(&name, "json"));
         if record.rejected.is_some() {
             self.remove_file(&plan_file)?;
@@ -214,7 +225,7 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn forget(&self, name: &str) -> Result<(), TensorrtError> {
+    pub fn forget(&self, name: &str) -> Result<(), StoreError> {
         self.remove_file(&self.file(name, "json"))?;
         self.remove_file(&self.file(name, "plan"))
     }
@@ -223,7 +234,7 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be read; one that does not exist is empty.
-    pub fn list(&self) -> Result<Vec<Entry>, TensorrtError> {
+    pub fn list(&self) -> Result<Vec<Entry>, StoreError> {
         let mut names = std::collections::BTreeSet::new();
         match fs::read_dir(&self.folder) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
@@ -258,7 +269,7 @@ impl Store {
     ///
     /// # Errors
     /// When one cannot be removed.
-    pub fn sweep(&self) -> Result<(), TensorrtError> {
+    pub fn sweep(&self) -> Result<(), StoreError> {
         atomic::sweep(&self.folder).map_err(fail(&self.folder))
     }
 
@@ -278,23 +289,23 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn put_timing(&self, key: &Key, timing: &[u8]) -> Result<(), TensorrtError> {
+    pub fn put_timing(&self, key: &Key, timing: &[u8]) -> Result<(), StoreError> {
         self.write(&self.timing_file(key), timing)
     }
 
     /// A plan that an administrator built is read by the service.
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), TensorrtError> {
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let made = fs::create_dir_all(&self.folder);
         made.and_then(|()| atomic::write(path, Access::Everybody, bytes)).map_err(fail(path))
     }
 
-    fn remove_file(&self, path: &Path) -> Result<(), TensorrtError> {
+    fn remove_file(&self, path: &Path) -> Result<(), StoreError> {
         atomic::remove(path).map_err(fail(path))
     }
 }
 
-fn fail(path: &Path) -> impl Fn(io::Error) -> TensorrtError {
-    move |source| TensorrtError::Store { path: path.into(), source }
+fn fail(path: &Path) -> impl Fn(io::Error) -> StoreError {
+    move |source| StoreError { path: path.into(), source }
 }
 
 /// Seconds since 1970.
