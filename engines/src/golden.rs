@@ -1,5 +1,6 @@
 //! Golden frames: proof that an engine on this machine computes what the trainer computed.
 
+pub use crate::bundle::Golden;
 use crate::bundle::{Bundle, BundleError, Manifest};
 use crate::components::{Components, shown};
 use crate::contract::{self, Plane, WIDTH, plane};
@@ -18,17 +19,6 @@ pub fn min_dice(precision: Precision) -> f64 {
         Precision::Fp32 | Precision::Fp16 => 0.98,
         Precision::Int8 => 0.95,
     }
-}
-
-/// A crop with the fp32 map that the trainer computed for it.
-#[derive(Debug)]
-pub struct Golden {
-    /// Name of the frame in the bundle.
-    pub name: String,
-    /// Full-range luma.
-    pub crop: Box<Plane>,
-    /// Probability x 255.
-    pub map: Box<Plane>,
 }
 
 /// Agreement of an engine with the golden frames.

@@ -14,8 +14,8 @@ pub mod digest;
 pub mod engine;
 pub mod golden;
 mod library;
-pub mod monitor;
 pub mod onnx;
+mod open;
 pub mod openvino;
 pub mod processor;
 pub mod say;
@@ -26,7 +26,7 @@ pub mod tensorrt;
 pub use bundle::{Bundle, BundleError, Manifest};
 pub use contract::{HEIGHT, PIXELS, Plane, WIDTH, plane};
 pub use engine::{
-    Backend, Engine, EngineError, EngineInfo, EngineSettings, Precision, Provider, open, open_proven,
-    open_watched,
+    Backend, BuildMonitor, BuildProgress, Engine, EngineError, EngineInfo, EngineSettings, Precision,
+    Provider,
 };
-pub use monitor::{BuildMonitor, BuildProgress};
+pub use open::{build, open, open_proven};

@@ -10,7 +10,8 @@ use std::thread;
 use nervelight_engines::store::engines::{Found, Key, Record, Store};
 use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings};
 use nervelight_engines::{
-    Backend, BuildMonitor, Bundle, Engine, EngineError, EngineSettings, Precision, open, plane,
+    Backend, BuildMonitor, Bundle, Engine, EngineError, EngineSettings, Precision, build, open, open_proven,
+    plane,
 };
 use nervelight_tests::fake_tensorrt::{self, FakeTensorrt, compile, fetched};
 use tempfile::TempDir;
@@ -238,9 +239,26 @@ fn the_golden_frames_reject_a_precision_and_the_next_one_is_used() {
     assert!(rejected.iter().any(|why| why.contains("fp16") && why.contains("NaN")), "{rejected:?}");
     // Unless somebody asks.
     let watch = BuildMonitor::default();
-    drop(tensorrt::open(&bench.bundle, &bench.settings(Precision::Int8), true, &watch).unwrap());
+    drop(build(&bench.bundle, &bench.settings(Precision::Int8), true, &watch).unwrap());
     assert_eq!(bench.journal().matches("build ").count(), 3);
     assert_eq!(bench.fake.alive().unwrap(), 0);
+}
+
+#[test]
+fn the_golden_frames_are_computed_once() {
+    let bench = Bench::good("");
+    for how in ["build", "load"] {
+        let (engine, agreement) =
+            open_proven(&bench.bundle, &bench.settings(Precision::Fp16), &BuildMonitor::default()).unwrap();
+        assert_eq!((engine.info().precision, agreement.dice), (Precision::Fp16, 1.0));
+        let journal = bench.journal();
+        assert!(journal.contains(how), "{journal}");
+        assert_eq!(
+            journal.matches("launch").count(),
+            bench.bundle.golden().unwrap().len(),
+            "{how}: {journal}"
+        );
+    }
 }
 
 #[test]
@@ -423,7 +441,7 @@ fn a_build_shows_how_far_it_is_and_stops_when_told_to() {
             thread::yield_now();
         }
     });
-    let error = tensorrt::open(&bench.bundle, &bench.settings(Precision::Fp16), false, &watch).err().unwrap();
+    let error = build(&bench.bundle, &bench.settings(Precision::Fp16), false, &watch).err().unwrap();
     assert!(matches!(error, EngineError::Tensorrt(TensorrtError::Cancelled)), "{error}");
     let progress = told.join().unwrap();
     assert_eq!(progress.what, "fp16 engine of tiny 1");
@@ -476,7 +494,7 @@ fn the_real_lean_runtime_tells_its_version_and_fails_cleanly() {
     assert!(tensorrt::probe(&bench.bundle, &settings).unwrap().is_built);
     let error = open(&bench.bundle, &settings).err().unwrap();
     assert!(error.to_string().contains("make a runtime"), "{error}");
-    let error = tensorrt::open(&bench.bundle, &settings, true, &BuildMonitor::default()).err().unwrap();
+    let error = build(&bench.bundle, &settings, true, &BuildMonitor::default()).err().unwrap();
     assert!(error.to_string().contains("builds no plans"), "{error}");
     assert_eq!(bench.fake.alive().unwrap(), 0);
 }

@@ -127,7 +127,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
         backends.push(Backend::TensorrtRtx);
     }
     for backend in backends {
-        for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8] {
+        for precision in Precision::ALL {
             if bundle.manifest.files.contains_key(precision.file(backend)) {
                 let settings = EngineSettings { backend, precision, ..settings.clone() };
                 let row = measure(arguments, &bundle, &settings, folder.path())?;
@@ -289,13 +289,7 @@ fn peak_memory_mb() -> Option<f64> {
 
 impl Row {
     fn name(&self) -> String {
-        let backend = match self.backend {
-            Backend::Auto | Backend::Onnx => "onnx",
-            Backend::Openvino => "openvino",
-            Backend::Tensorrt => "tensorrt",
-            Backend::TensorrtRtx => "tensorrt-rtx",
-        };
-        let asked = format!("{backend} {}", self.precision);
+        let asked = format!("{} {}", self.backend, self.precision);
         let Some(engine) = &self.engine else { return asked };
         let provider = match self.backend {
             Backend::Tensorrt | Backend::TensorrtRtx => String::new(),

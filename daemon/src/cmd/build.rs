@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use nervelight_engines::store::engines::Store;
 use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings};
-use nervelight_engines::{Backend, BuildMonitor, Bundle, EngineError, EngineSettings, Precision, golden};
+use nervelight_engines::{
+    self as engines, Backend, BuildMonitor, Bundle, EngineError, EngineSettings, Precision,
+};
 
 use crate::FAILURE;
 use crate::config::Config;
@@ -25,7 +27,7 @@ pub struct Arguments {
     #[arg(long, required_unless_present = "config")]
     bundle: Option<PathBuf>,
     /// fp32, fp16 or int8; fp16 unless a configuration says otherwise.
-    #[arg(long, value_parser = parse_precision)]
+    #[arg(long)]
     precision: Option<Precision>,
     /// tensorrt or tensorrt-rtx; as the configuration says, or tensorrt.
     #[arg(long, value_parser = parse_backend)]
@@ -64,17 +66,9 @@ impl Place {
     }
 }
 
-fn parse_precision(text: &str) -> Result<Precision, String> {
-    let all = [Precision::Fp32, Precision::Fp16, Precision::Int8];
-    all.into_iter().find(|p| p.to_string() == text).ok_or_else(|| "it is fp32, fp16 or int8".into())
-}
-
 fn parse_backend(text: &str) -> Result<Backend, String> {
-    match text {
-        "tensorrt" => Ok(Backend::Tensorrt),
-        "tensorrt-rtx" => Ok(Backend::TensorrtRtx),
-        _ => Err("it is tensorrt or tensorrt-rtx".into()),
-    }
+    let backend = text.parse().ok().filter(|backend: &Backend| backend.is_tensorrt());
+    backend.ok_or_else(|| "it is tensorrt or tensorrt-rtx".into())
 }
 
 /// Builds the engine, unless the store has it, and proves it on the golden frames. Ctrl-C stops it.
@@ -116,8 +110,7 @@ pub fn build(arguments: &Arguments) -> Result<()> {
         );
         return Ok(());
     }
-    let mut engine = under_a_bar(&watch, || tensorrt::open(&bundle, &settings, force, &watch))?;
-    let agreement = golden::check(engine.as_mut(), &bundle)?;
+    let (engine, agreement) = under_a_bar(&watch, || engines::build(&bundle, &settings, force, &watch))?;
     let info = engine.info();
     outln!(
         "{} {} engine for {} ({}), golden frames agree with Dice {:.4}, {:.1} s, in {}",

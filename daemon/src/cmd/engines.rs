@@ -81,7 +81,7 @@ pub fn engines(arguments: &Arguments) -> Result<()> {
 /// sha256 of each model in the bundle.
 fn digests(path: &PathBuf) -> Result<Vec<String>> {
     let bundle = Bundle::open(path)?;
-    let all = [Precision::Fp32, Precision::Fp16, Precision::Int8].map(Precision::tensorrt_file);
+    let all = Precision::ALL.map(Precision::tensorrt_file);
     let present = all.iter().filter(|file| bundle.manifest.files.contains_key(**file));
     present.map(|file| Ok(sha256(&bundle.read(file)?))).collect()
 }

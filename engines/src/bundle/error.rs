@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use super::{Geometry, SCHEMA};
 use crate::contract::{HEIGHT, WIDTH};
+use crate::store::unpack::UnpackError;
 
 /// Why a bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,12 +17,12 @@ pub enum BundleError {
         source: io::Error,
     },
     /// A file that is no tar.
-    #[error("{path} is neither a bundle directory nor a tar of one: {reason}. Copy the bundle again")]
+    #[error("{path} is neither a bundle directory nor a tar of one: {source}. Copy the bundle again")]
     Unpack {
         /// The file.
         path: PathBuf,
-        /// The reason.
-        reason: String,
+        /// What is wrong with it.
+        source: UnpackError,
     },
     /// A FIFO, a device or a link where a file should be.
     #[error(

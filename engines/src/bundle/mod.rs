@@ -1,7 +1,7 @@
 //! Model bundles: a directory, or the same as one tar, whose every byte is accounted for.
 //!
 //! ```text
-//! manifest.json    what the model is, where it comes from, sha256 of every other file
+//! manifest.json    what the model is, where it comes from, SHA-256 of every other file
 //! fp32.onnx        the model; fp16.onnx and int8-*.onnx beside it where they were exported
 //! golden/          crops and the fp32 map expected for each
 //! ```
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::contract::{HEIGHT, Plane, WIDTH, plane};
 use crate::digest::sha256;
-use crate::golden::Golden;
+use crate::store::unpack::{self, UnpackError};
 
 pub use draft::Draft;
 pub use error::BundleError;
@@ -28,12 +28,23 @@ pub use manifest::{FileDigest, Geometry, Manifest, Provenance, SCHEMA, threshold
 
 const MANIFEST: &str = "manifest.json";
 
+/// A crop with the fp32 map that the trainer computed for it.
+#[derive(Debug)]
+pub struct Golden {
+    /// Name of the frame in the bundle.
+    pub name: String,
+    /// Full-range luma.
+    pub crop: Box<Plane>,
+    /// Probability x 255.
+    pub map: Box<Plane>,
+}
+
 /// A bundle whose every file was found and has the digest that the manifest states.
 #[derive(Debug)]
 pub struct Bundle {
     /// The manifest as read.
     pub manifest: Manifest,
-    /// sha256 of the manifest, hexadecimal: it covers every file through the digests inside.
+    /// SHA-256 of the manifest, in hexadecimal: it covers every file through the digests inside.
     pub digest: String,
     /// The directory or tar it was opened from.
     pub path: PathBuf,
@@ -57,8 +68,12 @@ impl Bundle {
         if !meta.is_file() {
             return Err(BundleError::NotRegular { path, file: None });
         }
-        let unpacked =
-            files::unpack(&path).map_err(|reason| BundleError::Unpack { path: path.clone(), reason })?;
+        let unpack = || -> Result<TempDir, UnpackError> {
+            let directory = tempfile::Builder::new().prefix("nervelight-bundle-").tempdir()?;
+            unpack::unpack(&path, directory.path(), &files::LIMITS)?;
+            Ok(directory)
+        };
+        let unpacked = unpack().map_err(|source| BundleError::Unpack { path: path.clone(), source })?;
         let root = files::root(unpacked.path());
         Self::open_dir(path, root, Some(unpacked))
     }
@@ -105,7 +120,7 @@ impl Bundle {
             let present = self.manifest.files.keys().cloned().collect::<Vec<_>>().join(", ");
             return Err(BundleError::NotListed { path: bundle(), file: name.into(), present });
         };
-        let limit = expected.bytes.min(files::LARGEST_FILE);
+        let limit = expected.bytes.min(files::LIMITS.file);
         let bytes = files::read(&self.root, name, limit).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => BundleError::Missing { path: bundle(), file: name.into() },
             _ => unreadable(bundle(), name, e),

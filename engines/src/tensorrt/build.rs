@@ -1,16 +1,20 @@
 use std::time::Instant;
 
 use super::device::Device;
-use super::error::TensorrtError;
 use super::ffi::{Libraries, Options};
 use super::run::TensorrtEngine;
-use super::{Ahead, Machine, Product, Prospect, TensorrtSettings};
+use super::{Ahead, Machine, Prospect};
 use crate::bundle::Bundle;
 use crate::digest::sha256;
-use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision, first_proven};
-use crate::golden;
-use crate::monitor::BuildMonitor;
+use crate::engine::{
+    BuildMonitor, Engine, EngineError, EngineInfo, EngineSettings, Precision, Product, TensorrtError,
+    TensorrtSettings,
+};
+use crate::golden::{self, Agreement};
 use crate::store::engines::{Found, Gpu, Key, Record, Store, now};
+
+/// An engine, and how well the golden frames agree with it.
+type Proven = (Box<dyn Engine>, Agreement);
 
 /// Device, libraries and store, ready for one bundle. Making it is quick.
 struct Ground<'a> {
@@ -81,7 +85,7 @@ impl<'a> Ground<'a> {
         precision: Precision,
         rebuild: bool,
         monitor: &BuildMonitor,
-    ) -> Result<Box<dyn Engine>, EngineError> {
+    ) -> Result<Proven, EngineError> {
         let onnx = self.bundle.model_file(precision.tensorrt_file())?;
         let key = self.key(&onnx);
         if !rebuild {
@@ -171,11 +175,11 @@ impl<'a> Ground<'a> {
         Ok(plan)
     }
 
-    fn prove(&self, plan: &[u8], precision: Precision) -> Result<Box<dyn Engine>, EngineError> {
+    fn prove(&self, plan: &[u8], precision: Precision) -> Result<Proven, EngineError> {
         let device = self.device.clone().ok_or(TensorrtError::NoDriver)?;
         let mut engine = TensorrtEngine::new(device, self.libraries, plan, self.info(precision))?;
-        golden::check(&mut engine, self.bundle)?;
-        Ok(Box::new(engine))
+        let agreement = golden::check(&mut engine, self.bundle)?;
+        Ok((Box::new(engine), agreement))
     }
 }
 
@@ -219,23 +223,24 @@ fn is_of_the_plan(error: &EngineError) -> bool {
     }
 }
 
-/// Opens the engine of the precision asked for; builds it unless the store has it, or when `rebuild` is true. One
-/// that the golden frames reject gives way to the next precision in the bundle: int8, fp16, fp32.
+/// Opens the engine of the precision asked for, proven on the golden frames; builds it unless the store has it, or when
+/// `rebuild` is true.
 ///
 /// # Errors
-/// When there is no device or library, TensorRT refuses the model, the build is cancelled, or the golden frames
-/// reject every precision.
+/// When there is no device or library, TensorRT refuses the model, the build is cancelled, or the golden frames reject
+/// the engine, now or when it was built.
 pub fn open(
     bundle: &Bundle,
     settings: &EngineSettings,
     rebuild: bool,
     monitor: &BuildMonitor,
-) -> Result<Box<dyn Engine>, EngineError> {
+) -> Result<Proven, EngineError> {
     let ground = Ground::here(bundle, settings)?;
+    // Before minutes are spent on a build.
     if bundle.golden()?.is_empty() {
         return Err(EngineError::NoGolden(bundle.path.clone()));
     }
-    first_proven(bundle, settings, |precision| ground.open(precision, rebuild, monitor))
+    ground.open(settings.precision, rebuild, monitor)
 }
 
 /// Builds the plan of the precision asked for, for GPUs of `compute_capability` (such as `8.9`), on a machine that needs

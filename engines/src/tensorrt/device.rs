@@ -10,8 +10,8 @@ use std::sync::Arc;
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUevent_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaContext, CudaEvent, CudaGraph, CudaStream, DriverError, result};
 
-use super::error::TensorrtError;
 use crate::contract::{PIXELS, Plane};
+use crate::engine::TensorrtError;
 use crate::store::engines::Gpu;
 
 /// CUDA 12.0: what the oldest TensorRT supported here asks for.

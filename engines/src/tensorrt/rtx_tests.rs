@@ -8,8 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::ffi::{Libraries, Options};
 use super::{Product, TensorrtError};
-use crate::Bundle;
-use crate::monitor::BuildMonitor;
+use crate::{BuildMonitor, Bundle};
 
 /// The libraries that `setup.sh test` fetched.
 fn libraries() -> &'static Libraries {

@@ -1,21 +1,20 @@
-//! The engine store: plans built on this machine, each beside a record of what it was built from.
+//! The engine store: engines built on this machine or for it, each a plan beside a record of what it was built from.
 //!
 //! `<key>.plan` and `<key>.json`, and one timing cache per library and GPU. A file is written under another name,
 //! synced and renamed, the record after the plan: a power cut leaves a plan with its record, or none that is used.
 
+mod key;
+mod record;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+pub use key::{Gpu, Key};
+pub use record::{Record, now};
 
 use crate::digest::sha256;
-use crate::engine::Precision;
 use crate::store::atomic::{self, Access};
-
-/// What plans are and how they are named. Raised when plans of before must not be used: 1 was built with TF32.
-const FORMAT: &str = "2";
 
 /// The engine store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -27,82 +26,6 @@ pub struct StoreError {
     path: PathBuf,
     /// The system's reason.
     source: io::Error,
-}
-
-/// What a plan is bound to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gpu {
-    /// As the driver calls it.
-    pub name: String,
-    /// Such as `8.7`.
-    pub compute_capability: String,
-    /// Streaming multiprocessors.
-    pub multiprocessors: u32,
-    /// CUDA version and release of the driver.
-    pub driver: String,
-}
-
-/// Everything that must be the same for a plan to be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Key {
-    /// sha256 of the ONNX file.
-    pub onnx: String,
-    /// `tensorrt` or `tensorrt-rtx`.
-    pub backend: String,
-    /// Version of its library.
-    pub version: String,
-    /// The GPU and its driver.
-    pub gpu: Gpu,
-    /// Bytes a layer may use for itself.
-    pub workspace: u64,
-    /// Optimisation level.
-    pub level: u8,
-}
-
-impl Key {
-    /// The name of the plan's files: the first half of a sha256 of every field.
-    pub fn name(&self) -> String {
-        let Self { onnx, backend, version, gpu, workspace, level } = self;
-        let [workspace, level] = [workspace.to_string(), level.to_string()];
-        let own = [onnx, backend, version, &workspace, &level].map(String::as_str);
-        digest([FORMAT].into_iter().chain(own).chain(gpu.fields(&gpu.multiprocessors.to_string())), 32)
-    }
-}
-
-impl Gpu {
-    fn fields<'a>(&'a self, multiprocessors: &'a str) -> [&'a str; 4] {
-        [&self.name, &self.compute_capability, multiprocessors, &self.driver]
-    }
-}
-
-/// The first `length` digits of a sha256 of texts, each behind its length, so that no two lists look alike.
-fn digest<'a>(texts: impl IntoIterator<Item = &'a str>, length: usize) -> String {
-    let all: String = texts.into_iter().map(|text| format!("{}:{text}", text.len())).collect();
-    let mut digest = sha256(all.as_bytes());
-    digest.truncate(length);
-    digest
-}
-
-/// What became of the build for a key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
-    /// What was built for what.
-    pub key: Key,
-    /// Precision of the model file.
-    pub precision: Precision,
-    /// `name version` of the model.
-    pub model: String,
-    /// Seconds since 1970.
-    pub built: u64,
-    /// How long the build took.
-    pub seconds: f64,
-    /// sha256 of the plan; of nothing when it was rejected.
-    pub sha256: String,
-    /// Size of the plan.
-    pub bytes: u64,
-    /// Why the golden frames rejected it. The plan was not kept; what is known need not be built again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rejected: Option<String>,
 }
 
 /// What the store knows about a key.
@@ -274,10 +197,7 @@ impl Store {
     }
 
     fn timing_file(&self, key: &Key) -> PathBuf {
-        let multiprocessors = key.gpu.multiprocessors.to_string();
-        let own = [FORMAT, &key.backend, &key.version];
-        let name = digest(own.into_iter().chain(key.gpu.fields(&multiprocessors)), 16);
-        self.file(&format!("timing-{name}"), "cache")
+        self.file(&format!("timing-{}", key.timing_name()), "cache")
     }
 
     /// What earlier builds with this library on this GPU have measured; nothing at first.
@@ -308,14 +228,10 @@ fn fail(path: &Path) -> impl Fn(io::Error) -> StoreError {
     move |source| StoreError { path: path.into(), source }
 }
 
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Precision;
 
     fn record(onnx: &str) -> Record {
         let gpu = Gpu {
@@ -374,19 +290,5 @@ mod tests {
         assert_eq!(plan_of(store.find(&record.key)), None);
         store.forget(&record.key.name()).unwrap();
         assert!(store.list().unwrap().is_empty() && !plan.exists() && !json.exists());
-    }
-
-    #[test]
-    fn a_plans_name_stays_what_it_is_and_no_two_keys_share_one() {
-        let key = record("a").key;
-        // Another name would leave every engine in the field unused: a change is meant, or it is a mistake.
-        assert_eq!(key.name(), "9b9efb23eb0ed768a6c25cda113ae325");
-        let mut other = key.clone();
-        other.gpu.name = "g8.7".into();
-        other.gpu.compute_capability = String::new();
-        assert_ne!(key.name(), other.name(), "fields do not run into each other");
-        other = key.clone();
-        other.backend = "tensorrt-rtx".into();
-        assert_ne!(key.name(), other.name());
     }
 }

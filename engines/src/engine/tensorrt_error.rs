@@ -1,7 +1,6 @@
 use std::path::PathBuf;
 
-use super::Product;
-use crate::store::engines::StoreError;
+use super::backend::Product;
 
 /// Results of CUDA's driver after which every further call of the process fails: cuda.h says of them that the process
 /// must be ended and started again. 710, a failed assertion, ends the context, which this process cannot replace.
@@ -141,8 +140,8 @@ pub enum TensorrtError {
     #[error("the build was cancelled")]
     Cancelled,
     /// The engine store cannot be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{0}")]
+    Store(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl TensorrtError {
@@ -163,9 +162,9 @@ impl TensorrtError {
 }
 
 /// The step that makes an engine of a plan.
-pub(super) const LOAD: &str = "load the plan";
+pub(crate) const LOAD: &str = "load the plan";
 /// The step that compares inputs and outputs.
-pub(super) const MATCH: &str = "match the model with the contract";
+pub(crate) const MATCH: &str = "match the model with the contract";
 
 fn listed(log: &[String]) -> String {
     if log.is_empty() {

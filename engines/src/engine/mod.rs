@@ -1,0 +1,75 @@
+//! The engine's vocabulary: what an engine is, what can be asked of it, and what can go wrong.
+//!
+//! Invariant: nothing in this folder uses a backend. [`crate::open`] knows them all.
+
+mod backend;
+mod error;
+mod monitor;
+mod name;
+mod precision;
+mod settings;
+mod tensorrt_error;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::contract::Plane;
+
+pub use backend::{Backend, Product, Provider};
+pub use error::EngineError;
+pub use monitor::{BuildMonitor, BuildProgress};
+pub use name::UnknownName;
+pub use precision::Precision;
+pub use settings::{EngineSettings, OpenvinoSettings, TensorrtSettings};
+pub use tensorrt_error::TensorrtError;
+pub(crate) use tensorrt_error::{LOAD, MATCH};
+
+/// Computes the nerve's probability map of one crop at a time.
+///
+/// `&mut self`: one thread at a time. Every engine computes the same function, so engines are
+/// compared byte by byte.
+pub trait Engine: Send {
+    /// Fills `map` (probability x 255) from `crop` (full-range luma).
+    ///
+    /// # Errors
+    /// When the runtime or the device fails; `map` is then unspecified and must not be shown.
+    fn infer(&mut self, crop: &Plane, map: &mut Plane) -> Result<(), EngineError>;
+
+    /// What computes: runtime, device, precision and model.
+    fn info(&self) -> &EngineInfo;
+
+    /// The device's own time for the last frame, where the device tells.
+    fn device_time(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Memory of the device that is in use, by everybody, in bytes; none where it is the CPU's.
+    fn device_memory(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Provenance of every mask an engine makes.
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineInfo {
+    /// The runtime with its version, such as `ONNX Runtime 1.22.0`.
+    pub runtime: String,
+    /// The execution provider or device.
+    pub provider: String,
+    /// The precision of the model file.
+    pub precision: Precision,
+    /// Threads used on the CPU, 0 where that has no meaning.
+    pub threads: usize,
+    /// `name version` of the model.
+    pub model: String,
+    /// The bundle's digest: SHA-256 of its manifest, hexadecimal.
+    pub digest: String,
+}
+
+impl EngineInfo {
+    /// Runtime and provider, such as `OpenVINO 2026.4.1 (CPU, f32)`.
+    pub fn name(&self) -> String {
+        format!("{} ({})", self.runtime, self.provider)
+    }
+}
