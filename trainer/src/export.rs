@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance};
 use nervelight_engines::golden::{Golden, check};
+use nervelight_engines::store::bundles;
 use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, PIXELS, plane, processor};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -122,7 +123,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let options = &arguments.options;
     let alone = !options.any();
     if alone || options.fp32_will_do() {
-        put(&unchecked, out)?;
+        bundles::put(&unchecked, out).with_context(|| format!("{}: cannot be put there", out.display()))?;
     }
     if !alone {
         if options.fp32_will_do() {
@@ -148,7 +149,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             }
             extended => extended?,
         };
-        put(&extended, out)?;
+        bundles::put(&extended, out).with_context(|| format!("{}: cannot be put there", out.display()))?;
     }
     let Manifest { name, version, threshold, min_area, .. } = &bundle.manifest;
     outln!("{name} {version} in {}: threshold {threshold}, least area {min_area}", out.display());
@@ -156,17 +157,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         outln!("  {name} {value:.4}");
     }
     Ok(())
-}
-
-/// Moves the bundle `from` to `out`, in the place of one that is there.
-fn put(from: &Path, out: &Path) -> Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    let moved = match out.is_dir() {
-        // A directory that is not empty gives way to no other; they change places at once.
-        true => renameat_with(CWD, from, CWD, out, RenameFlags::EXCHANGE).map_err(std::io::Error::from),
-        false => std::fs::rename(from, out),
-    };
-    moved.with_context(|| format!("{}: rename to {}", from.display(), out.display()))
 }
 
 /// A folder beside `out`, so that a bundle that fails never stands there, and the bundle's place in it.
