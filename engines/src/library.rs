@@ -44,7 +44,7 @@ impl<T> Once<T> {
     /// What is loaded, or else what `load` loads, with the place it comes from. One that fails may be tried again.
     ///
     /// # Errors
-    /// That of `load`; `refuse` of the place it was loaded from, when another one is `asked` for.
+    /// What `load` returns; what `refuse` makes of the place in use when another one is `asked` for.
     pub fn get<E>(
         &self,
         asked: Option<&Path>,

@@ -54,7 +54,7 @@ pub fn open(bundle: &Bundle, settings: &EngineSettings) -> Result<Box<dyn Engine
 /// `monitor` shows how far a build is, and can stop it.
 ///
 /// # Errors
-/// As for [`open`] and [`golden::check`], when every precision is rejected; [`golden::check_shown`].
+/// The errors of [`open`] and [`golden::check_shown`]; those of [`golden::check`] when every precision is rejected.
 pub fn open_proven(
     bundle: &Bundle,
     settings: &EngineSettings,
@@ -67,7 +67,7 @@ pub fn open_proven(
 /// it or knows that it was rejected.
 ///
 /// # Errors
-/// As for [`open_proven`].
+/// The errors of [`open_proven`].
 pub fn build(
     bundle: &Bundle,
     settings: &EngineSettings,

@@ -118,7 +118,7 @@ pub enum BundleError {
     },
     /// A file was changed.
     #[error(
-        "{path}: {file} was changed: its sha256 is {found}, the manifest says {expected}. Copy the bundle again"
+        "{path}: {file} was changed: its SHA-256 is {found}, the manifest says {expected}. Copy the bundle again"
     )]
     Digest {
         /// The bundle.

@@ -140,7 +140,7 @@ impl Bundle {
     /// Reads a model file, which holds all that it computes with: external data is in no digest.
     ///
     /// # Errors
-    /// As of [`Bundle::read`], and when the file refers to others or is no ONNX file.
+    /// The errors of [`Bundle::read`]; when the file refers to others or is no ONNX file.
     pub fn model_file(&self, name: &str) -> Result<Vec<u8>, BundleError> {
         let bytes = self.read(name)?;
         match external::check(&bytes) {

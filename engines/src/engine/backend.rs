@@ -3,7 +3,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::name::{UnknownName, named};
+use crate::name::{UnknownName, named};
+use crate::precision::Precision;
 
 /// What computes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,16 @@ pub enum Backend {
     /// TensorRT for RTX on a PC's GPU, with engines built here or ahead, on a machine without one.
     #[serde(rename = "tensorrt-rtx")]
     TensorrtRtx,
+}
+
+impl Precision {
+    /// The file of a bundle that `backend` opens.
+    pub fn file(self, backend: Backend) -> &'static str {
+        match backend {
+            Backend::Auto | Backend::Onnx | Backend::Openvino => self.onnx_file(),
+            Backend::Tensorrt | Backend::TensorrtRtx => self.tensorrt_file(),
+        }
+    }
 }
 
 impl Backend {

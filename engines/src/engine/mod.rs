@@ -5,8 +5,6 @@
 mod backend;
 mod error;
 mod monitor;
-mod name;
-mod precision;
 mod settings;
 mod tensorrt_error;
 
@@ -15,12 +13,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::contract::Plane;
+pub use crate::name::UnknownName;
+pub use crate::precision::Precision;
 
 pub use backend::{Backend, Product, Provider};
 pub use error::EngineError;
 pub use monitor::{BuildMonitor, BuildProgress};
-pub use name::UnknownName;
-pub use precision::Precision;
 pub use settings::{EngineSettings, OpenvinoSettings, TensorrtSettings};
 pub use tensorrt_error::TensorrtError;
 pub(crate) use tensorrt_error::{LOAD, MATCH};
@@ -39,7 +37,7 @@ pub trait Engine: Send {
     /// What computes: runtime, device, precision and model.
     fn info(&self) -> &EngineInfo;
 
-    /// The device's own time for the last frame, where the device tells.
+    /// The device's own time for the last frame, where the device reports it.
     fn device_time(&self) -> Option<Duration> {
         None
     }

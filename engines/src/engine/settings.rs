@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::backend::{Backend, Provider};
-use super::precision::Precision;
+use crate::precision::Precision;
 
 /// What a configuration says about the engine.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

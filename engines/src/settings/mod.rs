@@ -52,7 +52,7 @@ pub fn text(path: &Path) -> Result<String, Problems> {
 /// [`read`] of a `text` that was read from `path` before.
 ///
 /// # Errors
-/// As of [`read`].
+/// The errors of [`read`].
 pub fn read_text<T: DeserializeOwned>(
     path: &Path,
     text: &str,

@@ -34,7 +34,7 @@ pub fn write(path: &Path, access: Access, bytes: &[u8]) -> io::Result<()> {
 /// Replaces the file at `path` by what `fill` writes.
 ///
 /// # Errors
-/// That of `fill`, and as of [`write`].
+/// What `fill` returns, and the errors of [`write`].
 pub fn write_with(
     path: &Path,
     access: Access,

@@ -16,8 +16,8 @@ use crate::store::engines::{Found, Gpu, Key, Record, Store, now};
 /// An engine, and how well the golden frames agree with it.
 type Proven = (Box<dyn Engine>, Agreement);
 
-/// Device, libraries and store, ready for one bundle. Making it is quick.
-struct Ground<'a> {
+/// Opens and builds the engines of one bundle, with device, libraries and store at hand. Making it is quick.
+struct Opener<'a> {
     /// None where plans are built for the GPU of another machine.
     device: Option<Device>,
     /// What plans are bound to.
@@ -29,7 +29,7 @@ struct Ground<'a> {
     settings: &'a EngineSettings,
 }
 
-impl<'a> Ground<'a> {
+impl<'a> Opener<'a> {
     /// With this machine's GPU.
     fn here(bundle: &'a Bundle, settings: &'a EngineSettings) -> Result<Self, TensorrtError> {
         let product = Product::of(settings.backend);
@@ -235,12 +235,12 @@ pub fn open(
     rebuild: bool,
     monitor: &BuildMonitor,
 ) -> Result<Proven, EngineError> {
-    let ground = Ground::here(bundle, settings)?;
+    let opener = Opener::here(bundle, settings)?;
     // Before minutes are spent on a build.
     if bundle.golden()?.is_empty() {
         return Err(EngineError::NoGolden(bundle.path.clone()));
     }
-    ground.open(settings.precision, rebuild, monitor)
+    opener.open(settings.precision, rebuild, monitor)
 }
 
 /// Builds the plan of the precision asked for, for GPUs of `compute_capability` (such as `8.9`), on a machine that needs
@@ -260,16 +260,16 @@ pub fn build_ahead(
         return Err(TensorrtError::NotAhead.into());
     }
     number(compute_capability)?;
-    let ground = Ground::new(None, any_with(compute_capability), bundle, settings)?;
+    let opener = Opener::new(None, any_with(compute_capability), bundle, settings)?;
     let onnx = bundle.model_file(settings.precision.tensorrt_file())?;
-    let key = ground.key(&onnx);
-    let was_built = !rebuild && matches!(ground.store.find(&key), Found::Plan(_));
+    let key = opener.key(&onnx);
+    let was_built = !rebuild && matches!(opener.store.find(&key), Found::Plan(_));
     if !was_built {
         let begun = Instant::now();
-        let plan = ground.build(settings.precision, &onnx, &key, monitor)?;
-        ground.keep(key.clone(), settings.precision, begun, &plan, None)?;
+        let plan = opener.build(settings.precision, &onnx, &key, monitor)?;
+        opener.keep(key.clone(), settings.precision, begun, &plan, None)?;
     }
-    Ok(Ahead { key, runtime: ground.runtime(), model: bundle.model(), was_built })
+    Ok(Ahead { key, runtime: opener.runtime(), model: bundle.model(), was_built })
 }
 
 /// Brings device and libraries up and looks for a plan, without loading or building one.
@@ -277,14 +277,14 @@ pub fn build_ahead(
 /// # Errors
 /// When there is no device or library, or the bundle has no model of the precision asked for.
 pub fn probe(bundle: &Bundle, settings: &EngineSettings) -> Result<Prospect, EngineError> {
-    let ground = Ground::here(bundle, settings)?;
-    let key = ground.key(&bundle.model_file(settings.precision.tensorrt_file())?);
-    let (is_built, rejected) = match ground.store.find(&key) {
+    let opener = Opener::here(bundle, settings)?;
+    let key = opener.key(&bundle.model_file(settings.precision.tensorrt_file())?);
+    let (is_built, rejected) = match opener.store.find(&key) {
         Found::Plan(_) => (true, None),
         Found::Rejected(why) => (false, Some(why)),
         Found::Nothing => (false, None),
     };
-    Ok(Prospect { info: ground.info(settings.precision), key, is_built, rejected })
+    Ok(Prospect { info: opener.info(settings.precision), key, is_built, rejected })
 }
 
 /// Brings device and libraries up, and says what they are.

@@ -119,7 +119,7 @@ impl Store {
             return Err("its plan has no bytes".into());
         }
         if sha256(&plan) != record.sha256 {
-            return Err("its plan was changed: it has another sha256 than the record says".into());
+            return Err("its plan was changed: its SHA-256 is not the record's".into());
         }
         Ok((record, plan))
     }

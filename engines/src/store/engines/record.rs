@@ -3,7 +3,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::key::Key;
-use crate::engine::Precision;
+use crate::precision::Precision;
 
 /// What became of the build for a key.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,10 +1,11 @@
+//! Precisions of model files.
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::backend::Backend;
-use super::name::{UnknownName, named};
+use crate::name::{UnknownName, named};
 
 /// How the weights and activations of a model file are stored and computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,14 +39,6 @@ impl Precision {
             Self::Fp32 => "fp32.onnx",
             Self::Fp16 => "fp16.onnx",
             Self::Int8 => "int8-trt.onnx",
-        }
-    }
-
-    /// The file of a bundle that `backend` opens.
-    pub fn file(self, backend: Backend) -> &'static str {
-        match backend {
-            Backend::Auto | Backend::Onnx | Backend::Openvino => self.onnx_file(),
-            Backend::Tensorrt | Backend::TensorrtRtx => self.tensorrt_file(),
         }
     }
 
