@@ -21,6 +21,7 @@ pub use error::EngineError;
 pub use monitor::{BuildMonitor, BuildProgress};
 pub use settings::{EngineSettings, OpenvinoSettings, TensorrtSettings};
 pub use tensorrt_error::TensorrtError;
+#[cfg(feature = "nvidia")]
 pub(crate) use tensorrt_error::{LOAD, MATCH};
 
 /// Computes the nerve's probability map of one crop at a time.
