@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::{EngineError, say};
 
-use crate::cmd::{bench, build, engines, options};
+use crate::cmd::{bench, build, check, engines, options, run};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -81,8 +81,8 @@ fn main() -> ExitCode {
     let log = log::start(&arguments.log);
     let is_run = matches!(arguments.command, Command::Run(_));
     let done = match arguments.command {
-        Command::Run(wishes) => supervise::run(&wishes),
-        Command::Check { wishes, deep } => supervise::check(&wishes, deep),
+        Command::Run(wishes) => run::run(&wishes),
+        Command::Check { wishes, deep } => check::check(&wishes, deep),
         Command::Completions { shell } => {
             let mut script = vec![];
             clap_complete::generate(shell, &mut Arguments::command(), "nervelightd", &mut script);

@@ -1,25 +1,99 @@
-//! What `check` tries of the world outside, as `run` would: files, the port, and with `--deep` the source.
+//! `nervelightd check`: what `run` would stumble over, found without running.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nervelight_engines::{Bundle, EngineInfo, Manifest, tensorrt};
 
-use crate::config::{Config, Sink};
+use crate::cmd::options::Wishes;
+use crate::config::{Config, Sink, Source};
 use crate::frame::Region;
-use crate::source::gstreamer::STALL;
+use crate::redact::redact;
+use crate::sink;
+use crate::source::gstreamer::{self, STALL};
 use crate::source::slot::Next;
-use crate::supervise::{describe_frames, start_source};
+use crate::supervise::{describe_frames, opener, start_source};
 use crate::web;
 
 /// A source that may be without signal is not waited for as long as `run` would.
 const SIGNAL: Duration = Duration::from_secs(10);
 
+/// Checks what can be checked without running: settings, bundle, engine, pipelines, files and port; with `deep` what
+/// the source gives.
+///
+/// # Errors
+/// Every mistake found.
+pub fn check(wishes: &Wishes, deep: bool) -> Result<()> {
+    gst::init().context("GStreamer cannot be initialised")?;
+    let config = wishes.read()?;
+    let mut mistakes = vec![];
+    let mut row = |name: &str, found: Result<String>| match found {
+        Ok(text) => outln!("{name:<9}{}", redact(&text)),
+        Err(error) => mistakes.push(format!("{error:#}")),
+    };
+    row(
+        "source",
+        gstreamer::check(&config.source, config.pad).and_then(|text| place_phantom(&config).map(|()| text)),
+    );
+    match Bundle::open(&config.bundle) {
+        Err(error) => row("model", Err(error.into())),
+        Ok(bundle) => {
+            let Manifest { name, version, .. } = &bundle.manifest;
+            row("model", Ok(format!("{name} {version} ({})", bundle.digest)));
+            row("engine", check_engine(&config, bundle));
+        }
+    }
+    row("sync", Ok(format!("{:?}", config.sync.mode)));
+    for sink in &config.sinks {
+        row("sink", sink::check(sink));
+    }
+    for (name, found) in outside(&config) {
+        row(name, found);
+    }
+    if deep {
+        row("frames", open_source(&config));
+    }
+    if !mistakes.is_empty() {
+        bail!(mistakes.join("\n"));
+    }
+    outln!("{}: good", wishes.name());
+    Ok(())
+}
+
+/// The phantom's frames have one size, known before the first comes.
+fn place_phantom(config: &Config) -> Result<()> {
+    if let Source::Phantom(_) = config.source {
+        Region::place(config.x, config.y, nervelight_phantom::WIDTH, nervelight_phantom::HEIGHT)?;
+    }
+    Ok(())
+}
+
+fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
+    if config.engine.backend.is_tensorrt() {
+        // Opening might mean a build of minutes, and this runs before every start.
+        let found = tensorrt::probe(&bundle, &config.engine)?;
+        let EngineInfo { runtime, provider, precision, .. } = found.info;
+        let built = match (found.is_built, found.rejected) {
+            (true, _) => "built before".into(),
+            (false, Some(why)) => {
+                format!("rejected when it was built, `run` takes the next precision: {why}")
+            }
+            (false, None) => "not built yet: `run` or `build` will".into(),
+        };
+        return Ok(format!("{runtime}, {provider}, {precision}, {built}"));
+    }
+    let engine = opener(config, bundle, Arc::default())()?;
+    let EngineInfo { runtime, provider, precision, threads, .. } = engine.info();
+    Ok(format!("{runtime}, {provider}, {precision}, {threads} threads"))
+}
+
 /// Whether files can be written and the port be taken; a name and what was found of each.
-pub fn outside(config: &Config) -> Vec<(&'static str, Result<String>)> {
+fn outside(config: &Config) -> Vec<(&'static str, Result<String>)> {
     let mut rows = vec![];
     for (i, sink) in config.sinks.iter().enumerate() {
         if let Sink::File { path, overwrite, .. } = sink
@@ -62,7 +136,7 @@ fn try_to_write(path: &Path, replace: bool) -> Result<()> {
 ///
 /// # Errors
 /// When it does not open, gives no frame in time, or frames that the model's region does not fit into.
-pub fn open_source(config: &Config) -> Result<String> {
+fn open_source(config: &Config) -> Result<String> {
     let source = &config.source;
     let patience = if source.may_be_silent() { SIGNAL } else { STALL };
     // The slot is dropped first: a source that waits for room in it could not be stopped.

@@ -8,3 +8,4 @@ pub mod engines;
 #[cfg(feature = "nvidia")]
 mod nvml;
 pub mod options;
+pub mod run;

@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, bounded};
 use gst_video::VideoInfo;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use nervelight_engines::tensorrt::{self, TensorrtError, Watch};
-use nervelight_engines::{Bundle, EngineError, EngineInfo, Manifest, open_proven};
+use nervelight_engines::{Bundle, EngineError, EngineInfo, open_proven};
 use sd_notify::NotifyState;
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
@@ -23,16 +23,13 @@ use thread_priority::{
 };
 use tokio::sync::watch;
 
-use crate::cmd::check;
-use crate::cmd::options::Wishes;
 use crate::config::{Config, Sink, Source};
-use crate::frame::{Frame, Region};
+use crate::frame::Frame;
 use crate::infer::{DeviceLost, Inference, OpenEngine};
 use crate::path::{ModelDefaults, Way};
-use crate::redact::redact;
 use crate::sink::preview::Pictures;
 use crate::sink::{self, Output};
-use crate::source::gstreamer::{self, Capture, STALL, STALLED};
+use crate::source::gstreamer::{Capture, STALL, STALLED};
 use crate::source::phantom;
 use crate::source::slot::{Next, Slot};
 use crate::status::{Board, Context, Now, Snapshot};
@@ -45,13 +42,11 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Longest wait for a frame before signals and commands are looked at again.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs the daemon as wished until its source ends or a signal comes.
+/// Runs the daemon until its source ends or a signal comes. GStreamer is initialised.
 ///
 /// # Errors
 /// What kept it from starting, what ended it early, and sinks that failed on the way.
-pub fn run(wishes: &Wishes) -> Result<()> {
-    gst::init().context("GStreamer cannot be initialised")?;
-    let config = wishes.read()?;
+pub fn run(config: &Config) -> Result<()> {
     if let Some((path, why)) = config.report.as_ref().and_then(|path| Some((path, sink::unfit(path)?))) {
         bail!("report.path: {} {why}", path.display());
     }
@@ -65,12 +60,12 @@ pub fn run(wishes: &Wishes) -> Result<()> {
     );
     let model = ModelDefaults { threshold: bundle.manifest.threshold, min_area: bundle.manifest.min_area };
     let watch = Arc::new(Watch::new(stop.clone()));
-    let Some((inference, engine, opened)) = start_engine(&config, bundle, &watch, &stop)? else {
+    let Some((inference, engine, opened)) = start_engine(config, bundle, &watch, &stop)? else {
         tracing::info!("stopped before the first frame");
         return Ok(());
     };
 
-    let Some((capture, slot)) = start_source(&config, &stop)? else {
+    let Some((capture, slot)) = start_source(config, &stop)? else {
         tracing::info!("stopped before the first frame");
         return Ok(());
     };
@@ -96,82 +91,12 @@ pub fn run(wishes: &Wishes) -> Result<()> {
         sync: config.sync.mode,
     };
     let opening = Opening { watch, opened };
-    let mut daemon =
-        Daemon { config: &config, model, slot, wishes, board, pictures, metrics, context, opening, stop };
+    let mut daemon = Daemon { config, model, slot, wishes, board, pictures, metrics, context, opening, stop };
     let outcome = daemon.follow(inference);
     // The slot first: a source that waits for room in it could not be stopped.
     drop(daemon);
     drop(capture);
     outcome
-}
-
-/// Checks what can be checked without running: settings, bundle, engine, pipelines, files and port; with `deep` what
-/// the source gives.
-///
-/// # Errors
-/// Every mistake found.
-pub fn check(wishes: &Wishes, deep: bool) -> Result<()> {
-    gst::init().context("GStreamer cannot be initialised")?;
-    let config = wishes.read()?;
-    let mut mistakes = vec![];
-    let mut row = |name: &str, found: Result<String>| match found {
-        Ok(text) => outln!("{name:<9}{}", redact(&text)),
-        Err(error) => mistakes.push(format!("{error:#}")),
-    };
-    row(
-        "source",
-        gstreamer::check(&config.source, config.pad).and_then(|text| place_phantom(&config).map(|()| text)),
-    );
-    match Bundle::open(&config.bundle) {
-        Err(error) => row("model", Err(error.into())),
-        Ok(bundle) => {
-            let Manifest { name, version, .. } = &bundle.manifest;
-            row("model", Ok(format!("{name} {version} ({})", bundle.digest)));
-            row("engine", check_engine(&config, bundle));
-        }
-    }
-    row("sync", Ok(format!("{:?}", config.sync.mode)));
-    for sink in &config.sinks {
-        row("sink", sink::check(sink));
-    }
-    for (name, found) in check::outside(&config) {
-        row(name, found);
-    }
-    if deep {
-        row("frames", check::open_source(&config));
-    }
-    if !mistakes.is_empty() {
-        bail!(mistakes.join("\n"));
-    }
-    outln!("{}: good", wishes.name());
-    Ok(())
-}
-
-/// The phantom's frames have one size, known before the first comes.
-fn place_phantom(config: &Config) -> Result<()> {
-    if let Source::Phantom(_) = config.source {
-        Region::place(config.x, config.y, nervelight_phantom::WIDTH, nervelight_phantom::HEIGHT)?;
-    }
-    Ok(())
-}
-
-fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
-    if config.engine.backend.is_tensorrt() {
-        // Opening might mean a build of minutes, and this runs before every start.
-        let found = tensorrt::probe(&bundle, &config.engine)?;
-        let EngineInfo { runtime, provider, precision, .. } = found.info;
-        let built = match (found.is_built, found.rejected) {
-            (true, _) => "built before".into(),
-            (false, Some(why)) => {
-                format!("rejected when it was built, `run` takes the next precision: {why}")
-            }
-            (false, None) => "not built yet: `run` or `build` will".into(),
-        };
-        return Ok(format!("{runtime}, {provider}, {precision}, {built}"));
-    }
-    let engine = opener(config, bundle, Arc::default())()?;
-    let EngineInfo { runtime, provider, precision, threads, .. } = engine.info();
-    Ok(format!("{runtime}, {provider}, {precision}, {threads} threads"))
 }
 
 /// A thread that tells when the engine is open.
@@ -204,7 +129,7 @@ fn log_ready(engine: &EngineInfo) {
 }
 
 /// Opens the engine and proves it on the bundle's golden frames, which also warms it up.
-fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
+pub fn opener(config: &Config, bundle: Bundle, watch: Arc<Watch>) -> OpenEngine {
     let settings = config.engine.clone();
     Box::new(move || {
         let (engine, agreement) = open_proven(&bundle, &settings, &watch)?;

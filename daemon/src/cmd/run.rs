@@ -1,0 +1,15 @@
+//! `nervelightd run`: the source's frames, segmented and shown until they end or a signal comes.
+
+use anyhow::{Context, Result};
+
+use crate::cmd::options::Wishes;
+use crate::supervise;
+
+/// Runs the daemon as the command line and its configuration say.
+///
+/// # Errors
+/// What kept it from starting, what ended it early, and sinks that failed on the way.
+pub fn run(wishes: &Wishes) -> Result<()> {
+    gst::init().context("GStreamer cannot be initialised")?;
+    supervise::run(&wishes.read()?)
+}
