@@ -10,7 +10,7 @@ use crate::redact;
 
 /// What is logged, and how.
 #[derive(Debug, clap::Args)]
-pub struct Style {
+pub struct LogOptions {
     /// Least level of log lines; the environment variable RUST_LOG, or else info, if absent.
     #[arg(long = "log-level", global = true, value_enum)]
     level: Option<Level>,
@@ -39,8 +39,8 @@ pub enum Format {
 }
 
 /// Starts the log; dropping what it returns writes the last lines.
-pub fn start(style: &Style) -> WorkerGuard {
-    let filter = match style.level {
+pub fn start(options: &LogOptions) -> WorkerGuard {
+    let filter = match options.level {
         Some(level) => EnvFilter::new(format!("{level:?}").to_lowercase()),
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
     };
@@ -52,7 +52,7 @@ pub fn start(style: &Style) -> WorkerGuard {
         .log_internal_errors(false)
         .with_ansi(stderr().is_terminal())
         .with_target(false);
-    match style.format {
+    match options.format {
         Format::Text => log.init(),
         Format::Json => log.json().flatten_event(true).init(),
     }

@@ -14,8 +14,8 @@ use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, open_proven
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cmd::build::Place;
 use crate::cmd::energy::Meter;
+use crate::cmd::options::StoreOptions;
 use crate::config::Config;
 use crate::status::Quantiles;
 
@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long)]
     json: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    location: StoreOptions,
     /// Measures the one engine of this configuration and prints JSON.
     #[arg(long, hide = true)]
     one: Option<PathBuf>,
@@ -116,7 +116,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
         Some(path) => Config::read(path)?.engine,
         None => EngineSettings::default(),
     };
-    arguments.place.apply(&mut settings.tensorrt);
+    arguments.location.apply(&mut settings.tensorrt);
     let bundle = Bundle::open(arguments.bundle.as_ref().context("--bundle is missing")?)?;
     let folder = tempfile::tempdir()?;
     let mut rows = vec![];

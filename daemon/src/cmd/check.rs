@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nervelight_engines::{Bundle, EngineInfo, Manifest, tensorrt};
 
-use crate::cmd::options::Wishes;
+use crate::cmd::options::RunOptions;
 use crate::config::{Config, Sink, Source};
 use crate::frame::Region;
 use crate::redact::redact;
@@ -23,14 +23,25 @@ use crate::web;
 /// A source that may be without signal is not waited for as long as `run` would.
 const SIGNAL: Duration = Duration::from_secs(10);
 
-/// Checks what can be checked without running: settings, bundle, engine, pipelines, files and port; with `deep` what
+/// What to check.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    options: RunOptions,
+    /// Open the source too, and say what frames it gives.
+    #[arg(long)]
+    deep: bool,
+}
+
+/// Checks what can be checked without running: settings, bundle, engine, pipelines, files and port; with `--deep` what
 /// the source gives.
 ///
 /// # Errors
 /// Every mistake found.
-pub fn check(wishes: &Wishes, deep: bool) -> Result<()> {
+pub fn check(arguments: &Arguments) -> Result<()> {
+    let Arguments { options, deep } = arguments;
     gst::init().context("GStreamer cannot be initialised")?;
-    let config = wishes.read()?;
+    let config = options.read()?;
     let mut mistakes = vec![];
     let mut row = |name: &str, found: Result<String>| match found {
         Ok(text) => outln!("{name:<9}{}", redact(&text)),
@@ -55,13 +66,13 @@ pub fn check(wishes: &Wishes, deep: bool) -> Result<()> {
     for (name, found) in outside(&config) {
         row(name, found);
     }
-    if deep {
+    if *deep {
         row("frames", open_source(&config));
     }
     if !mistakes.is_empty() {
         bail!(mistakes.join("\n"));
     }
-    outln!("{}: good", wishes.name());
+    outln!("{}: good", options.name());
     Ok(())
 }
 

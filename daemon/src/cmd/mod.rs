@@ -1,8 +1,10 @@
-//! Subcommands, one file each.
+//! Subcommands, one file each: they read arguments, ask the other rooms and print. This room may use all others, and none
+//! uses it.
 
 pub mod bench;
 pub mod build;
 pub mod check;
+pub mod completions;
 mod energy;
 pub mod engines;
 #[cfg(feature = "nvidia")]

@@ -2,14 +2,14 @@
 
 use anyhow::{Context, Result};
 
-use crate::cmd::options::Wishes;
+use crate::cmd::options::RunOptions;
 use crate::supervise;
 
 /// Runs the daemon as the command line and its configuration say.
 ///
 /// # Errors
 /// What kept it from starting, what ended it early, and sinks that failed on the way.
-pub fn run(wishes: &Wishes) -> Result<()> {
+pub fn run(options: &RunOptions) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
-    supervise::run(&wishes.read()?)
+    supervise::run(&options.read()?)
 }
