@@ -59,8 +59,12 @@ fn no_such_file() {
 
 #[test]
 fn no_such_device() {
-    let said = refused("source = { kind = \"v4l2\", device = \"/dev/video99\" }");
-    assert_says(&said, &["source.device", "/dev/video99 does not exist", "v4l2-ctl --list-devices"]);
+    let cart =
+        Cart::new(&format!("{QUIET}source = {{ kind = \"v4l2\", device = \"/dev/video99\" }}")).unwrap();
+    for said in [cart.refused().unwrap(), cart.run("check").unwrap().stderr] {
+        assert_says(&said, &["source.device", "/dev/video99 does not exist", "v4l2-ctl --list-devices"]);
+        assert!(!said.contains("cart.toml"), "it may be plugged in later; the configuration is good: {said}");
+    }
 }
 
 #[test]

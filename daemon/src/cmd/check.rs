@@ -1,8 +1,5 @@
 //! `nervelightd check`: what `run` would stumble over, found without running.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -11,10 +8,12 @@ use anyhow::{Context, Result, bail};
 use nervelight_engines::{Bundle, EngineInfo, Manifest, tensorrt};
 
 use crate::cmd::options::RunOptions;
-use crate::config::{Config, Sink, Source};
+use crate::cmd::outside::{self, Finding};
+use crate::config::{Config, Source};
 use crate::frame::Region;
 use crate::redact::redact;
 use crate::sink;
+use crate::source::device;
 use crate::source::gstreamer::{self, STALL};
 use crate::source::slot::Next;
 use crate::supervise::{describe_frames, opener, start_source};
@@ -47,10 +46,8 @@ pub fn check(arguments: &Arguments) -> Result<()> {
         Ok(text) => outln!("{name:<9}{}", redact(&text)),
         Err(error) => mistakes.push(format!("{error:#}")),
     };
-    row(
-        "source",
-        gstreamer::check(&config.source, config.pad).and_then(|text| place_phantom(&config).map(|()| text)),
-    );
+    let name = |key: &str| options.option(key, config.sinks.len()).unwrap_or_else(|| key.to_owned());
+    row("source", check_source(&config, name));
     match Bundle::open(&config.bundle) {
         Err(error) => row("model", Err(error.into())),
         Ok(bundle) => {
@@ -63,8 +60,16 @@ pub fn check(arguments: &Arguments) -> Result<()> {
     for sink in &config.sinks {
         row("sink", sink::check(sink));
     }
-    for (name, found) in outside(&config) {
-        row(name, found);
+    for Finding { name: kind, key, found } in outside::files(&config) {
+        match found {
+            Ok(Some(text)) => row(kind, Ok(text)),
+            Ok(None) => {}
+            Err(error) => row(kind, Err(error.context(name(&key)))),
+        }
+    }
+    if let Some(address) = config.listen {
+        // Given back at once.
+        row("page", web::bind(address).map(|_| format!("http://{address}")));
     }
     if *deep {
         row("frames", open_source(&config));
@@ -76,12 +81,14 @@ pub fn check(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The phantom's frames have one size, known before the first comes.
-fn place_phantom(config: &Config) -> Result<()> {
+/// The pipeline, where its device is there and the region fits into what is known of its frames.
+fn check_source(config: &Config, name: impl Fn(&str) -> String) -> Result<String> {
+    let text = gstreamer::check(&config.source, config.pad)?;
+    device::look(&config.source).with_context(|| name("source.device"))?;
     if let Source::Phantom(_) = config.source {
         Region::place(config.x, config.y, nervelight_phantom::WIDTH, nervelight_phantom::HEIGHT)?;
     }
-    Ok(())
+    Ok(text)
 }
 
 fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
@@ -101,46 +108,6 @@ fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {
     let engine = opener(config, bundle, Arc::default())()?;
     let EngineInfo { runtime, provider, precision, threads, .. } = engine.info();
     Ok(format!("{runtime}, {provider}, {precision}, {threads} threads"))
-}
-
-/// Whether files can be written and the port be taken; a name and what was found of each.
-fn outside(config: &Config) -> Vec<(&'static str, Result<String>)> {
-    let mut rows = vec![];
-    for (i, sink) in config.sinks.iter().enumerate() {
-        if let Sink::File { path, overwrite, .. } = sink
-            && let Err(error) = try_to_write(path, *overwrite)
-        {
-            rows.push(("sink", Err(error.context(format!("sinks[{i}].path")))));
-        }
-    }
-    if let Some(path) = &config.report {
-        // It is renamed into its place, over what is there.
-        let written = try_to_write(path, false).map(|()| path.display().to_string());
-        rows.push(("report", written.context("report.path")));
-    }
-    if let Some(address) = config.listen {
-        // Given back at once.
-        rows.push(("page", web::bind(address).map(|_| format!("http://{address}"))));
-    }
-    rows
-}
-
-/// Whether `path` could be written. An existing file is not touched; without `replace` another is made beside it.
-fn try_to_write(path: &Path, replace: bool) -> Result<()> {
-    let said = || {
-        format!("{} cannot be written. Check its folder, and that this user may write there", path.display())
-    };
-    match path.metadata() {
-        Ok(what) if what.is_dir() => bail!("{} is a folder. Name a file", path.display()),
-        Ok(what) if what.file_type().is_fifo() => {
-            bail!("{} is a pipe, which cannot hold it. Name a file", path.display())
-        }
-        Ok(_) if replace => OpenOptions::new().write(true).open(path).map(drop).with_context(said),
-        _ => {
-            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-            tempfile::Builder::new().prefix(".nervelight-").tempfile_in(folder).map(drop).with_context(said)
-        }
-    }
 }
 
 /// Opens the source, and says what its first frame is.

@@ -10,4 +10,5 @@ pub mod engines;
 #[cfg(feature = "nvidia")]
 mod nvml;
 pub mod options;
+mod outside;
 pub mod run;

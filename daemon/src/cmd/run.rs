@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::cmd::options::RunOptions;
+use crate::cmd::outside;
 use crate::supervise;
 
 /// Runs the daemon as the command line and its configuration say.
@@ -11,5 +12,8 @@ use crate::supervise;
 /// What kept it from starting, what ended it early, and sinks that failed on the way.
 pub fn run(options: &RunOptions) -> Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
-    supervise::run(&options.read()?)
+    let config = options.read()?;
+    let name = |key: &str| options.option(key, config.sinks.len()).unwrap_or_else(|| key.to_owned());
+    outside::all_good(outside::files(&config), name)?;
+    supervise::run(&config)
 }

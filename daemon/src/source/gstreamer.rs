@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
@@ -16,6 +16,7 @@ use crate::frame::Frame;
 use crate::pipeline::{parse, quoted, set_state, stop};
 use crate::source::colour;
 use crate::source::damage::Damage;
+use crate::source::device;
 use crate::source::slot::{Slot, SlotSender, SourceError, slot};
 use crate::source::stamp::{self, Stamps};
 
@@ -76,6 +77,7 @@ impl Capture {
     /// # Errors
     /// When the pipeline cannot be built or started; failures of later come as the slot's end.
     pub fn start(source: &Source, pads: bool, to_stop: &AtomicBool) -> Result<Option<(Self, Slot)>> {
+        device::look(source).context("source.device")?;
         let (name, live) = (source.to_string(), source.is_live());
         let text = describe(source, pads);
         let pipeline = parse(&text, &format!("source {name}"))?;

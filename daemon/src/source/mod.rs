@@ -2,6 +2,7 @@
 
 mod colour;
 mod damage;
+pub mod device;
 pub mod gstreamer;
 pub mod phantom;
 pub mod slot;

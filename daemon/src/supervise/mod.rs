@@ -27,8 +27,8 @@ use crate::config::{Config, Sink, Source};
 use crate::frame::Frame;
 use crate::infer::{DeviceLost, Inference, OpenEngine};
 use crate::path::{ModelDefaults, Way};
+use crate::sink::Output;
 use crate::sink::preview::Pictures;
-use crate::sink::{self, Output};
 use crate::source::gstreamer::{Capture, STALL, STALLED};
 use crate::source::phantom;
 use crate::source::slot::{Next, Slot};
@@ -47,9 +47,6 @@ const POLL: Duration = Duration::from_millis(100);
 /// # Errors
 /// What kept it from starting, what ended it early, and sinks that failed on the way.
 pub fn run(config: &Config) -> Result<()> {
-    if let Some((path, why)) = config.report.as_ref().and_then(|path| Some((path, sink::unfit(path)?))) {
-        bail!("report.path: {} {why}", path.display());
-    }
     let stop = signals::listen()?;
     let listener = config.listen.map(web::bind).transpose()?;
     let metrics = install_metrics()?;
