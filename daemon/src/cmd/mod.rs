@@ -5,10 +5,7 @@ pub mod bench;
 pub mod build;
 pub mod check;
 pub mod completions;
-mod energy;
 pub mod engines;
-#[cfg(feature = "nvidia")]
-mod nvml;
 pub mod options;
 mod outside;
 pub mod run;
