@@ -122,3 +122,17 @@ fn completions_name_every_command() {
         assert!(ended.success && ended.stdout.contains("completions") && ended.stdout.contains("bench"));
     }
 }
+
+#[test]
+fn bench_refuses_an_output_that_cannot_be_written_before_it_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let absent = folder.path().join("absent/bench.json");
+    let bundle = demo_bundle().display().to_string();
+    for (path, why) in [(&pipe, "is no regular file, it is a pipe"), (&absent, "cannot be written")] {
+        let ended = says(&["bench", "--bundle", &bundle, "--json", path.to_str().unwrap()]);
+        assert!(!ended.success && ended.stderr.contains("nervelightd: --json: "), "{}", ended.stderr);
+        assert!(ended.stderr.contains(why) && !ended.stderr.contains(" ms ("), "{}", ended.stderr);
+    }
+}

@@ -32,7 +32,7 @@ pub struct Arguments {
     location: StoreOptions,
 }
 
-/// Lists the store, each plan compared with its record; prunes it when told to.
+/// Lists the store, each plan compared with its record; prunes it if `--prune` is given.
 ///
 /// # Errors
 /// When the store cannot be read, or a file not removed.
@@ -43,11 +43,11 @@ pub fn engines(arguments: &Arguments) -> Result<()> {
     };
     arguments.location.apply(&mut settings);
     let store = Store::new(settings.store.as_deref());
-    // Without a GPU here nothing can be said about whose plans these are.
+    // Without a GPU here it is not known whose plans these are.
     let here = |product: Product| match tensorrt::machine(product, &settings) {
         Ok(machine) => Some(machine),
         Err(error) => {
-            tracing::warn!(%error, "plans of other machines cannot be told from this one's");
+            tracing::warn!(%error, "it is not known which plans are of other machines");
             None
         }
     };

@@ -46,6 +46,15 @@ pub fn files(config: &Config) -> Vec<Finding> {
     findings
 }
 
+/// Whether a command's own output can be written to `path`, over what is there. Nothing is touched.
+///
+/// # Errors
+/// When it cannot, and what to do.
+pub fn output(path: &Path) -> Result<()> {
+    refuse_what_is_no_file(path)?;
+    replace(path)
+}
+
 /// Every mistake among `findings`, with the key as `name` calls it.
 ///
 /// # Errors

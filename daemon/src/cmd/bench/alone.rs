@@ -16,7 +16,7 @@ use crate::status::Quantiles;
 
 /// Frames before the measurement: caches fill, clocks rise.
 const WARM_UP: usize = 10;
-/// Seconds below which the energy of GPUs is not told: the driver moves its counter some ten times a second.
+/// Seconds below which the energy of GPUs is not reported: the driver moves its counter some ten times a second.
 const LEAST_FOR_ENERGY: f64 = 1.0;
 
 /// The engine alone, one frame after the other.
@@ -41,7 +41,7 @@ pub struct Alone {
     pub device_memory_mb: Option<f64>,
     /// Of the Jetson's module, or else of the CPU packages, the idle share included.
     pub joules_per_frame: Option<f64>,
-    /// Of all NVIDIA graphics cards, apart from the former, the idle share included; none where the engine does not
+    /// Of all NVIDIA graphics cards, which `joules_per_frame` leaves out, the idle share included; none where the engine does not
     /// run on one, or for less than a second.
     pub gpu_joules_per_frame: Option<f64>,
 }

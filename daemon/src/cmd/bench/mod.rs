@@ -17,6 +17,7 @@ use nervelight_engines::tensorrt::Product;
 use nervelight_engines::{Backend, Bundle, EngineSettings, Precision, processor};
 
 use crate::cmd::options::StoreOptions;
+use crate::cmd::outside;
 use crate::config::Config;
 
 /// What to measure.
@@ -52,6 +53,10 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.one {
         outln!("{}", serde_json::to_string(&alone::measure(&Config::read(path)?, arguments.frames)?)?);
         return Ok(());
+    }
+    if let Some(path) = &arguments.json {
+        // Before minutes of measuring.
+        outside::output(path).context("--json")?;
     }
     let mut settings = match &arguments.config {
         Some(path) => Config::read(path)?.engine,
