@@ -1,8 +1,5 @@
 //! What `check` tries of the world outside, as `run` would: files, the port, and with `--deep` the source.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -10,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::{Config, Sink};
 use crate::frame::Region;
+use crate::sink::try_to_write;
 use crate::source::gstreamer::STALL;
 use crate::source::slot::Next;
 use crate::supervise::{describe_frames, start_source};
@@ -38,24 +36,6 @@ pub fn outside(config: &Config) -> Vec<(&'static str, Result<String>)> {
         rows.push(("page", web::bind(address).map(|_| format!("http://{address}"))));
     }
     rows
-}
-
-/// Whether `path` could be written. An existing file is not touched; without `replace` another is made beside it.
-fn try_to_write(path: &Path, replace: bool) -> Result<()> {
-    let said = || {
-        format!("{} cannot be written. Check its folder, and that this user may write there", path.display())
-    };
-    match path.metadata() {
-        Ok(what) if what.is_dir() => bail!("{} is a folder. Name a file", path.display()),
-        Ok(what) if what.file_type().is_fifo() => {
-            bail!("{} is a pipe, which cannot hold it. Name a file", path.display())
-        }
-        Ok(_) if replace => OpenOptions::new().write(true).open(path).map(drop).with_context(said),
-        _ => {
-            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-            tempfile::Builder::new().prefix(".nervelight-").tempfile_in(folder).map(drop).with_context(said)
-        }
-    }
 }
 
 /// Opens the source, and says what its first frame is.

@@ -23,8 +23,8 @@ use crate::infer::{Inference, Job};
 use crate::path::crop::Cropper;
 use crate::path::mask::Mask;
 use crate::path::overlay::{Badge, Colour, Style, draw};
-use crate::sink::Output;
 use crate::sink::preview::State;
+use crate::sink::{Shown, Sink};
 use crate::status::{Ai, Figures};
 
 /// How long all sinks together may take to finish their files.
@@ -57,7 +57,7 @@ pub struct Way {
     /// State of the overlay on the last frame.
     pub ai: Ai,
     /// Sinks, in the order configured.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<Box<dyn Sink>>,
     /// What happened up to now.
     pub figures: Figures,
     number: u64,
@@ -89,7 +89,7 @@ impl Way {
         model: ModelDefaults,
         info: Arc<VideoInfo>,
         inference: Inference,
-        outputs: Vec<Output>,
+        outputs: Vec<Box<dyn Sink>>,
     ) -> Result<Self> {
         let region = Region::place(config.x, config.y, info.width() as usize, info.height() as usize)?;
         let limited = is_limited(&info);
@@ -159,7 +159,8 @@ impl Way {
         self.score(&frame);
         self.annotate(&mut frame)?;
         for output in &mut self.outputs {
-            output.push(&frame.buffer, State { ai: self.ai, signal: true, arrived });
+            let state = State { ai: self.ai, signal: true, arrived };
+            output.push(Shown { buffer: &frame.buffer, info: &self.info, state });
         }
         self.figures.shown(arrived.elapsed(), begun.elapsed().saturating_sub(waited));
         Ok(frame.buffer)
@@ -187,8 +188,9 @@ impl Way {
         self.ai = Ai::Off;
         self.mask_of = None;
         self.figures.inserted += 1;
-        for output in self.outputs.iter_mut().filter(|output| !output.is_recording()) {
-            output.push(&buffer, State { ai: self.ai, signal: false, arrived: now });
+        for output in &mut self.outputs {
+            let state = State { ai: self.ai, signal: false, arrived: now };
+            output.push(Shown { buffer: &buffer, info: &self.info, state });
         }
         Ok(buffer)
     }
@@ -311,7 +313,7 @@ impl Way {
     /// Ends every sink, each file whole. Sinks finish side by side.
     pub fn finish(&mut self) {
         let deadline = Instant::now() + FINISH;
-        self.outputs.iter_mut().for_each(Output::end);
+        self.outputs.iter_mut().for_each(|output| output.end());
         self.outputs.iter_mut().for_each(|output| output.finish(deadline));
     }
 }
@@ -419,7 +421,7 @@ mod tests {
         }
 
         /// Shows a dark frame with a bright block of 64x64 at column `x`, `at` on the time line.
-        fn show(&mut self, x: usize, at: Duration) -> Shown {
+        fn show(&mut self, x: usize, at: Duration) -> Seen {
             let mut buffer = gst::Buffer::with_size(self.way.info.size()).unwrap();
             let info = self.way.info.clone();
             {
@@ -437,13 +439,13 @@ mod tests {
             self.look_at(&buffer, x)
         }
 
-        fn look_at(&self, buffer: &gst::Buffer, x: usize) -> Shown {
+        fn look_at(&self, buffer: &gst::Buffer, x: usize) -> Seen {
             let info = &self.way.info;
             let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, info).unwrap();
             let stride = mapped.plane_stride()[1] as usize;
             let u = mapped.plane_data(1).unwrap();
             let tinted = |col: usize, row: usize| u[row / 2 * stride + col / 2] != 128;
-            Shown {
+            Seen {
                 block: tinted(x + 32, 132),
                 badge: tinted(self.way.region.x + 20, self.way.region.y + 20),
                 elsewhere: tinted((x + 200) % WIDTH, 132),
@@ -453,14 +455,14 @@ mod tests {
 
     /// What can be seen in a shown frame.
     #[derive(Debug, PartialEq)]
-    struct Shown {
+    struct Seen {
         block: bool,
         badge: bool,
         elsewhere: bool,
     }
 
-    const NERVE: Shown = Shown { block: true, badge: false, elsewhere: false };
-    const BADGE: Shown = Shown { block: false, badge: true, elsewhere: false };
+    const NERVE: Seen = Seen { block: true, badge: false, elsewhere: false };
+    const BADGE: Seen = Seen { block: false, badge: true, elsewhere: false };
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -553,6 +555,6 @@ mod tests {
         let mut bench = Bench::new(SyncMode::Exact);
         bench.way.enabled = false;
         bench.orders.send(Order::Answer).unwrap();
-        assert_eq!(bench.show(40, ms(0)), Shown { block: false, badge: false, elsewhere: false });
+        assert_eq!(bench.show(40, ms(0)), Seen { block: false, badge: false, elsewhere: false });
     }
 }

@@ -1,13 +1,23 @@
 //! The preview: pictures for the page, each with what is true of it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
+use gst_video::VideoInfo;
 use tokio::sync::watch;
 
+use crate::sink::feed::{self, Feed};
+use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
 use crate::status::Ai;
+
+/// JPEG is full range by definition (JFIF 1.02). From I420 to I420 videoconvert copies, whatever the ranges are; on the
+/// way to RGB it minds them.
+pub const PIPELINE: &str = "appsrc name=frames ! videoconvert ! video/x-raw,format=BGRx ! jpegenc quality=85 ! \
+     appsink name=jpeg sync=false max-buffers=1 drop=true";
 
 /// Where the newest picture is published.
 pub type Pictures = watch::Sender<Option<Picture>>;
@@ -37,39 +47,76 @@ pub struct State {
 
 /// Puts each picture that leaves the encoder together with the state that its frame came with.
 pub struct Preview {
+    feed: Feed,
+    status: Arc<SinkStatus>,
     pictures: Pictures,
     states: Sender<(Option<gst::ClockTime>, State)>,
 }
 
 impl Preview {
-    /// Publishes what comes out of `sink`.
-    pub fn attach(sink: &AppSink, pictures: Pictures) -> Self {
+    /// Starts to publish pictures.
+    ///
+    /// # Errors
+    /// When the encoder cannot be built or started.
+    pub fn open(name: String, info: &VideoInfo, context: &SinkContext) -> Result<Self, SinkError> {
+        let what = format!("sink {name}");
+        let status = Arc::new(SinkStatus::new(name));
+        let failing = status.clone();
+        let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
         let (states, known) = bounded(STATES);
-        let published = pictures.clone();
-        let on_sample = move |sink: &AppSink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            if let Some(buffer) = sample.buffer()
-                && let Some(state) = state_of(buffer.pts(), &known)
-                && let Ok(map) = buffer.map_readable()
-            {
-                published.send_replace(Some(Picture { jpeg: map.as_slice().to_vec().into(), state }));
+        let pictures = context.pictures.clone();
+        let attach = |pipeline: &gst::Pipeline| {
+            if let Some(jpeg) = pipeline.by_name("jpeg").and_then(|e| e.downcast::<AppSink>().ok()) {
+                publish(&jpeg, known, pictures);
             }
-            Ok(gst::FlowSuccess::Ok)
         };
-        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample).build());
-        Self { pictures, states }
+        let feed = Feed::open(&what, PIPELINE, Some(&feed::caps(info)?), context, attach, tell)?;
+        Ok(Self { feed, status, pictures: context.pictures.clone(), states })
+    }
+}
+
+impl Sink for Preview {
+    fn push(&mut self, shown: Shown<'_>) {
+        // Pictures are encoded only while somebody looks.
+        if self.pictures.receiver_count() == 0 {
+            return;
+        }
+        self.status.count(self.feed.push_after(shown.buffer, |_| {
+            // Full only when the encoder hangs; its next picture is then without a state, and not shown at all.
+            let _ = self.states.try_send((shown.buffer.pts(), shown.state));
+        }));
     }
 
-    /// Whether somebody looks; pictures are encoded only then.
-    pub fn is_watched(&self) -> bool {
-        self.pictures.receiver_count() > 0
+    fn follow(&mut self, info: &Arc<VideoInfo>) -> bool {
+        self.feed.follow(info)
     }
 
-    /// Says what is true of the frame that is handed to the encoder next.
-    pub fn expect(&self, frame: &gst::Buffer, state: State) {
-        // Full only when the encoder hangs; its next picture is then shown without a state, which is not at all.
-        let _ = self.states.try_send((frame.pts(), state));
+    fn end(&mut self) {
+        self.feed.end();
     }
+
+    fn finish(&mut self, deadline: Instant) {
+        self.feed.finish(deadline);
+    }
+
+    fn status(&self) -> Arc<SinkStatus> {
+        self.status.clone()
+    }
+}
+
+/// Publishes what comes out of `jpeg`.
+fn publish(jpeg: &AppSink, known: Receiver<(Option<gst::ClockTime>, State)>, pictures: Pictures) {
+    let on_sample = move |sink: &AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        if let Some(buffer) = sample.buffer()
+            && let Some(state) = state_of(buffer.pts(), &known)
+            && let Ok(map) = buffer.map_readable()
+        {
+            pictures.send_replace(Some(Picture { jpeg: map.as_slice().to_vec().into(), state }));
+        }
+        Ok(gst::FlowSuccess::Ok)
+    };
+    jpeg.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample).build());
 }
 
 /// The state of the frame of time `pts`; those before it were lost on the way. A picture whose state is not known is

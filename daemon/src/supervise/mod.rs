@@ -31,7 +31,7 @@ use crate::infer::{DeviceLost, Inference, OpenEngine};
 use crate::path::{ModelDefaults, Way};
 use crate::redact::redact;
 use crate::sink::preview::Pictures;
-use crate::sink::{self, Output};
+use crate::sink::{self, SinkContext};
 use crate::source::gstreamer::{self, Capture, STALL, STALLED};
 use crate::source::phantom;
 use crate::source::slot::{Next, Slot};
@@ -290,7 +290,7 @@ impl Daemon<'_> {
         let failed = way
             .outputs
             .iter()
-            .filter_map(|o| o.status().failed.map(|why| format!("sink {}: {why}", o.status().name)));
+            .filter_map(|o| o.status().failure().map(|why| format!("sink {}: {why}", o.status().name())));
         let is_device_lost = ended.as_ref().is_err_and(|error| error.is::<DeviceLost>());
         let errors: Vec<_> = ended.err().map(|e| format!("{e:#}")).into_iter().chain(failed).collect();
         let error = (!errors.is_empty()).then(|| errors.join("\n"));
@@ -357,9 +357,13 @@ impl Daemon<'_> {
         self.context.frames = describe_frames(info);
         // The way first: frames that do not fit must not leave an empty recording behind.
         let mut way = Way::new(self.config, self.model, info.clone(), inference, vec![])?;
-        let live = self.config.source.is_live();
+        let context = SinkContext {
+            live: self.config.source.is_live(),
+            pictures: self.pictures.clone(),
+            stop: self.stop.clone(),
+        };
         for sink in &self.config.sinks {
-            way.outputs.push(Output::open(sink, info, live, &self.pictures, &self.stop)?);
+            way.outputs.push(sink::open(sink, info, &context)?);
         }
         tracing::info!(frames = %self.context.frames, source = %self.context.source, "running");
         Ok(way)
@@ -395,7 +399,7 @@ impl Daemon<'_> {
                 Next::Idle => {}
                 Next::End(how) => return how.map_err(Into::into),
             }
-            if way.outputs.iter().all(|o| !o.is_alive()) {
+            if way.outputs.iter().all(|o| o.status().has_failed()) {
                 bail!("every sink has failed");
             }
             self.hear_engine()?;
@@ -446,7 +450,7 @@ impl Daemon<'_> {
     }
 
     fn snapshot(&self, way: &Way, error: Option<String>) -> Snapshot {
-        let sinks = way.outputs.iter().map(Output::status).collect();
+        let sinks = way.outputs.iter().map(|o| o.status().snapshot()).collect();
         let (arrived, displaced) = (self.slot.arrived(), self.slot.displaced());
         // While it runs one frame may be on its way; at the end what was not shown is lost.
         let discarded = match self.slot.is_closed() {

@@ -1,0 +1,225 @@
+//! Recordings: H.264 in MP4 or Matroska.
+
+use std::fs::{self, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use gst::prelude::*;
+use gst_video::VideoInfo;
+
+use crate::config;
+use crate::pipeline::quoted;
+use crate::sink::feed::{self, Feed};
+use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
+
+/// H.264 encoders in order of preference: the cart's hardware, then x264.
+const ENCODERS: [(&str, &str); 5] = [
+    ("nvv4l2h264enc", "nvvidconv ! nvv4l2h264enc bitrate=8000000"),
+    ("nvh264enc", "nvh264enc bitrate=8000"),
+    ("vah264enc", "vah264enc bitrate=8000"),
+    ("x264enc", "x264enc speed-preset=veryfast pass=quant quantizer=20 bframes=0 key-int-max=60"),
+    ("openh264enc", "openh264enc bitrate=8000000"),
+];
+
+/// What a file begins its first pictures with: a fragment of an MP4, a cluster of Matroska.
+const FIRST_PICTURES: [&[u8]; 2] = [b"moof", &[0x1f, 0x43, 0xb6, 0x75]];
+/// Headers end long before.
+const LONGEST_HEADER: u64 = 64 << 10;
+
+/// Records frames to a file.
+pub struct Recording {
+    feed: Feed,
+    status: Arc<SinkStatus>,
+    path: PathBuf,
+    /// Frames that reached the muxer.
+    muxed: Arc<AtomicU64>,
+}
+
+impl Recording {
+    /// Begins a file; without `overwrite` under a name that is not taken.
+    ///
+    /// # Errors
+    /// When the pipeline cannot be built, or the file not be written now.
+    pub fn open(
+        path: &Path,
+        encoder: Option<&str>,
+        overwrite: bool,
+        info: &VideoInfo,
+        context: &SinkContext,
+    ) -> Result<Self, SinkError> {
+        let path = if overwrite { path.to_path_buf() } else { free_path(path) };
+        let name = config::Sink::File { path: path.clone(), encoder: None, overwrite }.to_string();
+        let what = format!("sink {name}");
+        try_to_write(&path, overwrite).map_err(|e| SinkError::Unavailable(e.context(what.clone())))?;
+        let text = describe(&path, encoder, &padding(info));
+        let text = text.map_err(|e| SinkError::Misconfigured(e.context(what.clone())))?;
+        let status = Arc::new(SinkStatus::new(name));
+        let failing = status.clone();
+        let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
+        let muxed = Arc::new(AtomicU64::new(0));
+        let count = |pipeline: &gst::Pipeline| {
+            if let Some(muxer) = pipeline.by_name("muxer") {
+                count(&muxer, &muxed);
+            }
+        };
+        let opened = Feed::open(&what, &text, Some(&feed::caps(info)?), context, count, tell);
+        let feed = opened.inspect_err(|_| remove_if_empty(&path))?;
+        Ok(Self { feed, status, path, muxed })
+    }
+}
+
+impl Sink for Recording {
+    fn push(&mut self, shown: Shown<'_>) {
+        if shown.state.signal {
+            self.status.count(self.feed.push(shown.buffer));
+        }
+    }
+
+    fn follow(&mut self, _: &Arc<VideoInfo>) -> bool {
+        false
+    }
+
+    fn end(&mut self) {
+        self.feed.end();
+    }
+
+    fn finish(&mut self, deadline: Instant) {
+        self.feed.finish(deadline);
+        let lost = self.status.taken().saturating_sub(self.muxed.load(Ordering::Relaxed));
+        self.status.lose(lost);
+        if self.status.has_failed() {
+            remove_if_empty(&self.path);
+        } else if !self.path.exists() {
+            self.status.fail("its file was removed while it was written".into());
+        } else if lost > 0 {
+            tracing::warn!(sink = %self.status.name(), frames = lost, "its encoder or muxer dropped frames");
+        }
+    }
+
+    fn status(&self) -> Arc<SinkStatus> {
+        self.status.clone()
+    }
+}
+
+/// H.264 4:2:0 has even sizes; what is odd gets a black row or column.
+fn padding(info: &VideoInfo) -> String {
+    match (info.width() % 2, info.height() % 2) {
+        (0, 0) => String::new(),
+        (right, bottom) => format!("videoconvert ! videobox right=-{right} bottom=-{bottom} ! "),
+    }
+}
+
+/// The pipeline of a recording to `path`, with `padding` before the encoder.
+///
+/// # Errors
+/// When no encoder is installed.
+pub fn describe(path: &Path, encoder: Option<&str>, padding: &str) -> Result<String> {
+    let encoder = match encoder {
+        Some(fragment) => fragment,
+        None => find_encoder()?,
+    };
+    let muxer = match path.extension().and_then(|e| e.to_str()) {
+        Some("mkv") => "matroskamux name=muxer",
+        // Every finished second is playable, whatever happens after.
+        _ => "mp4mux name=muxer fragment-duration=1000 fragment-mode=first-moov-then-finalise",
+    };
+    let location = quoted(&path.display().to_string());
+    Ok(format!(
+        "appsrc name=frames ! {padding}videoconvert ! {encoder} ! h264parse ! {muxer} ! \
+         filesink name=file location={location}"
+    ))
+}
+
+fn find_encoder() -> Result<&'static str> {
+    let found = ENCODERS.iter().find(|(name, _)| gst::ElementFactory::find(name).is_some());
+    match found {
+        Some((_, fragment)) => Ok(fragment),
+        None => bail!(
+            "no H.264 encoder is installed: install one ({}), such as x264enc of gstreamer1.0-plugins-ugly, or \
+             set the sink's encoder",
+            ENCODERS.map(|(name, _)| name).join(", ")
+        ),
+    }
+}
+
+/// Counts the frames that a muxer can write: those with a time.
+fn count(muxer: &gst::Element, counter: &Arc<AtomicU64>) {
+    for pad in muxer.sink_pads() {
+        let counter = counter.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, probe| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &probe.data
+                && buffer.pts().is_some()
+            {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+}
+
+/// The first of `path`, `path-1`, `path-2`, ... that does not exist: recordings are never overwritten.
+fn free_path(path: &Path) -> PathBuf {
+    let (stem, extension) = (path.file_stem().unwrap_or_default(), path.extension().unwrap_or_default());
+    let numbered = (1..).map(|n| {
+        let name = format!("{}-{n}.{}", stem.to_string_lossy(), extension.to_string_lossy());
+        path.with_file_name(name)
+    });
+    std::iter::once(path.to_path_buf())
+        .chain(numbered)
+        .find(|p| p.symlink_metadata().is_err())
+        .unwrap_or_else(|| path.into())
+}
+
+/// Why nothing can be written to `path`, if it exists and is no file: a FIFO would wait for its reader for ever.
+pub fn unfit(path: &Path) -> Option<&'static str> {
+    let kind = path.metadata().ok()?;
+    // /dev/null, /dev/full: they answer at once.
+    let is_memory = kind.file_type().is_char_device() && kind.rdev() >> 8 == 1;
+    match kind.file_type() {
+        _ if kind.is_file() || is_memory => None,
+        _ if kind.is_dir() => Some("is a folder. Choose another path"),
+        kind if kind.is_fifo() => Some("is no regular file: it is a pipe. Choose another path"),
+        _ => Some("is no regular file: it is a device or a socket. Choose another path"),
+    }
+}
+
+/// Tries whether `path` can be written. An existing file is not touched; without `replace` another is made beside it.
+///
+/// # Errors
+/// When it cannot.
+pub fn try_to_write(path: &Path, replace: bool) -> Result<()> {
+    if let Some(why) = unfit(path) {
+        bail!("{} {why}", path.display());
+    }
+    let said = || {
+        format!("{} cannot be written. Check its folder, and that this user may write there", path.display())
+    };
+    if replace && path.exists() {
+        return OpenOptions::new().write(true).open(path).map(drop).with_context(said);
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(".nervelight-").tempfile_in(folder).map(drop).with_context(said)
+}
+
+/// Removes a recording that holds not a single frame: one that is tried again would fill the folder with them.
+fn remove_if_empty(path: &Path) {
+    let is_file = path.symlink_metadata().is_ok_and(|kind| kind.is_file());
+    if is_file
+        && !holds_pictures(path).unwrap_or(true)
+        && let Err(error) = fs::remove_file(path)
+    {
+        tracing::warn!(path = %path.display(), %error, "an empty recording could not be removed");
+    }
+}
+
+fn holds_pictures(path: &Path) -> std::io::Result<bool> {
+    let mut start = vec![];
+    fs::File::open(path)?.take(LONGEST_HEADER).read_to_end(&mut start)?;
+    let holds = |mark: &&[u8]| start.windows(mark.len()).any(|bytes| bytes == *mark);
+    Ok(FIRST_PICTURES.iter().any(holds))
+}
