@@ -15,7 +15,9 @@ use crate::pipeline::{self, parse};
 use crate::sink::{SinkContext, SinkError};
 
 /// Frames that may wait for a pipeline.
-const QUEUE: u64 = 4;
+const FRAMES: u64 = 4;
+/// Encoded frames that may wait for a muxer: the disk may be busy for two seconds.
+const UNITS: u64 = 120;
 /// A pipeline that takes no frame for so long, of a video that waits for it, has failed.
 pub const STALL: Duration = Duration::from_secs(20);
 /// What stopping a pipeline may take; one that hangs is left behind.
@@ -44,8 +46,10 @@ pub struct Feed {
     fault: Arc<Fault>,
     /// A message for the end, and for each error.
     ended: Receiver<()>,
+    queue: u64,
     live: bool,
     patience: Duration,
+    /// Nothing is waited for any more.
     stop: Arc<AtomicBool>,
     is_stopped: AtomicBool,
 }
@@ -105,7 +109,7 @@ impl Feed {
         source.set_caps(caps);
         source.set_format(gst::Format::Time);
         source.set_property("is-live", context.live);
-        source.set_max_buffers(QUEUE);
+        source.set_max_buffers(FRAMES);
         source.set_max_bytes(0);
         source.set_max_time(gst::ClockTime::ZERO);
         let fault = Arc::new(Fault::default());
@@ -129,6 +133,7 @@ impl Feed {
             source,
             fault,
             ended,
+            queue: FRAMES,
             live: context.live,
             patience: STALL,
             stop: context.stop.clone(),
@@ -145,19 +150,31 @@ impl Feed {
         Ok(feed)
     }
 
-    /// Hands over a frame. A live video never waits; any other waits until there is room.
-    pub fn push(&self, frame: &gst::Buffer) -> Taken {
-        self.push_after(frame, |_| {})
+    /// The same for encoded frames, which are small: more may wait, and at the end they are waited for.
+    pub fn of_units(mut self) -> Self {
+        (self.queue, self.stop) = (UNITS, Arc::default());
+        self
     }
 
-    /// Hands over a frame; `first` is done before it, once there is room.
-    pub fn push_after(&self, frame: &gst::Buffer, first: impl FnOnce(&AppSrc)) -> Taken {
+    /// The same with more patience, for a pipeline whose own sinks may use up [`STALL`].
+    pub fn patient(mut self) -> Self {
+        self.patience = STALL + STALL / 2;
+        self
+    }
+
+    /// Hands over a frame. A live video never waits; any other waits until there is room.
+    pub fn push(&self, frame: &gst::Buffer) -> Taken {
+        self.give(|source| source.push_buffer(frame.clone()))
+    }
+
+    /// Calls `give`, which hands over a frame, once there is room for it.
+    pub fn give(&self, give: impl FnOnce(&AppSrc) -> Result<gst::FlowSuccess, gst::FlowError>) -> Taken {
         let waiting = Instant::now();
         loop {
             if self.has_failed() {
                 return Taken::Failed;
             }
-            if self.source.current_level_buffers() < QUEUE {
+            if self.has_room() {
                 break;
             }
             if self.live || self.stop.load(Ordering::Relaxed) {
@@ -169,8 +186,7 @@ impl Feed {
             }
             thread::sleep(Duration::from_millis(1));
         }
-        first(&self.source);
-        if self.source.push_buffer(frame.clone()).is_err() {
+        if give(&self.source).is_err() {
             self.fault.set("it takes no more frames".into());
             return Taken::Failed;
         }
@@ -184,6 +200,16 @@ impl Feed {
             Err(_) => return false,
         }
         true
+    }
+
+    /// Whether a frame would be taken now.
+    pub fn has_room(&self) -> bool {
+        self.source.current_level_buffers() < self.queue
+    }
+
+    /// Why nothing is taken any more, if so.
+    pub fn failure(&self) -> Option<&str> {
+        self.fault.reason.get().map(String::as_str)
     }
 
     /// Whether nothing is taken any more.

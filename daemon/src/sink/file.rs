@@ -14,17 +14,9 @@ use gst_video::VideoInfo;
 
 use crate::config;
 use crate::pipeline::quoted;
-use crate::sink::feed::{self, Feed};
-use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
-
-/// H.264 encoders in order of preference: the cart's hardware, then x264.
-const ENCODERS: [(&str, &str); 5] = [
-    ("nvv4l2h264enc", "nvvidconv ! nvv4l2h264enc bitrate=8000000"),
-    ("nvh264enc", "nvh264enc bitrate=8000"),
-    ("vah264enc", "vah264enc bitrate=8000"),
-    ("x264enc", "x264enc speed-preset=veryfast pass=quant quantizer=20 bframes=0 key-int-max=60"),
-    ("openh264enc", "openh264enc bitrate=8000000"),
-];
+use crate::sink::encode::Subscription;
+use crate::sink::feed::Feed;
+use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus, is_like};
 
 /// What a file begins its first pictures with: a fragment of an MP4, a cluster of Matroska.
 const FIRST_PICTURES: [&[u8]; 2] = [b"moof", &[0x1f, 0x43, 0xb6, 0x75]];
@@ -33,7 +25,8 @@ const LONGEST_HEADER: u64 = 64 << 10;
 
 /// Records frames to a file.
 pub struct Recording {
-    feed: Feed,
+    stream: Subscription,
+    info: Arc<VideoInfo>,
     status: Arc<SinkStatus>,
     path: PathBuf,
     /// Frames that reached the muxer.
@@ -44,52 +37,54 @@ impl Recording {
     /// Begins a file; without `overwrite` under a name that is not taken.
     ///
     /// # Errors
-    /// When the pipeline cannot be built, or the file not be written now.
+    /// When a pipeline cannot be built, or the file not be written now.
     pub fn open(
         path: &Path,
         encoder: Option<&str>,
         overwrite: bool,
-        info: &VideoInfo,
+        info: &Arc<VideoInfo>,
         context: &SinkContext,
     ) -> Result<Self, SinkError> {
         let path = if overwrite { path.to_path_buf() } else { free_path(path) };
         let name = config::Sink::File { path: path.clone(), encoder: None, overwrite }.to_string();
         let what = format!("sink {name}");
         try_to_write(&path, overwrite).map_err(|e| SinkError::Unavailable(e.context(what.clone())))?;
-        let text = describe(&path, encoder, &padding(info));
-        let text = text.map_err(|e| SinkError::Misconfigured(e.context(what.clone())))?;
         let status = Arc::new(SinkStatus::new(name));
-        let failing = status.clone();
-        let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
         let muxed = Arc::new(AtomicU64::new(0));
-        let count = |pipeline: &gst::Pipeline| {
-            if let Some(muxer) = pipeline.by_name("muxer") {
-                count(&muxer, &muxed);
-            }
+        let open = || {
+            let failing = status.clone();
+            let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
+            let prepare = |pipeline: &gst::Pipeline| prepare(pipeline, &muxed);
+            let muxer = Feed::open(&what, &describe(&path), None, context, prepare, tell)?.of_units();
+            let stream = context.encoders.subscribe(encoder, info, context, muxer, status.clone());
+            stream.map_err(|error| error.of(&what))
         };
-        let opened = Feed::open(&what, &text, Some(&feed::caps(info)?), context, count, tell);
-        let feed = opened.inspect_err(|_| remove_if_empty(&path))?;
-        Ok(Self { feed, status, path, muxed })
+        let stream = open().inspect_err(|_| remove_if_empty(&path))?;
+        Ok(Self { stream, info: info.clone(), status, path, muxed })
     }
 }
 
 impl Sink for Recording {
     fn push(&mut self, shown: Shown<'_>) {
-        if shown.state.signal {
-            self.status.count(self.feed.push(shown.buffer));
+        if !shown.state.signal || self.status.has_failed() {
+            return;
         }
+        if !self.follow(shown.info) {
+            return self.status.fail("the frames changed".into());
+        }
+        self.status.count(self.stream.push(shown.buffer));
     }
 
-    fn follow(&mut self, _: &Arc<VideoInfo>) -> bool {
-        false
+    fn follow(&mut self, info: &Arc<VideoInfo>) -> bool {
+        Arc::ptr_eq(&self.info, info) || is_like(&self.info, info)
     }
 
     fn end(&mut self) {
-        self.feed.end();
+        self.stream.end();
     }
 
     fn finish(&mut self, deadline: Instant) {
-        self.feed.finish(deadline);
+        self.stream.finish(deadline);
         let lost = self.status.taken().saturating_sub(self.muxed.load(Ordering::Relaxed));
         self.status.lose(lost);
         if self.status.has_failed() {
@@ -106,44 +101,25 @@ impl Sink for Recording {
     }
 }
 
-/// H.264 4:2:0 has even sizes; what is odd gets a black row or column.
-fn padding(info: &VideoInfo) -> String {
-    match (info.width() % 2, info.height() % 2) {
-        (0, 0) => String::new(),
-        (right, bottom) => format!("videoconvert ! videobox right=-{right} bottom=-{bottom} ! "),
-    }
-}
-
-/// The pipeline of a recording to `path`, with `padding` before the encoder.
-///
-/// # Errors
-/// When no encoder is installed.
-pub fn describe(path: &Path, encoder: Option<&str>, padding: &str) -> Result<String> {
-    let encoder = match encoder {
-        Some(fragment) => fragment,
-        None => find_encoder()?,
-    };
+/// The pipeline that writes encoded frames to `path`.
+pub fn describe(path: &Path) -> String {
     let muxer = match path.extension().and_then(|e| e.to_str()) {
         Some("mkv") => "matroskamux name=muxer",
         // Every finished second is playable, whatever happens after.
         _ => "mp4mux name=muxer fragment-duration=1000 fragment-mode=first-moov-then-finalise",
     };
     let location = quoted(&path.display().to_string());
-    Ok(format!(
-        "appsrc name=frames ! {padding}videoconvert ! {encoder} ! h264parse ! {muxer} ! \
-         filesink name=file location={location}"
-    ))
+    format!("appsrc name=frames ! h264parse ! {muxer} ! filesink name=file location={location}")
 }
 
-fn find_encoder() -> Result<&'static str> {
-    let found = ENCODERS.iter().find(|(name, _)| gst::ElementFactory::find(name).is_some());
-    match found {
-        Some((_, fragment)) => Ok(fragment),
-        None => bail!(
-            "no H.264 encoder is installed: install one ({}), such as x264enc of gstreamer1.0-plugins-ugly, or \
-             set the sink's encoder",
-            ENCODERS.map(|(name, _)| name).join(", ")
-        ),
+fn prepare(pipeline: &gst::Pipeline, muxed: &Arc<AtomicU64>) {
+    if let Some(units) = pipeline.by_name("frames") {
+        // A file is never live. An encoder's time line may begin anywhere, B-frames need that.
+        units.set_property("is-live", false);
+        units.set_property("handle-segment-change", true);
+    }
+    if let Some(muxer) = pipeline.by_name("muxer") {
+        count(&muxer, muxed);
     }
 }
 

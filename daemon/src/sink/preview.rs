@@ -81,9 +81,10 @@ impl Sink for Preview {
         if self.pictures.receiver_count() == 0 {
             return;
         }
-        self.status.count(self.feed.push_after(shown.buffer, |_| {
+        self.status.count(self.feed.give(|source| {
             // Full only when the encoder hangs; its next picture is then without a state, and not shown at all.
             let _ = self.states.try_send((shown.buffer.pts(), shown.state));
+            source.push_buffer(shown.buffer.clone())
         }));
     }
 

@@ -31,7 +31,7 @@ use crate::infer::{DeviceLost, Inference, OpenEngine};
 use crate::path::{ModelDefaults, Way};
 use crate::redact::redact;
 use crate::sink::preview::Pictures;
-use crate::sink::{self, SinkContext};
+use crate::sink::{self, Encoders, SinkContext};
 use crate::source::gstreamer::{self, Capture, STALL, STALLED};
 use crate::source::phantom;
 use crate::source::slot::{Next, Slot};
@@ -361,6 +361,7 @@ impl Daemon<'_> {
             live: self.config.source.is_live(),
             pictures: self.pictures.clone(),
             stop: self.stop.clone(),
+            encoders: Encoders::default(),
         };
         for sink in &self.config.sinks {
             way.outputs.push(sink::open(sink, info, &context)?);
