@@ -45,6 +45,8 @@ impl Recording {
         info: &Arc<VideoInfo>,
         context: &SinkContext,
     ) -> Result<Self, SinkError> {
+        // What this run has recorded is never replaced.
+        let overwrite = overwrite && !(context.encoders.has_begun(path) && path.is_file());
         let path = if overwrite { path.to_path_buf() } else { free_path(path) };
         let name = config::Sink::File { path: path.clone(), encoder: None, overwrite }.to_string();
         let what = format!("sink {name}");
@@ -55,11 +57,17 @@ impl Recording {
             let failing = status.clone();
             let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
             let prepare = |pipeline: &gst::Pipeline| prepare(pipeline, &muxed);
-            let muxer = Feed::open(&what, &describe(&path), None, context, prepare, tell)?.of_units();
-            let stream = context.encoders.subscribe(encoder, info, context, muxer, status.clone());
-            stream.map_err(|error| error.of(&what))
+            Feed::open("file", &describe(&path), None, context, prepare, tell).map(Feed::of_units)
         };
-        let stream = open().inspect_err(|_| remove_if_empty(&path))?;
+        let stream = context.encoders.subscribe(encoder, info, context, status.clone(), open);
+        let stream = stream.map_err(|error| {
+            // With `overwrite` it may be somebody else's.
+            if !overwrite {
+                remove_if_empty(&path);
+            }
+            error.of(&what)
+        })?;
+        context.encoders.begin(&path);
         Ok(Self { stream, info: info.clone(), status, path, muxed })
     }
 }

@@ -38,7 +38,7 @@ pub struct Shown<'a> {
     pub state: State,
 }
 
-/// Where annotated frames go.
+/// Where annotated frames go. Dropping one stops its pipeline, which may take three seconds.
 pub trait Sink: Send {
     /// Hands over a frame, on the frame thread. A live video never waits here: what there is no room for is dropped and
     /// counted. Any other video waits for room. A sink that has failed takes none. Recordings skip NO SIGNAL frames.

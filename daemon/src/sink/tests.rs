@@ -9,6 +9,7 @@ use gst_video::VideoFormat;
 use tokio::sync::watch;
 
 use super::*;
+use crate::sink::feed::Feed;
 use crate::status::Ai;
 
 /// Sinks of a video that waits for them.
@@ -281,4 +282,82 @@ fn a_recording_takes_no_frames_of_another_size() {
     push(&mut *sink, &info(128, 96), 1);
     let status = finish(&mut *sink);
     assert_eq!((status.frames, status.failed.as_deref()), (1, Some("the frames changed")));
+}
+
+#[test]
+fn a_run_replaces_an_old_recording_once_and_none_of_its_own() {
+    let bench = Bench::new();
+    let overwriting = |encoder: Option<&str>| config::Sink::File {
+        path: bench.path("a.mkv"),
+        encoder: encoder.map(str::to_owned),
+        overwrite: true,
+    };
+    std::fs::write(bench.path("a.mkv"), "old").unwrap();
+    assert!(bench.open(&overwriting(Some("nosuchencoder"))).is_err());
+    assert_eq!(
+        std::fs::read(bench.path("a.mkv")).unwrap(),
+        b"old",
+        "one that does not open replaces nothing"
+    );
+    for (n, name) in ["a.mkv", "a-1.mkv", "a-2.mkv"].into_iter().enumerate() {
+        let mut sink = bench.open(&overwriting(None)).unwrap();
+        (0..=n as u64).for_each(|n| push(&mut *sink, &bench.info, n));
+        assert_eq!(finish(&mut *sink).frames, n as u64 + 1);
+        assert_eq!(units(&bench.path(name)).len(), n + 1, "{name}");
+    }
+    assert_eq!(units(&bench.path("a.mkv")).len(), 1);
+}
+
+#[test]
+fn a_slow_disk_costs_a_live_recording_frames_up_to_an_idr_and_nobody_else_any() {
+    let mut bench = Bench::new();
+    bench.context.live = true;
+    let tell = |_: &str| {};
+    // A muxer that stands still until something is taken out.
+    let text = "appsrc name=frames ! appsink name=out sync=false max-buffers=1";
+    let mut out = None;
+    let look = |pipeline: &gst::Pipeline| {
+        let source = pipeline.by_name("frames").unwrap();
+        source.set_property("is-live", false);
+        source.set_property("handle-segment-change", true);
+        out = pipeline.by_name("out").and_then(|e| e.downcast::<gst_app::AppSink>().ok());
+    };
+    let muxer = Feed::open("slow", text, None, &bench.context, look, Box::new(tell)).unwrap().of_units();
+    let (out, status) = (out.unwrap(), Arc::new(SinkStatus::new("slow".into())));
+    let encoders = &bench.context.encoders;
+    let mut slow = encoders.subscribe(None, &bench.info, &bench.context, status, || Ok(muxer)).unwrap();
+    let mut good = bench.recording("good.mkv");
+    let mut show = |n: u64| {
+        let mut frame = gst::Buffer::from_mut_slice(vec![128; bench.info.size()]);
+        frame.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * n));
+        let state = State { ai: Ai::Off, signal: true, arrived: Instant::now() };
+        slow.push(&frame);
+        good.push(Shown { buffer: &frame, info: &bench.info, state });
+        // Live video drops what comes while the encoder is busy; here none is to be.
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    (0..210).for_each(&mut show);
+    let mut taken = vec![];
+    let mut take = |wait: u64| {
+        while let Some(unit) = out.try_pull_sample(gst::ClockTime::from_mseconds(wait)) {
+            let buffer = unit.buffer().unwrap();
+            let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            // x264enc begins after a thousand hours.
+            taken.push((buffer.pts().unwrap().mseconds() % 3_600_000_000 / 40, is_key));
+        }
+    };
+    take(300);
+    (210..220).for_each(&mut show);
+    take(300);
+    slow.finish(Instant::now() + Duration::from_secs(5));
+    let gap = taken.windows(2).position(|two| two[1].0 > two[0].0 + 1).expect("units were lost");
+    assert!(gap >= 119 && taken[gap + 1].1, "after the gap comes an IDR: {:?}", &taken[gap..]);
+    assert!(
+        (210..216).contains(&taken[gap + 1].0),
+        "asked for, a second is not waited for: {:?}",
+        &taken[gap..]
+    );
+    assert_eq!(taken.last().unwrap().0, 219, "{:?}", &taken[gap..]);
+    let good = finish(&mut *good);
+    assert_eq!((good.frames, good.dropped_by.recorder, good.failed), (220 - good.dropped, 0, None));
 }

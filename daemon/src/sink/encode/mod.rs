@@ -2,32 +2,33 @@
 //! an IDR on. Constrained baseline without B-frames, so that any browser and player shows it.
 
 mod choose;
+mod hub;
 
-use std::collections::VecDeque;
-use std::iter::once;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use anyhow::anyhow;
 use gst::prelude::*;
-use gst_app::{AppSink, AppSinkCallbacks};
+use gst_app::AppSink;
 use gst_video::{DownstreamForceKeyUnitEvent, VideoInfo};
 
+use crate::sink::encode::hub::{Hub, NONE, Subscriber};
 use crate::sink::even::{even, make_even};
 use crate::sink::feed::{self, Feed, Taken};
 use crate::sink::{SinkContext, SinkError, SinkStatus, is_like};
 
 /// Longest time between IDRs.
 const KEY_INTERVAL: u64 = gst::ClockTime::SECOND.nseconds();
-/// Units kept for a subscriber that has not said yet which frame is its first.
-const EARLY: usize = 64;
-/// No time: nothing yet, or no end.
-const NONE: u64 = u64::MAX;
 
-/// The encoders that run, by what they encode.
+/// What the recordings of a run share: encoders, and the names that were given to files.
 #[derive(Clone, Default)]
-pub struct Encoders(Arc<Mutex<Vec<Weak<Encoder>>>>);
+pub struct Encoders {
+    running: Arc<Mutex<Vec<Weak<Encoder>>>>,
+    begun: Arc<Mutex<HashSet<PathBuf>>>,
+}
 
 /// An encoder that runs, with all who want its units. Dropped, it stops.
 struct Encoder {
@@ -42,34 +43,6 @@ struct Encoder {
     was_taken: AtomicBool,
     /// The last frame that was asked to be an IDR.
     last_key: AtomicU64,
-}
-
-/// What frame thread and encoder's thread share.
-#[derive(Default)]
-struct Hub {
-    lanes: Mutex<Vec<Lane>>,
-    /// Subscribers without a first frame. Each frame is an IDR until there are none, so that every one can be the first.
-    waiting: AtomicUsize,
-    /// A subscriber that lost units needs an IDR.
-    wants_key: AtomicBool,
-}
-
-/// A subscriber, as the encoder's thread sees it.
-struct Lane {
-    subscriber: Arc<Subscriber>,
-    /// Units that came before the first frame was known.
-    early: VecDeque<gst::Sample>,
-    needs_key: bool,
-}
-
-/// Whose units go where.
-struct Subscriber {
-    muxer: Feed,
-    status: Arc<SinkStatus>,
-    /// Times of its first frame, of its last, and of the last unit that reached its muxer.
-    first: AtomicU64,
-    last: AtomicU64,
-    delivered: AtomicU64,
 }
 
 /// Frames' way to an encoder, and its units' way to a muxer.
@@ -97,46 +70,59 @@ pub fn describe(fragment: Option<&str>, info: Option<&VideoInfo>) -> Result<Stri
 }
 
 impl Encoders {
-    /// Sends the units of frames like `info` to `muxer` from now on. Subscribers share an encoder, except for one with
-    /// an encoder `fragment` of its own.
+    /// Remembers that this run records to `path`.
+    pub fn begin(&self, path: &Path) {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
+    }
+
+    /// Whether this run has recorded to `path`, and must not replace that.
+    pub fn has_begun(&self, path: &Path) -> bool {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// Sends the units of frames like `info` to the muxer that `open` opens once there is an encoder. Subscribers share
+    /// an encoder, except for one with an encoder `fragment` of its own.
     ///
     /// # Errors
-    /// When the encoder cannot be built, or not be started now.
+    /// When encoder or muxer cannot be built, or not be started now.
     pub fn subscribe(
         &self,
         fragment: Option<&str>,
         info: &Arc<VideoInfo>,
         context: &SinkContext,
-        muxer: Feed,
         status: Arc<SinkStatus>,
+        open: impl FnOnce() -> Result<Feed, SinkError>,
     ) -> Result<Subscription, SinkError> {
-        // Held while an encoder is opened: who comes meanwhile is to share it.
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        running.retain(|encoder| encoder.strong_count() > 0);
-        let encoder = match fragment {
-            Some(_) => Arc::new(Encoder::open(fragment, info, context)?),
-            None => match running.iter().filter_map(Weak::upgrade).find(|encoder| encoder.join(info)) {
-                Some(encoder) => encoder,
-                None => {
-                    let encoder = Arc::new(Encoder::open(None, info, context)?);
-                    running.push(Arc::downgrade(&encoder));
-                    encoder
-                }
-            },
-        };
-        drop(running);
-        let time = || AtomicU64::new(NONE);
-        let (first, last, delivered) = (time(), time(), AtomicU64::new(0));
-        let subscriber = Arc::new(Subscriber { muxer, status, first, last, delivered });
-        let lane = Lane { subscriber: subscriber.clone(), early: VecDeque::new(), needs_key: true };
-        encoder.hub.lanes().push(lane);
-        encoder.hub.waiting.fetch_add(1, SeqCst);
+        let encoder = self.join(fragment, info, context)?;
+        let muxer = open().inspect_err(|_| _ = encoder.quit())?;
+        let subscriber = Arc::new(Subscriber::new(muxer, status));
+        encoder.hub.join(&subscriber);
         let subscription = Subscription { encoder, subscriber, last: 0, is_ended: false };
-        // It may have failed before the lane was there to be told.
+        // It may have failed before there was somebody to be told.
         match subscription.encoder.feed.failure() {
-            Some(reason) => Err(SinkError::Unavailable(anyhow!("{reason}"))),
+            Some(reason) => Err(SinkError::Unavailable(anyhow!("encoder: {reason}"))),
             None => Ok(subscription),
         }
+    }
+
+    fn join(
+        &self,
+        fragment: Option<&str>,
+        info: &Arc<VideoInfo>,
+        context: &SinkContext,
+    ) -> Result<Arc<Encoder>, SinkError> {
+        // Held while an encoder is opened: who comes meanwhile is to share it.
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|encoder| encoder.strong_count() > 0);
+        if fragment.is_some() {
+            return Encoder::open(fragment, info, context).map(Arc::new);
+        }
+        if let Some(encoder) = running.iter().filter_map(Weak::upgrade).find(|encoder| encoder.join(info)) {
+            return Ok(encoder);
+        }
+        let encoder = Arc::new(Encoder::open(None, info, context)?);
+        running.push(Arc::downgrade(&encoder));
+        Ok(encoder)
     }
 }
 
@@ -144,7 +130,7 @@ impl Encoders {
 impl Encoders {
     /// How many encoders are shared.
     pub fn running(&self) -> usize {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.iter().filter(|encoder| encoder.strong_count() > 0).count()
     }
 }
@@ -189,6 +175,15 @@ impl Encoder {
             && self.active.fetch_update(SeqCst, SeqCst, one_more).is_ok()
     }
 
+    /// Counts one subscriber less. After the last, what is in the encoder comes out, and the end behind it.
+    fn quit(&self) -> bool {
+        let is_last = self.active.fetch_sub(1, SeqCst) == 1;
+        if is_last {
+            self.feed.end();
+        }
+        is_last
+    }
+
     /// Hands over a frame, on the frame thread. The second time it is known already.
     fn take(&self, frame: &gst::Buffer) -> Taken {
         let at = frame.pts().map_or(NONE, gst::ClockTime::nseconds);
@@ -204,8 +199,7 @@ impl Encoder {
         let next = at.saturating_add(duration.max(at.saturating_sub(before)));
         let last_key = self.last_key.load(SeqCst);
         let is_due = last_key == NONE || next.saturating_sub(last_key) > KEY_INTERVAL;
-        let is_wanted = self.hub.wants_key.swap(false, SeqCst);
-        let is_key = is_due || is_wanted || self.hub.waiting.load(SeqCst) > 0;
+        let is_key = self.hub.takes_key() || is_due;
         let taken = self.feed.give(|source| {
             if is_key {
                 source.send_event(DownstreamForceKeyUnitEvent::builder().all_headers(true).build());
@@ -216,93 +210,11 @@ impl Encoder {
         match taken {
             Taken::Yes if is_key => self.last_key.store(at, SeqCst),
             Taken::Yes => {}
-            _ if is_wanted => self.hub.wants_key.store(true, SeqCst),
+            _ if is_key => self.hub.missed_key(),
             _ => {}
         }
         taken
     }
-}
-
-impl Hub {
-    fn lanes(&self) -> MutexGuard<'_, Vec<Lane>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends every unit of `sink` to all who want it.
-    fn attach(self: &Arc<Self>, sink: &AppSink) {
-        let (units, end) = (self.clone(), self.clone());
-        let on_unit = move |sink: &AppSink| {
-            let unit = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            units.lanes().iter_mut().for_each(|lane| lane.deliver(unit.clone(), &units));
-            Ok(gst::FlowSuccess::Ok)
-        };
-        let on_end = move |_: &AppSink| end.lanes().iter_mut().for_each(|lane| lane.end(&end));
-        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_unit).eos(on_end).build());
-    }
-
-    /// The encoder failed; what came out of it is kept.
-    fn fail(&self, reason: &str) {
-        for lane in &mut *self.lanes() {
-            lane.subscriber.status.fail(reason.into());
-            lane.end(self);
-        }
-    }
-}
-
-impl Lane {
-    fn deliver(&mut self, unit: gst::Sample, hub: &Hub) {
-        if self.subscriber.first.load(SeqCst) == NONE {
-            self.early.push_back(unit);
-            if self.early.len() > EARLY {
-                self.early.pop_front();
-            }
-            return;
-        }
-        let early: Vec<_> = self.early.drain(..).collect();
-        for unit in early.into_iter().chain(once(unit)) {
-            self.pass(unit, hub);
-        }
-    }
-
-    fn pass(&mut self, unit: gst::Sample, hub: &Hub) {
-        let Some((at, is_key)) = read(&unit) else { return };
-        let Subscriber { muxer, first, last, delivered, .. } = &*self.subscriber;
-        if at > last.load(SeqCst) {
-            return muxer.end();
-        }
-        if at < first.load(SeqCst) {
-            return;
-        }
-        if self.needs_key && !is_key {
-            if muxer.has_room() {
-                hub.wants_key.store(true, SeqCst);
-            }
-            return;
-        }
-        // A live video's unit that finds no room takes those that refer to it along.
-        self.needs_key = muxer.give(|source| source.push_sample(&unit)) != Taken::Yes;
-        delivered.store(at, SeqCst);
-        if at == last.load(SeqCst) {
-            muxer.end();
-        }
-    }
-
-    /// No unit follows.
-    fn end(&mut self, hub: &Hub) {
-        if self.subscriber.first.load(SeqCst) != NONE {
-            let early: Vec<_> = self.early.drain(..).collect();
-            early.into_iter().for_each(|unit| self.pass(unit, hub));
-        }
-        self.subscriber.muxer.end();
-    }
-}
-
-/// When a unit is shown, on the frames' time line, and whether it needs no other.
-fn read(unit: &gst::Sample) -> Option<(u64, bool)> {
-    let buffer = unit.buffer()?;
-    let segment = unit.segment()?.downcast_ref::<gst::ClockTime>()?;
-    let at = segment.to_running_time(buffer.pts()?)?;
-    Some((at.nseconds(), !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)))
 }
 
 impl Subscription {
@@ -311,10 +223,7 @@ impl Subscription {
         let taken = self.encoder.take(frame);
         if taken == Taken::Yes {
             self.last = frame.pts().map_or(0, gst::ClockTime::nseconds);
-            if self.subscriber.first.load(SeqCst) == NONE {
-                self.subscriber.first.store(self.last, SeqCst);
-                self.encoder.hub.waiting.fetch_sub(1, SeqCst);
-            }
+            self.encoder.hub.begin(&self.subscriber, self.last);
         }
         taken
     }
@@ -324,14 +233,8 @@ impl Subscription {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
         }
-        if self.encoder.active.fetch_sub(1, SeqCst) == 1 {
-            // What is in the encoder comes out, and the end behind it.
-            return self.encoder.feed.end();
-        }
-        let Subscriber { muxer, last, delivered, .. } = &*self.subscriber;
-        last.store(self.last, SeqCst);
-        if delivered.load(SeqCst) >= self.last {
-            muxer.end();
+        if !self.encoder.quit() {
+            self.subscriber.end_behind(self.last);
         }
     }
 
@@ -339,22 +242,13 @@ impl Subscription {
     pub fn finish(&mut self, deadline: Instant) {
         self.end();
         self.subscriber.muxer.finish(deadline);
-        self.leave();
-    }
-
-    fn leave(&self) {
-        let mut lanes = self.encoder.hub.lanes();
-        let before = lanes.len();
-        lanes.retain(|lane| !Arc::ptr_eq(&lane.subscriber, &self.subscriber));
-        if lanes.len() < before && self.subscriber.first.load(SeqCst) == NONE {
-            self.encoder.hub.waiting.fetch_sub(1, SeqCst);
-        }
+        self.encoder.hub.leave(&self.subscriber);
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.end();
-        self.leave();
+        self.encoder.hub.leave(&self.subscriber);
     }
 }
