@@ -1,7 +1,7 @@
 //! What brings frames into a pipeline: a short queue, a bus that is listened to, an end that is waited for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::sink::{SinkContext, SinkError};
 const FRAMES: u64 = 4;
 /// Encoded frames that may wait for a muxer: the disk may be busy for two seconds.
 const UNITS: u64 = 120;
-/// A pipeline that takes no frame for so long, of a video that waits for it, has failed.
+/// A pipeline that has no room for a frame for so long has failed.
 pub const STALL: Duration = Duration::from_secs(20);
 /// What stopping a pipeline may take; one that hangs is left behind.
 const STOP: Duration = Duration::from_secs(3);
@@ -49,6 +49,8 @@ pub struct Feed {
     queue: u64,
     live: bool,
     patience: Duration,
+    /// Since when there is no room; only who hands frames over looks at it.
+    full_since: Mutex<Option<Instant>>,
     /// Nothing is waited for any more.
     stop: Arc<AtomicBool>,
     is_stopped: AtomicBool,
@@ -136,6 +138,7 @@ impl Feed {
             queue: FRAMES,
             live: context.live,
             patience: STALL,
+            full_since: Mutex::default(),
             stop: context.stop.clone(),
             is_stopped: AtomicBool::new(false),
         };
@@ -156,9 +159,9 @@ impl Feed {
         self
     }
 
-    /// The same with more patience, for a pipeline whose own sinks may use up [`STALL`].
-    pub fn patient(mut self) -> Self {
-        self.patience = STALL + STALL / 2;
+    /// The same, failed once there is no room for longer than `patience`.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -169,20 +172,24 @@ impl Feed {
 
     /// Calls `give`, which hands over a frame, once there is room for it.
     pub fn give(&self, give: impl FnOnce(&AppSrc) -> Result<gst::FlowSuccess, gst::FlowError>) -> Taken {
-        let waiting = Instant::now();
+        let mut full_since = self.full_since.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if self.has_failed() {
                 return Taken::Failed;
             }
             if self.has_room() {
+                *full_since = None;
                 break;
             }
-            if self.live || self.stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 return Taken::Busy;
             }
-            if waiting.elapsed() > self.patience {
+            if full_since.get_or_insert_with(Instant::now).elapsed() > self.patience {
                 self.fault.set(format!("it has taken no frame for {:?}", self.patience));
                 return Taken::Failed;
+            }
+            if self.live {
+                return Taken::Busy;
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -261,4 +268,45 @@ fn explain(error: &gst::message::Error) -> String {
         );
     }
     format!("{kind} ({element})")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::sink::Encoders;
+
+    #[test]
+    fn a_pipeline_that_hangs_is_given_up_and_one_that_is_slow_is_not() {
+        gst::init().unwrap();
+        for live in [true, false] {
+            let context = SinkContext {
+                live,
+                pictures: watch::channel(None).0,
+                stop: Arc::default(),
+                encoders: Encoders::default(),
+            };
+            let open = |text: &str| {
+                let tell: Tell = Box::new(|_| {});
+                let feed = Feed::open("test", text, None, &context, |_| {}, tell).unwrap();
+                feed.with_patience(Duration::from_secs(1))
+            };
+            let slow = open("appsrc name=frames ! identity sleep-time=100000 ! fakesink");
+            let hangs = open("appsrc name=frames ! identity sleep-time=5000000 ! fakesink");
+            let mut is_busy = false;
+            while !hangs.has_failed() {
+                let taken = slow.push(&gst::Buffer::new());
+                assert_ne!(taken, Taken::Failed, "live {live}");
+                is_busy |= taken == Taken::Busy;
+                hangs.push(&gst::Buffer::new());
+                thread::sleep(Duration::from_millis(10));
+            }
+            assert!(
+                hangs.failure().is_some_and(|why| why.contains("has taken no frame for 1s")),
+                "live {live}"
+            );
+            assert_eq!(is_busy, live, "a live video does not wait, any other waits for room");
+        }
+    }
 }

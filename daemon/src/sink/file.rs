@@ -207,3 +207,44 @@ fn holds_pictures(path: &Path) -> std::io::Result<bool> {
     let holds = |mark: &&[u8]| start.windows(mark.len()).any(|bytes| bytes == *mark);
     Ok(FIRST_PICTURES.iter().any(holds))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_a_header_only_holds_no_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mp4: &[u8] = b"\0\0\0\x08ftyp\0\0\0\x08moov";
+        let mkv: &[u8] = b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67";
+        for (header, pictures) in [(mp4, FIRST_PICTURES[0]), (mkv, FIRST_PICTURES[1])] {
+            for (bytes, stays) in
+                [(vec![], false), (header.to_vec(), false), ([header, pictures].concat(), true)]
+            {
+                fs::write(&path, &bytes).unwrap();
+                remove_if_empty(&path);
+                assert_eq!(path.exists(), stays, "{bytes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_recording_can_be_written_to_is_said_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("folder")).unwrap();
+        fs::write(path("old"), "old").unwrap();
+        assert!(unfit(&path("folder")).unwrap().contains("is a folder"));
+        assert_eq!([unfit(&path("old")), unfit(&path("absent")), unfit(Path::new("/dev/full"))], [None; 3]);
+        assert!(try_to_write(&path("old"), true).is_ok() && try_to_write(&path("old"), false).is_ok());
+        assert!(
+            format!("{:#}", try_to_write(&path("absent/a"), true).unwrap_err()).contains("Check its folder")
+        );
+        assert_eq!(fs::read(path("old")).unwrap(), b"old");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 2, "nothing is left behind");
+        fs::write(path("a.mp4"), "").unwrap();
+        fs::write(path("a-1.mp4"), "").unwrap();
+        assert_eq!(free_path(&path("a.mp4")), path("a-2.mp4"));
+    }
+}

@@ -17,7 +17,7 @@ use gst_video::{DownstreamForceKeyUnitEvent, VideoInfo};
 
 use crate::sink::encode::hub::{Hub, NONE, Subscriber};
 use crate::sink::even::{even, make_even};
-use crate::sink::feed::{self, Feed, Taken};
+use crate::sink::feed::{self, Feed, STALL, Taken};
 use crate::sink::{SinkContext, SinkError, SinkStatus, is_like};
 
 /// Longest time between IDRs.
@@ -153,11 +153,12 @@ impl Encoder {
             }
         };
         let tell = Box::new(move |reason: &str| failing.fail(reason));
-        let feed = Feed::open("encoder", &text, Some(&caps), context, prepare, tell)?.patient();
+        let feed = Feed::open("encoder", &text, Some(&caps), context, prepare, tell)?;
         tracing::info!(pipeline = %text, "encoder started");
         let time = || AtomicU64::new(NONE);
         Ok(Self {
-            feed,
+            // A muxer that hangs is given up first, and the encoder goes on.
+            feed: feed.with_patience(STALL + STALL / 2),
             info: info.clone(),
             hub,
             active: AtomicUsize::new(1),
