@@ -46,7 +46,6 @@ pub trait Sink: Send {
 
     /// Whether frames like `info` can be pushed from now on; called on the frame thread when they change. A recording
     /// cannot follow: it is ended, and the next file opened.
-    #[allow(dead_code, reason = "called once a change of the frames no longer ends the run")]
     fn follow(&mut self, info: &Arc<VideoInfo>) -> bool;
 
     /// Says that no frame follows, without waiting.
