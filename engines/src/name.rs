@@ -15,35 +15,3 @@ pub fn named<T: Copy + ToString>(all: &[T], name: &str) -> Result<T, UnknownName
         known: all.iter().map(|value| format!("`{}`", value.to_string())).collect::<Vec<_>>().join(", "),
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use std::fmt::{Debug, Display};
-    use std::str::FromStr;
-
-    use serde::de::DeserializeOwned;
-
-    use super::*;
-    use crate::engine::{Backend, Precision, Provider};
-
-    /// Command lines and configurations must agree.
-    fn check<T>(all: &[T])
-    where
-        T: Copy + PartialEq + Debug + Display + FromStr<Err = UnknownName> + DeserializeOwned,
-    {
-        for value in all {
-            let name = value.to_string();
-            assert_eq!(name.parse::<T>().unwrap(), *value);
-            assert_eq!(serde_json::from_value::<T>(name.into()).unwrap(), *value);
-        }
-    }
-
-    #[test]
-    fn engines_are_named_as_in_configurations() {
-        check(&Precision::ALL);
-        check(&Backend::ALL);
-        check(&Provider::ALL);
-        let error = "fp64".parse::<Precision>().unwrap_err().to_string();
-        assert_eq!(error, "`fp64` is unknown; it is one of `fp32`, `fp16`, `int8`");
-    }
-}

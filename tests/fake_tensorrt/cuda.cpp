@@ -1,6 +1,7 @@
 // The driver: just the functions that cudarc loads for the engine.
 #include "fake.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -255,6 +256,9 @@ int cuGraphLaunch(Graph* made, Stream* stream) {
     put(stream, [] {
         int after = number("falls_off");
         gGone = after >= 0 && ++gLaunches > after;
+        // One frame never ends; an engine that is opened later goes on with the next.
+        static std::atomic<int> launched{0};
+        if (number("hangs_at") >= 0 && ++launched == number("hangs_at")) std::this_thread::sleep_for(std::chrono::hours(1));
         if (has("slow_frame")) std::this_thread::sleep_for(std::chrono::milliseconds(number("slow_frame")));
     });
     for (auto& work : made->work) put(stream, work);

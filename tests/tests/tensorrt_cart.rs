@@ -228,6 +228,38 @@ fn a_gpu_that_is_lost_ends_the_process_with_an_exit_code_of_its_own() {
 }
 
 #[test]
+fn an_engine_that_hangs_is_opened_anew() {
+    let bench = Bench::good("kind = \"phantom\", fps = 15, frames = 150");
+    assert!(bench.run("", &BUILD).success);
+    // Golden frames come first.
+    let ended = bench.run("hangs_at=20", &RUN);
+    assert!(ended.success && ended.stderr.contains("it is opened anew"), "{}", ended.stderr);
+    let report = bench.cart.report().unwrap();
+    let figure = |key: &str| report[key].as_u64().unwrap();
+    assert_eq!((figure("frames_in"), figure("frames_out") + figure("dropped")), (150, 150), "{report:#}");
+    assert!(figure("frames_out") > 130, "one wait for the engine, then none: {report:#}");
+    assert_eq!((&report["engine_generation"], &report["ai"]), (&2.into(), &"on".into()), "{report:#}");
+    assert!(
+        report["frames_badged"].as_u64() > Some(15) && report["frames_masked"].as_u64() > Some(50),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn an_engine_too_slow_for_live_video_does_not_flicker() {
+    let bench = Bench::good("kind = \"phantom\", fps = 30, frames = 240");
+    let config = fs::read_to_string(bench.cart.path("cart.toml")).unwrap();
+    fs::write(bench.cart.path("cart.toml"), config.replace("\"exact\"", "\"latest\"")).unwrap();
+    assert!(bench.run("", &BUILD).success);
+    // A mask is 180 to 360 ms old, and 200 ms is the limit.
+    let ended = bench.run("slow_frame=180", &RUN);
+    assert!(ended.success, "{}", ended.stderr);
+    let report = bench.cart.report().unwrap();
+    assert!(report["frames_masked"].as_u64() < Some(20), "{report:#}");
+    assert!(report["frames_badged"].as_u64() > Some(200), "{report:#}");
+}
+
+#[test]
 fn a_precision_that_was_rejected_is_not_called_built() {
     let models = [("fp16.onnx", "fake:invert"), ("fp32.onnx", "fake:identity")];
     let bench = Bench::new(&models, "kind = \"phantom\"");

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use nervelight_engines::store::engines::Store;
-use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings};
+use nervelight_engines::tensorrt::{self, TensorrtError};
 use nervelight_engines::{
     self as engines, Backend, BuildMonitor, Bundle, EngineError, EngineSettings, Precision,
 };
 
 use crate::FAILURE;
+use crate::cmd::options::StoreOptions;
 use crate::config::Config;
 use crate::infer::{self, BUILD_PATIENCE};
 use crate::supervise::signals;
@@ -40,30 +41,7 @@ pub struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    place: Place,
-}
-
-/// Where the store and the libraries are.
-#[derive(clap::Args)]
-pub struct Place {
-    /// Where engines are kept.
-    #[arg(long)]
-    pub store: Option<PathBuf>,
-    /// The folder of libnvinfer.so, or of libtensorrt_rtx.so.
-    #[arg(long)]
-    pub library: Option<PathBuf>,
-}
-
-impl Place {
-    /// Replaces what is stated.
-    pub fn apply(&self, settings: &mut TensorrtSettings) {
-        for (stated, setting) in [(&self.store, &mut settings.store), (&self.library, &mut settings.library)]
-        {
-            if stated.is_some() {
-                setting.clone_from(stated);
-            }
-        }
-    }
+    location: StoreOptions,
 }
 
 fn parse_backend(text: &str) -> Result<Backend, String> {
@@ -87,7 +65,7 @@ pub fn build(arguments: &Arguments) -> Result<()> {
         None => Backend::Tensorrt,
     };
     settings.precision = arguments.precision.unwrap_or(settings.precision);
-    arguments.place.apply(&mut settings.tensorrt);
+    arguments.location.apply(&mut settings.tensorrt);
     let path = arguments.bundle.clone().or(config.map(|config| config.bundle));
     let bundle = Bundle::open(path.context("--bundle is missing")?)?;
 

@@ -10,7 +10,7 @@ use nervelight_engines::tensorrt::{self, Machine, Product, TensorrtSettings};
 use nervelight_engines::{Bundle, Precision};
 use serde_json::json;
 
-use crate::cmd::build::Place;
+use crate::cmd::options::StoreOptions;
 use crate::config::Config;
 
 /// Which store to look at, and what to do with it.
@@ -29,10 +29,10 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    location: StoreOptions,
 }
 
-/// Lists the store, each plan compared with its record; prunes it when told to.
+/// Lists the store, each plan compared with its record; prunes it if `--prune` is given.
 ///
 /// # Errors
 /// When the store cannot be read, or a file not removed.
@@ -41,13 +41,13 @@ pub fn engines(arguments: &Arguments) -> Result<()> {
         Some(path) => Config::read(path)?.engine.tensorrt,
         None => TensorrtSettings::default(),
     };
-    arguments.place.apply(&mut settings);
+    arguments.location.apply(&mut settings);
     let store = Store::new(settings.store.as_deref());
-    // Without a GPU here nothing can be said about whose plans these are.
+    // Without a GPU here it is not known whose plans these are.
     let here = |product: Product| match tensorrt::machine(product, &settings) {
         Ok(machine) => Some(machine),
         Err(error) => {
-            tracing::warn!(%error, "plans of other machines cannot be told from this one's");
+            tracing::warn!(%error, "it is not known which plans are of other machines");
             None
         }
     };

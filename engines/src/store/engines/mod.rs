@@ -231,7 +231,7 @@ fn fail(path: &Path) -> impl Fn(io::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Precision;
+    use crate::precision::Precision;
 
     fn record(onnx: &str) -> Record {
         let gpu = Gpu {

@@ -1,5 +1,4 @@
-//! Energy that the board took, where it tells: a Jetson's INA3221 sensor, or a PC's RAPL counters; and, apart from it,
-//! what NVIDIA's graphics cards took.
+//! Energy that the board took, where it reports it: a Jetson's INA3221 sensor, or a PC's RAPL counters.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ const SAMPLING: Duration = Duration::from_millis(20);
 pub enum Meter {
     /// Power, sampled and added up.
     Sampled {
-        /// Tells the thread to stop.
+        /// Stops the thread.
         stop: Arc<AtomicBool>,
         /// Gives joules.
         thread: JoinHandle<f64>,
@@ -27,18 +26,9 @@ pub enum Meter {
 }
 
 impl Meter {
-    /// Starts to measure the module, or the CPU packages; none where the board does not tell, or tells root only.
+    /// Starts to measure the module, or the CPU packages; none where the board does not report it, or only to root.
     pub fn start() -> Option<Self> {
         Self::start_in(Path::new("/sys"))
-    }
-
-    /// Starts to measure all NVIDIA GPUs of this machine together; none where the driver does not tell, as on a
-    /// Jetson, whose module's sensor has the GPU's share.
-    pub fn start_gpus() -> Option<Self> {
-        #[cfg(feature = "nvidia")]
-        return crate::cmd::nvml::meter("libnvidia-ml.so.1");
-        #[cfg(not(feature = "nvidia"))]
-        None
     }
 
     fn start_in(sys: &Path) -> Option<Self> {
@@ -54,7 +44,7 @@ impl Meter {
         (!files.is_empty()).then(|| Self::Counted(Box::new(move || files.iter().map(joules).sum())))
     }
 
-    /// Starts to add up what `watts` tells.
+    /// Starts to add up what `watts` reads.
     pub fn sampled(watts: impl Fn() -> f64 + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -206,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_that_does_not_tell_has_no_meter() {
+    fn a_board_that_reports_nothing_has_no_meter() {
         let sys = tempfile::tempdir().unwrap();
         assert!(Meter::start_in(sys.path()).is_none());
     }

@@ -1,14 +1,14 @@
-//! Energy of NVIDIA's graphics cards, as the driver's own library tells it. Never run with one yet.
+//! Energy of NVIDIA's graphics cards, as the driver's own library reports it. Never run with one yet.
 
 use std::ffi::OsStr;
 
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
-use crate::cmd::energy::Meter;
+use crate::cmd::bench::energy::Meter;
 
 /// Starts to measure all GPUs of this machine: by the driver's counter, which every GPU since Volta has, or by sampling
-/// its power. None without `library`, or where it tells neither, as on a Jetson.
+/// its power. None without `library`, or where it has neither, as on a Jetson.
 pub fn meter(library: impl AsRef<OsStr>) -> Option<Meter> {
     let nvml = Nvml::builder().lib_path(library.as_ref()).init().ok()?;
     if let Some(begun) = joules(&nvml) {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_energy_is_told_without_the_library() {
+    fn no_energy_is_measured_without_the_library() {
         assert!(meter("libnvidia-ml.so.none").is_none());
     }
 }
