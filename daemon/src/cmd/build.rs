@@ -73,7 +73,8 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     let begun = Instant::now();
     let (force, monitor) = (arguments.force, BuildMonitor::new(stop));
     if let Some(target) = &arguments.compute_capability {
-        let ahead = under_a_bar(&monitor, || tensorrt::build_ahead(&bundle, &settings, target, force, &monitor))?;
+        let ahead =
+            under_a_bar(&monitor, || tensorrt::build_ahead(&bundle, &settings, target, force, &monitor))?;
         outln!(
             "{} {} engine for {} ({}), {}, in {}. The golden frames judge it where it is first loaded",
             ahead.model,

@@ -101,19 +101,18 @@ impl EngineKeeper {
     ) -> Result<Option<(Self, Inference, FirstEngine)>> {
         let monitor = Arc::new(BuildMonitor::new(stop.clone()));
         let opener = Opener::new(config, bundle, monitor.clone());
-        let (inference, first, openings) =
-            if config.engine.backend.is_tensorrt() && config.source.is_live() {
-                let engine = tensorrt::probe(&opener.bundle, &config.engine)?.info;
-                let (inference, openings) = Inference::start_opening(opener.open())?;
-                (inference, FirstEngine { engine, generation: 0 }, openings)
-            } else {
-                let Some((inference, model, openings)) = Inference::start(opener.open(), stop)? else {
-                    return Ok(None);
-                };
-                log_ready(&model.engine);
-                let first = FirstEngine { engine: model.engine.clone(), generation: model.generation };
-                (inference, first, openings)
+        let (inference, first, openings) = if config.engine.backend.is_tensorrt() && config.source.is_live() {
+            let engine = tensorrt::probe(&opener.bundle, &config.engine)?.info;
+            let (inference, openings) = Inference::start_opening(opener.open())?;
+            (inference, FirstEngine { engine, generation: 0 }, openings)
+        } else {
+            let Some((inference, model, openings)) = Inference::start(opener.open(), stop)? else {
+                return Ok(None);
             };
+            log_ready(&model.engine);
+            let first = FirstEngine { engine: model.engine.clone(), generation: model.generation };
+            (inference, first, openings)
+        };
         let now = Instant::now();
         let keeper = Self {
             opener,

@@ -90,12 +90,7 @@ pub fn run(config: &Config) -> Result<()> {
         figures: LiveFigures::new(counters.clone(), frames.clone(), samples),
         counters,
         frames,
-        run_info: RunInfo::new(
-            config.source.to_string(),
-            first.engine,
-            first.generation,
-            config.sync.mode,
-        ),
+        run_info: RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode),
         signal: Default::default(),
         asked: vec![],
         cell,
