@@ -1,6 +1,7 @@
 //! Keeps the sinks open: each is tried again with back-off when it cannot open or fails, and takes nothing with it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -159,13 +160,7 @@ impl SinkKeeper {
             sink.finish(deadline);
         }
         for (id, kept) in self.sinks.iter_mut().enumerate() {
-            // One that opened too late has got no frame.
-            if let State::Opening(opening, _) = &kept.state
-                && let Ok(Ok(mut sink)) = opening.recv_deadline(deadline.min(Instant::now() + FINISH / 10))
-            {
-                sink.end();
-                sink.finish(deadline);
-            }
+            kept.give_up_opening(deadline.min(Instant::now() + FINISH / 10), &self.context);
             if let State::Finishing(done, status) = &kept.state {
                 let (in_time, status) = (done.recv_deadline(deadline).is_ok(), status.clone());
                 if !in_time {
@@ -230,6 +225,23 @@ impl Kept {
                 }
                 Ok(None)
             }
+        }
+    }
+
+    /// No frame comes any more: an opening that ends by `deadline` is ended again.
+    fn give_up_opening(&mut self, deadline: Instant, context: &SinkContext) {
+        let State::Opening(opening, _) = &self.state else { return };
+        match opening.recv_deadline(deadline) {
+            Ok(Ok(mut sink)) => {
+                sink.end();
+                sink.finish(Instant::now() + FINISH / 10);
+            }
+            // One that was told to stop opening has not failed.
+            Ok(Err(_)) if context.stop.load(Ordering::Relaxed) => {}
+            Ok(Err(SinkError::Misconfigured(error) | SinkError::Unavailable(error))) => {
+                self.fail(format!("{error:#}"), Instant::now());
+            }
+            Err(_) => {}
         }
     }
 
