@@ -12,51 +12,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use nervelight_engines::contract::{HEIGHT, WIDTH};
 use nervelight_phantom::{self as phantom, Phantom};
+use nervelight_train::bench::{
+    Adam, Augment, Frame, Loss, LossKind, Module, Network, Precision, Vary, batch, memory, random,
+};
 use tch::Device;
-
-// The trainer is a program, not a library: its modules are taken by path, tests and all.
-#[allow(dead_code, unused_imports)]
-#[path = "../src/adam.rs"]
-mod adam;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/checkpoint.rs"]
-mod checkpoint;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/data/mod.rs"]
-mod data;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/exported.rs"]
-mod exported;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/fold.rs"]
-mod fold;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/init.rs"]
-mod init;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/loss.rs"]
-mod loss;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/memory.rs"]
-mod memory;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/module.rs"]
-mod module;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/network.rs"]
-mod network;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/onnx/mod.rs"]
-mod onnx;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/rng.rs"]
-mod rng;
-
-use adam::Adam;
-use data::{Augment, Frame, Vary, batch};
-use loss::{Loss, LossKind};
-use module::{Module, Precision};
-use network::Network;
 
 const BATCH: usize = 4;
 const RATE: f64 = 1e-4;
@@ -104,7 +63,7 @@ fn compare(width: f64, rounds: usize, threads: usize, device: Device, frames: &[
     tch::set_num_threads(threads as i32);
     tch::manual_seed(1);
     let network = Network::vgg16_fcn(width);
-    let start = init::random(&network).parameters;
+    let start = random(&network).parameters;
     let folder = tempfile::tempdir()?;
     let weights: Vec<_> = start.iter().collect();
     tch::Tensor::save_multi(&weights, folder.path().join("weights.pt"))?;

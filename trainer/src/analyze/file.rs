@@ -18,9 +18,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::pairs::{BUCKET, Pair};
-use crate::checkpoint::write_atomically;
+use crate::data::similar::{BUCKET, Pair};
 use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, Recorded};
+use crate::util::write_atomically;
 
 const MAGIC: &[u8] = b"nervelight scan 1\n";
 const DIGEST: usize = 32;

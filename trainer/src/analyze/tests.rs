@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use tiff::encoder::{TiffEncoder, colortype::Gray8};
 
 use super::file::{Scan, ScanError};
-use super::{report, scan};
+use crate::cmd::analyze::{report, scan};
 use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, Recorded};
-use crate::rng::Rng;
+use crate::util::Rng;
 
 const PIXELS: usize = FRAME_WIDTH * FRAME_HEIGHT;
 

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 
-use super::evaluation::Evaluation;
-use crate::judge::bootstrap::{interval, resample};
-use crate::judge::{MEASURES, Measure, Scored};
+use super::saved::Evaluation;
+use crate::metrics::{Change, MEASURES, Measure, Scored, change};
 
 /// Mean Dice of a patient that moves less than this stays the same.
 const CLEARLY: f64 = 0.01;
@@ -20,17 +19,6 @@ pub struct Comparison {
     pub patients: Vec<PatientChange>,
 }
 
-/// One measure over all frames.
-#[derive(Debug, Clone)]
-pub struct Change {
-    pub measure: &'static Measure,
-    pub means: [f64; 2],
-    /// Of B - A; none with one patient.
-    pub interval: Option<[f64; 2]>,
-    /// Part of the resamples where B has the larger figure; none with one patient.
-    pub above: Option<f64>,
-}
-
 /// One patient's mean Dice and wrong presences.
 #[derive(Debug, Clone)]
 pub struct PatientChange {
@@ -39,18 +27,6 @@ pub struct PatientChange {
     pub dice: [f64; 2],
     /// Frames where presence is wrong.
     pub wrong: [usize; 2],
-}
-
-impl Change {
-    /// Whether B has A's figure in every draw.
-    pub fn is_unchanged(&self) -> bool {
-        self.difference() == 0.0 && self.interval.is_none_or(|ends| ends == [0.0; 2])
-    }
-
-    /// B - A.
-    pub fn difference(&self) -> f64 {
-        self.means[1] - self.means[0]
-    }
 }
 
 impl PatientChange {
@@ -149,36 +125,6 @@ fn check(a: &Evaluation, b: &Evaluation) -> Result<()> {
     Ok(())
 }
 
-/// Sums of A and B, and the frames that tell.
-pub type Sums = ([f64; 2], usize);
-
-/// `measure` over the frames that tell in both; none where there is none.
-pub fn change(measure: &'static Measure, patients: &BTreeMap<u32, Vec<[&Scored; 2]>>) -> Option<Change> {
-    let sums = patients.values().map(|pairs| {
-        pairs.iter().fold(([0.0; 2], 0), |([x, y], count): Sums, pair| match pair.map(measure.of) {
-            [Some(a), Some(b)] => ([x + a, y + b], count + 1),
-            _ => ([x, y], count),
-        })
-    });
-    let sums: Vec<Sums> = sums.filter(|(_, count)| *count > 0).collect();
-    let means = |patients: &mut dyn Iterator<Item = &Sums>| {
-        let ([x, y], count) =
-            patients.fold(([0.0; 2], 0), |([x, y], count), ([a, b], n)| ([x + a, y + b], count + n));
-        (count > 0).then(|| [x / count as f64, y / count as f64])
-    };
-    let all = means(&mut sums.iter())?;
-    let draws = resample(&sums, |drawn| means(drawn).map(|[a, b]| b - a));
-    let several = sums.len() > 1;
-    let above =
-        draws.iter().filter(|difference| **difference > 0.0).count() as f64 / draws.len().max(1) as f64;
-    Some(Change {
-        measure,
-        means: all,
-        interval: interval(&draws).filter(|_| several),
-        above: several.then_some(above),
-    })
-}
-
 fn patient_change(patient: u32, pairs: &[[&Scored; 2]]) -> Option<PatientChange> {
     let dice = Measure::named("dice")?;
     let of = |side: usize| dice.mean(pairs.iter().map(|pair| pair[side]));
@@ -188,9 +134,9 @@ fn patient_change(patient: u32, pairs: &[[&Scored; 2]]) -> Option<PatientChange>
 
 #[cfg(test)]
 pub mod tests {
-    use super::super::evaluation::About;
+    use super::super::saved::About;
     use super::*;
-    use crate::judge::measure::tests::scored;
+    use crate::metrics::measure::tests::scored;
 
     fn evaluation(name: &str, frames: Vec<Scored>) -> Evaluation {
         let about = About { title: name.into(), warnings: vec![], data: "d".into(), tolerance: 4.0 };

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::comparison::{Change, Comparison, PatientChange};
-use super::evaluation::Evaluation;
-use crate::analyze::text::escape;
-use crate::judge::{Scored, percent};
+use super::comparison::{Comparison, PatientChange};
+use super::saved::Evaluation;
+use crate::metrics::{Change, Scored, flip, percent};
 use crate::report::head;
+use crate::util::text::escape;
 
 /// Lines of a list on the terminal.
 const LINES: usize = 10;
@@ -34,16 +34,6 @@ fn cells(change: &Change) -> [String; 5] {
         // Of what did not change, no draw is above or below.
         if change.is_unchanged() { "same".into() } else { percent(*above) },
     ]
-}
-
-/// What became of a frame whose presence changed.
-pub fn flip([a, b]: [&Scored; 2]) -> &'static str {
-    match (a.outcome.truth > 0, b.outcome.shown > 0) {
-        (true, true) => "nerve found now",
-        (true, false) => "nerve missed now",
-        (false, true) => "nerve invented now",
-        (false, false) => "invented nerve gone",
-    }
 }
 
 /// Patients that got clearly worse, and better with the most first.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Frame;
-use crate::rng::Rng;
+use super::frame::Frame;
+use crate::util::Rng;
 
 /// How much training frames vary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::augment::{Augment, augment};
-use super::dataset::Frame;
-use crate::rng::Rng;
+use super::frame::Frame;
+use crate::util::Rng;
 
 /// Tensors `[N, 1, H, W]` on one device.
 #[derive(Debug)]

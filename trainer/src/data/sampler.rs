@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Frame;
-use crate::rng::Rng;
+use super::frame::Frame;
+use crate::util::Rng;
 
 /// How an epoch draws from the training frames. Either way it has as many as there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::judgement::{Case, Judgement};
-use crate::judge::{MEASURES, Patient, Summary};
+use super::evaluation::{Case, Judgement};
 use crate::metrics::Figures;
-use crate::overlay::overlay;
-use crate::point::shown;
+use crate::metrics::shown;
+use crate::metrics::{MEASURES, Patient, Summary};
+use crate::util::overlay;
 
 /// Writes everything into `out`.
 pub fn write(judgement: &Judgement, summary: &Summary, out: &Path, overlays: usize) -> Result<()> {
@@ -123,7 +123,7 @@ fn write_text(path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::judgement::tests::judgement;
+    use super::super::evaluation::tests::judgement;
     use super::*;
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
         for name in foreign.into_iter().chain(["0001_12_34_dice0.25.png", "0050_1_2_dice1.00.png"]) {
             std::fs::write(folder.join(name), "x").unwrap();
         }
-        let data = super::super::judgement::tests::data(2, 2);
+        let data = super::super::evaluation::tests::data(2, 2);
         write_overlays(&judgement(&data), &folder, 1).unwrap();
         let mut left: Vec<_> = std::fs::read_dir(&folder)
             .unwrap()
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn files_hold_every_frame_and_figures_that_no_frame_tells_are_empty() {
-        let data = super::super::judgement::tests::data(2, 2);
+        let data = super::super::evaluation::tests::data(2, 2);
         let judgement = judgement(&data);
         let directory = tempfile::tempdir().unwrap();
         write(&judgement, &judgement.summary(), directory.path(), 2).unwrap();

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 
-use super::judgement::{Case, Judgement, data_facts, split_facts, warnings};
-use super::{Arguments, Opened};
+use super::evaluation::{Case, Judgement, data_facts, split_facts, warnings};
+use super::options::{Opened, Options};
 use crate::data::{Dataset, Split, SplitBy};
-use crate::judge::Ruler;
-use crate::point;
-use crate::predict::{Prediction, predict, trained};
+use crate::metrics;
+use crate::metrics::Ruler;
+use crate::metrics::{Prediction, predict};
+use crate::train::trained;
 
 /// Judges the validation frames of every run.
-pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, arguments: &Arguments) -> Result<Judgement<'a>> {
-    if arguments.part.is_some() {
+pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, options: &Options) -> Result<Judgement<'a>> {
+    if options.part.is_some() {
         bail!("--part is for one run; folds are judged by their validation frames");
     }
     let splits: Vec<(String, &Split)> =
@@ -23,7 +24,7 @@ pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, arguments: &Arguments) -> R
     let (mut facts, mut said, mut frames) = (Vec::new(), BTreeSet::new(), Vec::new());
     for (opened, (name, split)) in runs.iter().zip(&splits) {
         let validation = split.frames(data)?.1;
-        let module = trained(&opened.run, &opened.settings, arguments.checkpoint, opened.settings.device()?)?;
+        let module = trained(&opened.run, &opened.settings, options.checkpoint, opened.settings.device()?)?;
         folds.push(predict(&module, &validation, (data.height, data.width), opened.settings.batch_size)?);
         facts.push(("fold", format!("{name}: {} at width {}", module.network.name, module.network.width)));
         facts.extend(split_facts(split, data)?);
@@ -31,18 +32,18 @@ pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, arguments: &Arguments) -> R
         frames.extend(validation);
     }
     facts.extend(data_facts(data, &frames));
-    let given = arguments.threshold.is_some() && arguments.min_area.is_some();
+    let given = options.threshold.is_some() && options.min_area.is_some();
     let origin = if given {
         "given on the command line"
     } else {
         "each fold's chosen on the validation frames of the other folds"
     };
-    let ruler = Ruler { width: data.width, height: data.height, tolerance: arguments.tolerance };
+    let ruler = Ruler { width: data.width, height: data.height, tolerance: options.tolerance };
     let points: Vec<_> = (0..folds.len())
         .map(|fold| {
             let others: Vec<&Prediction> =
                 folds.iter().enumerate().filter(|(i, _)| *i != fold).flat_map(|(_, others)| others).collect();
-            point::choose(&others, data.width, arguments.threshold, arguments.min_area)
+            metrics::choose(&others, data.width, options.threshold, options.min_area)
         })
         .collect();
     let cases =
@@ -92,7 +93,7 @@ fn check(splits: &[(String, &Split)], data: &Dataset) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::judgement::tests::{data, split};
+    use super::super::evaluation::tests::{data, split};
     use super::*;
 
     #[test]

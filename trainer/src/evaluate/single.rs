@@ -2,23 +2,23 @@
 
 use anyhow::{Context, Result};
 
-use super::judgement::{Case, Judgement, data_facts, split_facts, warnings};
-use super::{Arguments, Opened, select};
-use crate::data::Dataset;
-use crate::judge::Ruler;
-use crate::point;
-use crate::predict::{Prediction, predict, trained};
+use super::evaluation::{Case, Judgement, data_facts, split_facts, warnings};
+use super::options::{Opened, Options};
+use crate::data::{Dataset, select};
+use crate::metrics;
+use crate::metrics::Ruler;
+use crate::metrics::{Prediction, predict};
+use crate::train::trained;
 
 /// Judges the run's checkpoint.
-pub fn judge<'a>(opened: &Opened, data: &'a Dataset, arguments: &Arguments) -> Result<Judgement<'a>> {
+pub fn judge<'a>(opened: &Opened, data: &'a Dataset, options: &Options) -> Result<Judgement<'a>> {
     let Opened { run, settings, split } = opened;
-    let frames = select(data, split, arguments.part)?;
-    let module = trained(run, settings, arguments.checkpoint, settings.device()?)?;
+    let frames = select(data, split, options.part)?;
+    let module = trained(run, settings, options.checkpoint, settings.device()?)?;
     let predictions = predict(&module, &frames, (data.height, data.width), settings.batch_size)?;
-    let choose = |judged: &[Prediction<'_>]| {
-        point::choose(judged, data.width, arguments.threshold, arguments.min_area)
-    };
-    let (point, origin) = if arguments.threshold.is_some() && arguments.min_area.is_some() {
+    let choose =
+        |judged: &[Prediction<'_>]| metrics::choose(judged, data.width, options.threshold, options.min_area);
+    let (point, origin) = if options.threshold.is_some() && options.min_area.is_some() {
         (choose(&predictions), "given on the command line")
     } else if split.data == data.digest {
         (
@@ -35,8 +35,8 @@ pub fn judge<'a>(opened: &Opened, data: &'a Dataset, arguments: &Arguments) -> R
         let predictions = predict(&module, &validation, (own.height, own.width), settings.batch_size)?;
         (choose(&predictions), "chosen on the run's validation frames, which are other data than these")
     };
-    let ruler = Ruler { width: data.width, height: data.height, tolerance: arguments.tolerance };
-    let checkpoint = format!("{:?}", arguments.checkpoint).to_lowercase();
+    let ruler = Ruler { width: data.width, height: data.height, tolerance: options.tolerance };
+    let checkpoint = format!("{:?}", options.checkpoint).to_lowercase();
     let mut facts = vec![
         ("run", format!("{}, {checkpoint} checkpoint", run.root().display())),
         ("network", format!("{} at width {}, 32-bit", module.network.name, module.network.width)),

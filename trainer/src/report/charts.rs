@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::analyze::chart::linear_marks;
-use crate::analyze::text::{escape, short};
-use crate::judge::Calibration;
+use super::bars::linear_marks;
+use crate::metrics::Calibration;
+use crate::util::text::{escape, short};
 
 /// Okabe and Ito's colours, which stay apart for colour-blind eyes.
 const COLOURS: [&str; 3] = ["#0072b2", "#d55e00", "#009e73"];

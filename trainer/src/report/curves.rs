@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::charts::Lines;
-use crate::run::{Row, RunDir, comparable};
+use crate::train::{Row, RunDir, comparable};
 
 type Points = Vec<(f64, f64)>;
 

@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
+use super::bars::Bars;
 use super::charts::{Spot, Spots, reliability};
+use super::head::head;
 use super::{curves, picture};
-use crate::analyze::chart::Bars;
-use crate::analyze::text::{escape, grouped};
 use crate::evaluate::{Case, Judgement};
-use crate::judge::bootstrap::RESAMPLES;
-use crate::judge::{MEASURES, Measure, Summary, percent};
-use crate::metrics::Figures;
+use crate::metrics::bootstrap::RESAMPLES;
+use crate::metrics::{Figures, MEASURES, Measure, Summary, percent};
+use crate::util::text::{escape, grouped};
 
 /// Worst and best frames that are pictured.
 const PICTURED: [usize; 2] = [12, 6];
@@ -21,23 +21,6 @@ const BARS: usize = 20;
 const NAVIGATION: &str = "<nav><a href='#figures'>Figures</a><a href='#patients'>Patients</a>\
     <a href='#sizes'>Size</a><a href='#presence'>Presence</a><a href='#calibration'>Calibration</a>\
     <a href='#cases'>Cases</a><a href='#curves'>Curves</a><a href='#origin'>Origin</a></nav>";
-
-/// Begin of a page with its style.
-pub fn head(kind: &str, title: &str, warnings: &[String]) -> String {
-    let title = escape(title);
-    let mut page = format!(
-        "<!doctype html><html lang=en><meta charset=utf-8>\
-         <meta name=viewport content='width=device-width'><title>{kind}: {title}</title>\
-         <style>{}{}</style><main><h1>{kind}</h1><p class=sub>{title} · nervelight-train {}</p>",
-        include_str!("../analyze/page.css"),
-        include_str!("report.css"),
-        env!("NERVELIGHT_REVISION")
-    );
-    for warning in warnings {
-        _ = write!(page, "<p class=warning>{}</p>", escape(warning));
-    }
-    page
-}
 
 /// The page.
 pub fn html(judgement: &Judgement, summary: &Summary) -> Result<String> {

@@ -5,8 +5,8 @@ use clap::ValueEnum;
 
 use super::cases::Case;
 use super::session::{Session, Wish};
-use crate::analyze::text::grouped;
 use crate::data::{NERVE, Recorded, Rule};
+use crate::util::text::grouped;
 
 /// How to decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -38,7 +38,7 @@ impl Folder {
     fn open(&self) -> (Recorded, Session, usize) {
         let data = self.data();
         let before = cases::load(&self.file()).unwrap();
-        let (cases, stale) = cases::find(&data, &scan::scan(&data, 1000, true), before.as_ref());
+        let (cases, stale) = cases::find(&data, &scan(&data, 1000, true), before.as_ref());
         let count = stale.len();
         let session = Session::new(self.file(), data.digest.clone(), cases, stale);
         (data, session, count)

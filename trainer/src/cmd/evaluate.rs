@@ -1,0 +1,177 @@
+//! `evaluate`: how well a trained network, or a bundle in an engine, does by frame and by patient.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nervelight_engines::{Backend, EngineSettings, Precision, Provider};
+
+use crate::data::{Dataset, Part, Split};
+use crate::evaluate::{self, Judgement, Opened, Options};
+use crate::metrics;
+use crate::report;
+use crate::train::Which;
+use crate::util::text::named;
+
+/// Pixels within which contours count as equal: 1% of a frame's height.
+const TOLERANCE: f64 = 4.0;
+
+/// Arguments of `evaluate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  nervelight-train evaluate --run runs/first
+  nervelight-train evaluate --run runs/first --data data/unseen --out runs/first/unseen
+  nervelight-train evaluate --run runs/fold1 runs/fold2 runs/fold3 --out runs/folds
+  nervelight-train evaluate --bundle first.bundle --run runs/first --precision int8
+  nervelight-train evaluate --bundle first.bundle --data data/unseen --backend onnx
+
+Writes report.html, summary.json, frames.csv, patients.csv and overlays/, worst frames first: purple
+found, yellow missed, green invented. `compare` sets two of these folders against each other.
+
+Several runs are folds of one data set: each judges its own validation frames, and the figures are
+those of all together. Without --threshold and --min-area each fold's are chosen on the others' frames.")]
+pub struct Arguments {
+    /// Directory of the training run; several are folds
+    #[arg(long, alias = "runs", value_name = "DIR", num_args = 1.., required_unless_present = "bundle")]
+    run: Vec<PathBuf>,
+    /// Judge this bundle in an engine; --run or --split says which frames are held out
+    #[arg(long, value_name = "NAME.bundle")]
+    bundle: Option<PathBuf>,
+    /// Frames to judge by [default: the run's own]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// split.json whose frames to judge a bundle by
+    #[arg(long, value_name = "FILE", requires = "bundle", conflicts_with = "run")]
+    split: Option<PathBuf>,
+    /// Which frames [default: the validation part of the data that was split, all of other data]
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+    /// Which checkpoint
+    #[arg(long, value_enum, default_value_t = Which::Best, conflicts_with = "bundle")]
+    checkpoint: Which,
+    /// The bundle's model: fp32, fp16 or int8
+    #[arg(long, default_value = "fp32", value_parser = named::<Precision>, requires = "bundle")]
+    precision: Precision,
+    /// What runs the bundle: auto, onnx or openvino
+    #[arg(long, default_value = "auto", value_parser = named::<Backend>, requires = "bundle")]
+    backend: Backend,
+    /// Where ONNX Runtime runs it: cpu, cuda or tensorrt
+    #[arg(long, default_value = "cpu", value_parser = named::<Provider>, requires = "bundle")]
+    provider: Provider,
+    /// CPU threads of the engine, 0 for one per core
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "bundle")]
+    threads: usize,
+    /// libonnxruntime.so
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    library: Option<PathBuf>,
+    /// Least probability that counts as nerve, 0..1 [default: the bundle's, or the best on the run's
+    /// validation frames]
+    #[arg(long, value_name = "P", value_parser = metrics::probability)]
+    threshold: Option<f32>,
+    /// Least area of a nerve in pixels [default: the bundle's, or the best on the run's validation frames]
+    #[arg(long, value_name = "PIXELS")]
+    min_area: Option<u32>,
+    /// Distance within which contours count as equal in the surface Dice
+    #[arg(long, value_name = "PIXELS", default_value_t = TOLERANCE)]
+    tolerance: f64,
+    /// Overlay pictures to write, worst first
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    overlays: usize,
+    /// Where to write [default: folder `evaluation` of the run; NAME-PRECISION-BACKEND.evaluation
+    /// beside a bundle]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn options(&self) -> Options {
+        Options {
+            part: self.part,
+            checkpoint: self.checkpoint,
+            threshold: self.threshold,
+            min_area: self.min_area,
+            tolerance: self.tolerance,
+        }
+    }
+
+    fn engine(&self) -> EngineSettings {
+        EngineSettings {
+            precision: self.precision,
+            backend: self.backend,
+            provider: self.provider,
+            threads: self.threads,
+            library: self.library.clone(),
+            ..Default::default()
+        }
+    }
+}
+
+/// Judges and writes the report.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let tolerance = arguments.tolerance;
+    anyhow::ensure!(tolerance >= 0.0 && tolerance.is_finite(), "--tolerance {tolerance} is no distance");
+    let runs: Vec<Opened> = arguments.run.iter().map(|path| Opened::open(path)).collect::<Result<_>>()?;
+    let data = match (runs.first(), &arguments.data) {
+        // With the corrections that the run was trained with.
+        (Some(Opened { run, settings, split }), data) => run.data(settings, split, data.as_deref())?,
+        (None, Some(data)) => Dataset::load(data)?,
+        (None, None) => bail!("name the frames to judge by: --data DIR, or --run of the bundle's run"),
+    };
+    let options = arguments.options();
+    let judgement = match (&arguments.bundle, &runs[..]) {
+        (Some(path), [_, _, ..]) => bail!("{}: a bundle comes from one run; name one --run", path.display()),
+        (Some(path), runs) => {
+            let split = arguments.split.as_deref().map(Split::load).transpose()?;
+            evaluate::judge_bundle(path, runs.first(), split.as_ref(), &data, &arguments.engine(), &options)?
+        }
+        (None, [opened]) => evaluate::judge_run(opened, &data, &options)?,
+        (None, runs) => evaluate::judge_folds(runs, &data, &options)?,
+    };
+    let out = match (&arguments.out, &arguments.bundle, &runs[..]) {
+        (Some(out), ..) => out.clone(),
+        (None, Some(path), _) => default_out(path, arguments),
+        (None, None, [opened]) => opened.run.root().join("evaluation"),
+        (None, None, _) => bail!("say with --out where the figures of several runs go"),
+    };
+    finish(&judgement, &out, arguments.overlays)
+}
+
+/// Judges a run that has ended by its validation frames: what `evaluate --run` does.
+pub fn of_run(root: &Path, data: &Dataset) -> Result<()> {
+    #[derive(clap::Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+    let line = ["evaluate".as_ref(), "--run".as_ref(), root.as_os_str()];
+    let Defaults { arguments } = clap::Parser::try_parse_from(line)?;
+    let opened = Opened::open(root)?;
+    let judgement = evaluate::judge_run(&opened, data, &arguments.options())?;
+    finish(&judgement, &root.join("evaluation"), arguments.overlays)
+}
+
+/// Whether [`of_run`] has yet to judge the run in `root` as it is: it was cut short, or the network was
+/// trained on since.
+pub fn is_due(root: &Path) -> bool {
+    let written = |path: &str| std::fs::metadata(root.join(path)).and_then(|file| file.modified()).ok();
+    written("evaluation/report.html") < written("checkpoints/last.safetensors")
+}
+
+fn finish(judgement: &Judgement, out: &Path, overlays: usize) -> Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("{}: make", out.display()))?;
+    let summary = judgement.summary();
+    evaluate::write(judgement, &summary, out, overlays)?;
+    let page = out.join("report.html");
+    std::fs::write(&page, report::html(judgement, &summary)?)
+        .with_context(|| format!("{}: write", page.display()))?;
+    evaluate::print(judgement, &summary);
+    outln!("\nreport in {}", page.display());
+    Ok(())
+}
+
+/// Where the figures of a bundle go.
+fn default_out(path: &Path, arguments: &Arguments) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = format!("{stem}-{}-{:?}.evaluation", arguments.precision, arguments.backend);
+    path.with_file_name(name.to_lowercase())
+}

@@ -1,0 +1,81 @@
+//! The table on the terminal.
+
+use super::evaluation::Judgement;
+use crate::metrics::Figures;
+use crate::metrics::{MEASURES, Summary, percent};
+
+/// Measures of the table by patient.
+const COLUMNS: [(&str, &str); 6] = [
+    ("dice", "Dice"),
+    ("iou", "IoU"),
+    ("surface_dice", "surface"),
+    ("hd95", "HD95"),
+    ("sensitivity", "sens."),
+    ("specificity", "spec."),
+];
+
+/// Prints every patient, then every figure with its interval and the baseline.
+pub fn print(judgement: &Judgement, summary: &Summary) {
+    out!("{:>8} {:>7} {:>7}", "patient", "frames", "nerve");
+    COLUMNS.iter().for_each(|(_, label)| out!(" {label:>8}"));
+    outln!();
+    for patient in &summary.patients {
+        out!("{:>8} {:>7} {:>7}", patient.patient, patient.frames, patient.nerve_frames);
+        for (measure, mean) in MEASURES.iter().zip(&patient.means) {
+            if COLUMNS.iter().any(|(name, _)| *name == measure.name) {
+                out!(" {:>8}", measure.text(*mean));
+            }
+        }
+        outln!();
+    }
+    outln!(
+        "\n{:<18} {:>8}  {:<15} {:>12}  {:<15} {:>9}",
+        "",
+        "frames",
+        "95% interval",
+        "patients",
+        "95% interval",
+        "all empty"
+    );
+    for measure in &MEASURES {
+        let Some(figure) = summary.figures.get(measure.name) else { continue };
+        let e = &figure.estimate;
+        outln!(
+            "{:<18} {:>8}  {:<15} {:>12}  {:<15} {:>9}",
+            measure.label,
+            measure.text(e.mean),
+            measure.range(e.interval),
+            measure.text(e.patient_mean),
+            measure.range(e.patient_interval),
+            measure.text(figure.all_empty)
+        );
+    }
+    outln!("means over frames and over patients; intervals by drawing patients anew; distances in pixels");
+    for size in &summary.sizes {
+        let [least, most] = size.area;
+        let [dice, iou] = [&size.dice, &size.iou].map(|e| MEASURES[0].text(e.mean));
+        outln!("nerves of {least} to {most} pixels: Dice {dice}, IoU {iou}, {} frames", size.dice.frames);
+    }
+    let c = &summary.calibration;
+    outln!("calibration error {} of pixels with 1% or more, {} of all", percent(c.ece), percent(c.ece_all));
+    let points: Vec<_> = judgement
+        .points()
+        .iter()
+        .map(|point| format!("threshold {:.2}, least area {}", point.threshold, point.min_area))
+        .collect();
+    outln!("at {} ({})", points.join("; "), judgement.origin);
+    let named = Figures::NAMES.into_iter().zip(judgement.soft().values());
+    let named: Vec<_> = named.map(|(name, value)| format!("{} {value:.4}", name.replace('_', " "))).collect();
+    outln!("soft, as published: {}", named.join(", "));
+    if let Some(speed) = &judgement.engine {
+        outln!(
+            "{}, {}: median {:.1} ms a frame",
+            speed.info.runtime,
+            speed.info.provider,
+            speed.milliseconds
+        );
+    }
+    for warning in &judgement.warnings {
+        outln!("{warning}");
+    }
+}

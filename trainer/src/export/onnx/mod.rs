@@ -1,0 +1,11 @@
+//! The network as an ONNX file, written without any other tool.
+
+mod deconv;
+mod graph;
+mod half;
+mod int8;
+mod scales;
+
+pub use graph::{Outputs, model};
+pub use half::{LARGEST, MARGIN, at_risk, half};
+pub use int8::{Style, int8};

@@ -1,0 +1,51 @@
+//! Where a bundle comes from, and how well it did.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::metrics::{Figures, Hard};
+
+/// Figures by name, without those that no frame tells.
+pub fn metrics(hard: &Hard, soft: &Figures) -> BTreeMap<String, f64> {
+    let hard = [
+        ("dice", hard.dice),
+        ("iou", hard.iou),
+        ("presence", hard.presence),
+        ("sensitivity", hard.sensitivity),
+        ("specificity", hard.specificity),
+        ("frames", Some(hard.frames as f64)),
+        ("nerve_frames", Some(hard.nerve_frames as f64)),
+    ];
+    let soft = Figures::NAMES.into_iter().zip(soft.values());
+    let soft = soft.map(|(name, value)| (format!("soft_{name}"), value));
+    let hard = hard.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    hard.chain(soft).collect()
+}
+
+/// The command line, without the folder of the program.
+pub fn command_line() -> String {
+    let mut arguments: Vec<String> = std::env::args().collect();
+    if let Some(program) = arguments.first_mut() {
+        *program = stem(Path::new(program));
+    }
+    arguments.join(" ")
+}
+
+/// The name of a file without its extension.
+pub fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Outcome;
+
+    #[test]
+    fn figures_that_no_frame_tells_are_left_out() {
+        let hard = Hard::of(&[Outcome { truth: 4, shown: 4, both: 4 }]);
+        let metrics = metrics(&hard, &Figures::default());
+        assert_eq!(metrics.get("sensitivity"), Some(&1.0));
+        assert!(!metrics.contains_key("specificity"));
+    }
+}

@@ -1,0 +1,278 @@
+//! The network as tensors: parameters and forward pass.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::fusion::{EPSILON, unfold};
+use super::network::{Layer, Network, Op};
+use super::parameters::{NORMALISATION, Parameters, is_statistic};
+
+/// Number format of weights and activations during the forward pass.
+///
+/// Parameters, gradients and everything from the logits on are 32-bit either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    Fp32,
+    /// 16 bits with the exponent of 32: no loss scaling needed.
+    Bf16,
+}
+
+/// A network with its parameters on a device.
+#[derive(Debug)]
+pub struct Module {
+    /// What it computes.
+    pub network: Network,
+    /// 32-bit leaves; those that train require gradients, running statistics do not.
+    pub parameters: Parameters,
+    precision: Precision,
+}
+
+impl Module {
+    /// Puts `parameters` on `device`, the first `frozen` convolutions without gradients.
+    pub fn new(
+        network: Network,
+        parameters: Parameters,
+        frozen: usize,
+        precision: Precision,
+        device: Device,
+    ) -> Self {
+        let fixed = network.leading_parameters(frozen);
+        let parameters = parameters
+            .into_iter()
+            .map(|(name, tensor)| {
+                let trains = !fixed.contains(&name) && !is_statistic(&name);
+                let leaf = tensor.detach().to_kind(Kind::Float).to_device(device).copy();
+                (name, leaf.set_requires_grad(trains))
+            })
+            .collect();
+        Self { network, parameters, precision }
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> Device {
+        self.parameters.values().next().map_or(Device::Cpu, Tensor::device)
+    }
+
+    /// Crops `[N, 1, H, W]` uint8 to logits `[N, 1, H, W]`, 32-bit. H and W are multiples of 32.
+    /// Batch normalisation takes its running statistics.
+    pub fn logits(&self, crops: &Tensor) -> Tensor {
+        self.last(crops, Norm::Running)
+    }
+
+    /// The same for a step of training: batch normalisation takes the batch's own statistics, and
+    /// the running ones follow them.
+    pub fn train_logits(&self, crops: &Tensor) -> Tensor {
+        self.last(crops, Norm::Batch)
+    }
+
+    fn last(&self, crops: &Tensor, norm: Norm) -> Tensor {
+        let mut logits = None;
+        self.visit(crops, norm, |layer, output| {
+            if layer.op != Op::Sigmoid {
+                logits = Some(output.shallow_clone());
+            }
+        });
+        // Every network ends in a sigmoid on logits.
+        logits.unwrap_or_else(|| crops.shallow_clone()).to_kind(Kind::Float)
+    }
+
+    /// Crops `[N, 1, H, W]` uint8 to probabilities `[N, 1, H, W]`, 32-bit, without gradients.
+    pub fn predict(&self, crops: &Tensor) -> Tensor {
+        tch::no_grad(|| self.logits(crops).sigmoid())
+    }
+
+    /// Every layer's output by name, without gradients, in order.
+    pub fn layer_outputs(&self, crops: &Tensor) -> Vec<(String, Tensor)> {
+        let mut outputs = Vec::new();
+        // Copies: what follows may compute in place.
+        tch::no_grad(|| self.visit(crops, Norm::Running, |_, output| outputs.push(output.copy())));
+        self.network.layers.iter().map(|l| l.name.clone()).zip(outputs).collect()
+    }
+
+    /// Sets the batch normalisation of the layers called `names`, each behind a convolution whose weights come from
+    /// elsewhere, so that it changes nothing on `batches` of crops: what the weights knew is kept. No other layer is
+    /// normalised before them.
+    pub fn unnormalise(&mut self, names: &[String], batches: impl ExactSizeIterator<Item = Tensor>) {
+        let count = batches.len() as f64;
+        let mut moments = BTreeMap::<String, [Tensor; 2]>::new();
+        for crops in batches {
+            let add = |layer: &Layer, output: &Tensor| {
+                if names.contains(&layer.name) {
+                    let (x, over) = (output.to_kind(Kind::Float), [0i64, 2, 3]);
+                    let mean = |x: &Tensor| x.mean_dim(over.as_slice(), false, Kind::Double) / count;
+                    let found = [mean(&x), mean(&x.square())];
+                    let sum = match moments.remove(&layer.name) {
+                        Some(before) => [&before[0] + &found[0], &before[1] + &found[1]],
+                        None => found,
+                    };
+                    moments.insert(layer.name.clone(), sum);
+                }
+            };
+            tch::no_grad(|| self.visit(&crops, Norm::None, add));
+        }
+        for (name, [mean, square]) in moments {
+            let deviation = (square - mean.square() + EPSILON).clamp_min(EPSILON).sqrt();
+            for (part, value) in NORMALISATION.into_iter().zip(unfold(&deviation, &mean)) {
+                if let Some(parameter) = self.parameters.get_mut(&format!("{name}.{part}")) {
+                    tch::no_grad(|| parameter.copy_(&value));
+                }
+            }
+        }
+    }
+
+    fn visit(&self, crops: &Tensor, norm: Norm, mut seen: impl FnMut(&Layer, &Tensor)) {
+        let mut skips = HashMap::new();
+        let mut x = one_channel_last(&normalise(&crops.to_device(self.device())).to_kind(self.kind()));
+        for layer in &self.network.layers {
+            x = match &layer.op {
+                Op::Conv { padding, .. } => {
+                    let (weight, bias) = self.pair(&layer.name);
+                    x.conv2d(&weight, Some(&bias), 1, *padding as i64, 1, 1)
+                }
+                Op::Deconv { stride, padding, .. } => {
+                    let (weight, bias) = self.pair(&layer.name);
+                    let (stride, padding) = (*stride as i64, *padding as i64);
+                    x.conv_transpose2d(&weight, Some(&bias), stride, padding, 0, 1, 1)
+                }
+                Op::BatchNorm { .. } if norm == Norm::None => x,
+                Op::BatchNorm { .. } => {
+                    let part = |part: &str| Some(&self.parameters[&format!("{}.{part}", layer.name)]);
+                    let (mean, variance) = (part("running_mean"), part("running_var"));
+                    let batch = norm == Norm::Batch;
+                    x.batch_norm(part("weight"), part("bias"), mean, variance, batch, MOMENTUM, EPSILON, true)
+                }
+                // In place: nothing needs the value before, backwards neither.
+                Op::Relu => x.relu_(),
+                Op::MaxPool => x.max_pool2d(2, 2, 0, 1, false),
+                Op::Concat { with } => Tensor::cat(&[&x, &skips[with.as_str()]], 1),
+                Op::Sigmoid => x.to_kind(Kind::Float).sigmoid(),
+            };
+            seen(layer, &x);
+            if self.network.is_skipped_from(&layer.name) {
+                skips.insert(layer.name.as_str(), x.shallow_clone());
+            }
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self.precision {
+            Precision::Fp32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        }
+    }
+
+    /// Weight and bias of a layer as used in the forward pass. Weights lie channels-last, which
+    /// makes oneDNN and cuDNN compute, and hand on, channels-last.
+    fn pair(&self, layer: &str) -> (Tensor, Tensor) {
+        let weight = self.parameters[&format!("{layer}.weight")].to_kind(self.kind());
+        let bias = self.parameters[&format!("{layer}.bias")].to_kind(self.kind());
+        (channels_last(&weight), bias)
+    }
+}
+
+/// Which statistics batch normalisation takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Norm {
+    Batch,
+    Running,
+    /// Values pass unchanged.
+    None,
+}
+
+/// How far the running statistics move to those of a batch.
+const MOMENTUM: f64 = 0.1;
+
+/// Bytes to the network's input range, -1..1.
+pub fn normalise(crops: &Tensor) -> Tensor {
+    crops.to_kind(Kind::Float) / 127.5 - 1.0
+}
+
+/// Contiguous `[N, 1, H, W]` with the strides of channels-last. One channel lies the same either way,
+/// and libtorch would take it, and with it the output of the first convolution, for channels-first.
+fn one_channel_last(x: &Tensor) -> Tensor {
+    match x.size()[..] {
+        [_, 1, height, width] => x.as_strided(x.size(), [height * width, 1, width, 1], None),
+        _ => x.shallow_clone(),
+    }
+}
+
+/// The same `[N, C, H, W]` values, channels next to each other in memory.
+fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::{self, checkpoint};
+
+    fn unet(precision: Precision) -> (Module, Tensor) {
+        tch::manual_seed(5);
+        let network = Network::vgg16_unet(0.0625);
+        let parameters = weights::random(&network).parameters;
+        let crops = Tensor::randint(256, [2, 1, 64, 64], (Kind::Uint8, Device::Cpu));
+        (Module::new(network, parameters, 0, precision, Device::Cpu), crops)
+    }
+
+    #[test]
+    fn only_training_moves_the_running_statistics() {
+        for precision in [Precision::Fp32, Precision::Bf16] {
+            let (module, crops) = unet(precision);
+            let mean = || module.parameters["conv1_2.bn.running_mean"].copy();
+            let before = mean();
+            assert!(!before.requires_grad() && module.parameters["conv1_2.bn.weight"].requires_grad());
+            let first = module.predict(&crops);
+            assert_eq!(mean(), before);
+            module.train_logits(&crops).sum(Kind::Float).backward();
+            assert_ne!(mean(), before);
+            assert_eq!(mean().kind(), Kind::Float);
+            assert!(module.parameters["conv1_2.bn.weight"].grad().defined());
+            assert_ne!(module.predict(&crops), first);
+        }
+    }
+
+    #[test]
+    fn weights_from_a_network_without_normalisation_keep_their_features() {
+        tch::manual_seed(6);
+        let fcn = Network::vgg16_fcn(0.0625);
+        let module =
+            |network: Network, parameters| Module::new(network, parameters, 0, Precision::Fp32, Device::Cpu);
+        let plain = module(fcn.clone(), weights::random(&fcn).parameters);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fcn.safetensors");
+        let tensors = plain.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect();
+        checkpoint::write(&path, &checkpoint::Checkpoint { tensors, ..Default::default() }).unwrap();
+
+        let unet = Network::vgg16_unet(0.0625);
+        let start = weights::from_file(&unet, &path).unwrap();
+        assert_eq!(start.unnormalised.len(), 13);
+        let mut module = module(unet, start.parameters);
+        let crops = Tensor::randint(256, [4, 1, 64, 64], (Kind::Uint8, Device::Cpu));
+        module.unnormalise(&start.unnormalised, crops.split(1, 0).into_iter());
+        let output = |of: &[(String, Tensor)]| {
+            of.iter().find(|(name, _)| name == "relu5_3").unwrap().1.shallow_clone()
+        };
+        let wanted = output(&plain.layer_outputs(&crops));
+        assert!(wanted.std(false).double_value(&[]) > 0.0);
+        let off = |found: Tensor| ((found - &wanted).abs().max() / wanted.abs().max()).double_value(&[]);
+        assert!(off(output(&module.layer_outputs(&crops))) < 1e-3);
+        // In training neither, where the batch's own statistics count.
+        let mut found = vec![];
+        let see = |layer: &Layer, x: &Tensor| found.push((layer.name.clone(), x.copy()));
+        tch::no_grad(|| module.visit(&crops, Norm::Batch, see));
+        assert!(off(output(&found)) < 1e-3);
+    }
+
+    #[test]
+    fn outputs_of_layers_are_those_before_the_relu_in_place() {
+        let (module, crops) = unet(Precision::Fp32);
+        let outputs = module.layer_outputs(&crops);
+        let output = |name: &str| &outputs.iter().find(|(n, _)| n == name).unwrap().1;
+        assert!(output("conv1_1.bn").min().double_value(&[]) < 0.0);
+        assert_eq!(output("conv1_1.bn").relu(), *output("relu1_1"));
+    }
+}

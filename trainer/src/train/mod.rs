@@ -1,0 +1,26 @@
+//! Training: settings, loss, optimiser, loop, the run's directory, and those who watch.
+//!
+//! Uses `metrics`, `weights`, `net`, `data` and `util`.
+
+mod adam;
+mod curves;
+mod distillation;
+mod ema;
+mod history;
+mod loss;
+mod resume;
+mod run;
+mod schedule;
+mod settings;
+mod state;
+mod trained;
+mod trainer;
+pub mod watch;
+
+pub use adam::Adam;
+pub use history::{Row, comparable};
+pub use loss::{Loss, LossKind};
+pub use run::RunDir;
+pub use settings::Settings;
+pub use trained::{Which, trained};
+pub use trainer::{Outcome, train};

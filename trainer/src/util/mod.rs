@@ -1,0 +1,18 @@
+//! What knows nothing of networks and frames of a data set: random numbers, progress, text, local pages.
+//!
+//! Uses none of the other rooms.
+
+mod atomic;
+pub mod local_page;
+pub mod memory;
+pub mod onnx_schema;
+mod overlay;
+mod progress;
+mod rng;
+pub mod text;
+
+pub use atomic::write_atomically;
+pub use nervelight_engines::bundle::hex as sha256;
+pub use overlay::overlay;
+pub use progress::Progress;
+pub use rng::Rng;
