@@ -13,14 +13,19 @@ use anyhow::{Context, Result, ensure};
 use nervelight_engines::contract::{HEIGHT, WIDTH};
 use nervelight_phantom::{self as phantom, Phantom};
 use nervelight_train::bench::{
-    Adam, Augment, Frame, Loss, LossKind, Module, Network, Precision, Vary, batch, memory, random,
+    Adam, Augment, Augmentation, Frame, Loss, LossKind, Module, Network, NumberFormat, batch, memory, random,
 };
 use tch::Device;
 
 const BATCH: usize = 4;
 const RATE: f64 = 1e-4;
-const LOSS: Loss =
-    Loss { kind: LossKind::BceDice, weight: 1.0, as_run: false, tversky_alpha: 0.5, tversky_gamma: 1.0 };
+const LOSS: Loss = Loss {
+    kind: LossKind::BceDice,
+    recall_weight: 1.0,
+    swap_truth_and_prediction: false,
+    tversky_alpha: 0.5,
+    tversky_gamma: 1.0,
+};
 /// Steps of each side before the clock starts.
 const WARM: usize = 2;
 /// bf16 against fp32: the first losses may differ by this part.
@@ -72,7 +77,7 @@ fn compare(width: f64, rounds: usize, threads: usize, device: Device, frames: &[
     std::fs::write(folder.path().join("truth.bin"), bytes(|frame| &frame.nerve))?;
 
     let mut theirs = PyTorch::start(width, threads, device, folder.path())?;
-    let mut ours = Ours::new(Module::new(network, start, 0, Precision::Bf16, device));
+    let mut ours = Ours::new(Module::new(network, start, 0, NumberFormat::Bf16, device));
     let frames: Vec<&Frame> = frames.iter().collect();
     let (mut our, mut their, mut loading) = (vec![], vec![], vec![]);
     for round in 0..WARM + rounds {
@@ -137,7 +142,7 @@ impl Ours {
 
 /// Seconds to make a batch of augmented frames.
 fn augmenting(frames: &[&Frame], epoch: usize, device: Device) -> f64 {
-    let vary = Vary { level: Augment::Full, seed: 1, epoch };
+    let vary = Augmentation { level: Augment::Full, seed: 1, epoch };
     let begun = Instant::now();
     let batch = batch(frames, (HEIGHT, WIDTH), Some(vary), device);
     wait(device);

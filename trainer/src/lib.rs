@@ -26,8 +26,8 @@ mod weights;
 /// What the benchmarks measure.
 pub mod bench {
     pub use crate::data::similar::{Sad, all, below_by};
-    pub use crate::data::{Augment, Frame, Stack, Vary, batch};
-    pub use crate::net::{Module, Network, Precision};
+    pub use crate::data::{Augment, Augmentation, Frame, Stack, batch};
+    pub use crate::net::{Module, Network, NumberFormat};
     pub use crate::train::{Adam, Loss, LossKind};
     pub use crate::util::memory;
     pub use crate::weights::random;

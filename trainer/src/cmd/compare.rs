@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::compare::{Comparison, Evaluation, output};
+use crate::compare::{Comparison, SavedEvaluation, output};
 
 /// Arguments of `compare`.
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ fn page_or_table(text: &str) -> Result<PathBuf, String> {
 
 /// Compares, prints, writes, and fails where asked to.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let [a, b] = [&arguments.a, &arguments.b].map(|path| Evaluation::open(path));
+    let [a, b] = [&arguments.a, &arguments.b].map(|path| SavedEvaluation::open(path));
     let comparison = Comparison::of(a?, b?)?;
     output::print(&comparison);
     if let Some(out) = &arguments.out {

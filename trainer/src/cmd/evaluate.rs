@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use nervelight_engines::{Backend, EngineSettings, Precision, Provider};
 
 use crate::data::{Dataset, Part, Split};
-use crate::evaluate::{self, Judgement, Opened, Options};
+use crate::evaluate::{self, Evaluation, OpenedRun, Options};
 use crate::metrics;
 use crate::report;
 use crate::train::Which;
@@ -110,15 +110,16 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let tolerance = arguments.tolerance;
     anyhow::ensure!(tolerance >= 0.0 && tolerance.is_finite(), "--tolerance {tolerance} is no distance");
-    let runs: Vec<Opened> = arguments.run.iter().map(|path| Opened::open(path)).collect::<Result<_>>()?;
+    let runs: Vec<OpenedRun> =
+        arguments.run.iter().map(|path| OpenedRun::open(path)).collect::<Result<_>>()?;
     let data = match (runs.first(), &arguments.data) {
         // With the corrections that the run was trained with.
-        (Some(Opened { run, settings, split }), data) => run.data(settings, split, data.as_deref())?,
+        (Some(OpenedRun { run, settings, split }), data) => run.data(settings, split, data.as_deref())?,
         (None, Some(data)) => Dataset::load(data)?,
         (None, None) => bail!("name the frames to judge by: --data DIR, or --run of the bundle's run"),
     };
     let options = arguments.options();
-    let judgement = match (&arguments.bundle, &runs[..]) {
+    let evaluation = match (&arguments.bundle, &runs[..]) {
         (Some(path), [_, _, ..]) => bail!("{}: a bundle comes from one run; name one --run", path.display()),
         (Some(path), runs) => {
             let split = arguments.split.as_deref().map(Split::load).transpose()?;
@@ -133,7 +134,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         (None, None, [opened]) => opened.run.root().join("evaluation"),
         (None, None, _) => bail!("say with --out where the figures of several runs go"),
     };
-    finish(&judgement, &out, arguments.overlays)
+    finish(&evaluation, &out, arguments.overlays)
 }
 
 /// Judges a run that has ended by its validation frames: what `evaluate --run` does.
@@ -145,9 +146,9 @@ pub fn of_run(root: &Path, data: &Dataset) -> Result<()> {
     }
     let line = ["evaluate".as_ref(), "--run".as_ref(), root.as_os_str()];
     let Defaults { arguments } = clap::Parser::try_parse_from(line)?;
-    let opened = Opened::open(root)?;
-    let judgement = evaluate::judge_run(&opened, data, &arguments.options())?;
-    finish(&judgement, &root.join("evaluation"), arguments.overlays)
+    let opened = OpenedRun::open(root)?;
+    let evaluation = evaluate::judge_run(&opened, data, &arguments.options())?;
+    finish(&evaluation, &root.join("evaluation"), arguments.overlays)
 }
 
 /// Whether [`of_run`] has yet to judge the run in `root` as it is: it was cut short, or the network was
@@ -157,14 +158,14 @@ pub fn is_due(root: &Path) -> bool {
     written("evaluation/report.html") < written("checkpoints/last.safetensors")
 }
 
-fn finish(judgement: &Judgement, out: &Path, overlays: usize) -> Result<()> {
+fn finish(evaluation: &Evaluation, out: &Path, overlays: usize) -> Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("{}: make", out.display()))?;
-    let summary = judgement.summary();
-    evaluate::write(judgement, &summary, out, overlays)?;
+    let summary = evaluation.summary();
+    evaluate::write(evaluation, &summary, out, overlays)?;
     let page = out.join("report.html");
-    std::fs::write(&page, report::html(judgement, &summary)?)
+    std::fs::write(&page, report::html(evaluation, &summary)?)
         .with_context(|| format!("{}: write", page.display()))?;
-    evaluate::print(judgement, &summary);
+    evaluate::print(evaluation, &summary);
     outln!("\nreport in {}", page.display());
     Ok(())
 }

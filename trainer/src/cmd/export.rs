@@ -12,7 +12,7 @@ use crate::export::golden::golden;
 use crate::export::onnx::{Outputs, model};
 use crate::export::quantize::{Job, Options, extend};
 use crate::export::{self, beside, command_line, put, stem, verify};
-use crate::metrics::{self, Hard, predict};
+use crate::metrics::{self, Thresholded, predict};
 use crate::net::Module;
 use crate::train::{RunDir, Which, trained};
 
@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             seed: settings.seed,
             revision: env!("NERVELIGHT_REVISION").into(),
             command: command_line(),
-            metrics: export::metrics(&Hard::of(&outcomes), &soft),
+            metrics: export::metrics(&Thresholded::of(&outcomes), &soft),
         },
         ..Manifest::new(name, arguments.model_version.clone())
     };

@@ -38,6 +38,7 @@ pub struct Arguments {
 /// Trains until the run ends or Ctrl-C stops it.
 pub fn run(arguments: &Arguments) -> Result<Outcome> {
     let settings = Settings::load(&arguments.config)?;
+    Settings::hints(&arguments.config)?.iter().for_each(|hint| errln!("hint: {hint}"));
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     ctrlc::set_handler(move || {

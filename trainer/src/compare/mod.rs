@@ -7,7 +7,7 @@ pub mod output;
 mod saved;
 
 pub use comparison::Comparison;
-pub use saved::Evaluation;
+pub use saved::SavedEvaluation;
 
 #[cfg(test)]
 pub use comparison::tests;

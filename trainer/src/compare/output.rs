@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::comparison::{Comparison, PatientChange};
-use super::saved::Evaluation;
-use crate::metrics::{Change, Scored, flip, percent};
+use super::saved::SavedEvaluation;
+use crate::metrics::{Change, FrameMetrics, flip, percent};
 use crate::report::head;
 use crate::util::text::escape;
 
@@ -15,13 +15,13 @@ const PAGE_LINES: usize = 100;
 
 /// Warnings of both.
 fn warnings(comparison: &Comparison) -> Vec<String> {
-    let of = |name: &'static str, e: &Evaluation| {
+    let of = |name: &'static str, e: &SavedEvaluation| {
         e.about.warnings.iter().map(|warning| format!("{name}: {warning}")).collect::<Vec<_>>()
     };
     [of("A", &comparison.a), of("B", &comparison.b)].concat()
 }
 
-/// Figures of one measure: A, B, difference, interval, part above 0.
+/// SoftMetrics of one measure: A, B, difference, interval, part above 0.
 fn cells(change: &Change) -> [String; 5] {
     let Change { measure, means, interval, above } = change;
     let signed = |value: f64| format!("{}{}", if value >= 0.0 { "+" } else { "" }, measure.text(Some(value)));
@@ -116,7 +116,7 @@ pub fn html(comparison: &Comparison) -> String {
     let mut page = head("Comparison", &format!("A {a} · B {b}"), &warnings(comparison));
     _ = write!(
         page,
-        "<p>A: {}<br>B: {}</p><h2>Figures</h2><div class=scroll><table><tr><th class=name>figure<th>A<th>B\
+        "<p>A: {}<br>B: {}</p><h2>SoftMetrics</h2><div class=scroll><table><tr><th class=name>figure<th>A<th>B\
          <th>B − A<th>95% interval<th>above 0<th class=name>over</tr>",
         escape(&comparison.a.folder.display().to_string()),
         escape(&comparison.b.folder.display().to_string())
@@ -152,7 +152,7 @@ pub fn html(comparison: &Comparison) -> String {
         );
     }
     page += "</table><p class=about>Red: worse by more than 0.01 in Dice.</p><h2>Presence that changed</h2>";
-    let list = |pairs: &[[&Scored; 2]], about: &dyn Fn([&Scored; 2]) -> String| {
+    let list = |pairs: &[[&FrameMetrics; 2]], about: &dyn Fn([&FrameMetrics; 2]) -> String| {
         let mut html = "<table><tr><th>frame<th>patient<th>Dice A<th>Dice B<th class=name></tr>".to_owned();
         for pair in pairs.iter().take(PAGE_LINES) {
             let [x, y] = pair.map(|frame| frame.outcome.dice());
@@ -171,7 +171,7 @@ pub fn html(comparison: &Comparison) -> String {
         list(&flips, &|pair| flip(pair).into())
     };
     page += "<h2>Frames whose Dice fell</h2>";
-    let by = |[a, b]: [&Scored; 2]| format!("{:+.3}", b.outcome.dice() - a.outcome.dice());
+    let by = |[a, b]: [&FrameMetrics; 2]| format!("{:+.3}", b.outcome.dice() - a.outcome.dice());
     page += &if fallen.is_empty() { "<p class=none>None.</p>".into() } else { list(&fallen, &by) };
     page + "</main></html>\n"
 }

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::metrics::FrameMetrics;
 use crate::metrics::Outcome;
-use crate::metrics::Scored;
 
 /// One evaluation.
 #[derive(Debug)]
-pub struct Evaluation {
+pub struct SavedEvaluation {
     pub folder: PathBuf,
     pub about: About,
     /// By name.
-    pub frames: BTreeMap<String, Scored>,
+    pub frames: BTreeMap<String, FrameMetrics>,
 }
 
 /// Of `summary.json`, what a comparison needs.
@@ -29,7 +29,7 @@ pub struct About {
     pub tolerance: f64,
 }
 
-impl Evaluation {
+impl SavedEvaluation {
     /// Reads the folder, or the folder `evaluation` of a run.
     pub fn open(path: &Path) -> Result<Self> {
         let inside = path.join("evaluation");
@@ -51,7 +51,7 @@ impl Evaluation {
 }
 
 /// Frames by name from the lines of `frames.csv`.
-fn parse(text: &str) -> Result<BTreeMap<String, Scored>> {
+fn parse(text: &str) -> Result<BTreeMap<String, FrameMetrics>> {
     let mut lines = text.lines();
     let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
     let column = |name: &str| {
@@ -75,7 +75,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, Scored>> {
         };
         let outcome = Outcome { truth: whole(truth)?, shown: whole(shown)?, both: whole(both)? };
         let name = cell(frame)?.to_owned();
-        let scored = Scored {
+        let scored = FrameMetrics {
             frame: name.clone(),
             patient: whole(patient)?,
             outcome,
@@ -113,7 +113,7 @@ mod tests {
         assert!(says(&format!("{HEAD}1_2,1,8\n")).contains("line 2 is cut short"));
         let line = "1_2,1,8,6,5,0.7,0.5,2.5,0.75,x\n";
         assert!(says(&format!("{HEAD}{line}{line}")).contains("line 3: its frame is there twice"));
-        let missing = Evaluation::open(Path::new("/nonexistent")).unwrap_err();
+        let missing = SavedEvaluation::open(Path::new("/nonexistent")).unwrap_err();
         assert!(format!("{missing:#}").contains("nervelight-train evaluate"));
     }
 }

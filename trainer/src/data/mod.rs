@@ -20,7 +20,7 @@ mod split;
 mod stack;
 
 pub use augment::Augment;
-pub use batch::{Batch, Vary, batch};
+pub use batch::{Augmentation, Batch, batch};
 pub use corrections::{Corrections, Decision, Rule, Subject};
 pub use dataset::{Dataset, NERVE};
 pub use frame::Frame;

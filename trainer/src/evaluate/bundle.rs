@@ -5,13 +5,13 @@ use std::path::Path;
 use anyhow::Result;
 use nervelight_engines::{Bundle, EngineSettings, processor};
 
-use super::checked_engine::{self, RightEngine};
+use super::checked_engine::{self, CheckedEngine};
 use super::engine::predict;
 
-use super::evaluation::{Case, Judgement, Speed, data_facts, split_facts, warnings};
-use super::options::{Opened, Options};
+use super::evaluation::{Case, Evaluation, Speed, data_facts, split_facts, warnings};
+use super::options::{OpenedRun, Options};
 use crate::data::{Dataset, Frame, Split, select};
-use crate::metrics::{Point, Ruler};
+use crate::metrics::{OperatingPoint, Ruler};
 
 /// Frames in a batch of the soft figures, as published.
 const BATCH: usize = 10;
@@ -19,22 +19,22 @@ const BATCH: usize = 10;
 /// Judges what an engine computes from the bundle.
 pub fn judge<'a>(
     path: &Path,
-    run: Option<&Opened>,
+    run: Option<&OpenedRun>,
     split: Option<&Split>,
     data: &'a Dataset,
     settings: &EngineSettings,
     options: &Options,
-) -> Result<Judgement<'a>> {
+) -> Result<Evaluation<'a>> {
     let bundle = Bundle::open(path)?;
     let split = split.or(run.map(|opened| &opened.split));
     let frames = match split {
         Some(split) => select(data, split, options.part)?,
         None => data.frames.iter().collect(),
     };
-    let RightEngine { mut engine, wrong, .. } = checked_engine::open(&bundle, settings, &bundle.golden()?)?;
+    let CheckedEngine { mut engine, wrong, .. } = checked_engine::open(&bundle, settings, &bundle.golden()?)?;
     let (predictions, milliseconds) = predict(engine.as_mut(), "predict", &frames)?;
     let manifest = &bundle.manifest;
-    let point = Point {
+    let point = OperatingPoint {
         threshold: options.threshold.unwrap_or(manifest.threshold),
         min_area: options.min_area.unwrap_or(manifest.min_area),
     };
@@ -67,7 +67,7 @@ pub fn judge<'a>(
         facts.extend(split_facts(split, data)?);
     }
     let ruler = Ruler { width: data.width, height: data.height, tolerance: options.tolerance };
-    Ok(Judgement {
+    Ok(Evaluation {
         title: format!("{} as {} on {}", info.model, info.precision, info.provider).to_lowercase(),
         warnings: wrong.chain(what_it_saw(&bundle, split, data, &frames)?).collect(),
         facts,

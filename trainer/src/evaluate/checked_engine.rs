@@ -14,7 +14,7 @@ use super::reference::Reference;
 const LIMIT: f64 = 6.0;
 
 /// An engine that was compared with the file's own arithmetic.
-pub struct RightEngine {
+pub struct CheckedEngine {
     pub engine: Box<dyn Engine>,
     /// What to open it with again; none where it is the file's own arithmetic.
     pub settings: Option<EngineSettings>,
@@ -31,7 +31,7 @@ const COMPARED: usize = 2;
 ///
 /// # Errors
 /// When none can be opened, or one fails on a frame.
-pub fn open(bundle: &Bundle, settings: &EngineSettings, golden: &[Golden]) -> Result<RightEngine> {
+pub fn open(bundle: &Bundle, settings: &EngineSettings, golden: &[Golden]) -> Result<CheckedEngine> {
     let crops: Vec<&Plane> = golden.iter().take(COMPARED).map(|golden| &*golden.crop).collect();
     let mut candidates = settings.candidates();
     let onnx = EngineSettings { backend: Backend::Onnx, provider: Provider::Cpu, ..settings.clone() };
@@ -52,12 +52,12 @@ pub fn open(bundle: &Bundle, settings: &EngineSettings, golden: &[Golden]) -> Re
             opened => opened?,
         };
         if expected.is_empty() {
-            return Ok(RightEngine { engine, settings: Some(candidate.clone()), wrong });
+            return Ok(CheckedEngine { engine, settings: Some(candidate.clone()), wrong });
         }
         let found = maps(engine.as_mut(), &crops)?;
         let off = expected.iter().zip(&found).map(|(a, b)| mean_difference(a, b)).fold(0.0, f64::max);
         if off <= LIMIT {
-            return Ok(RightEngine { engine, settings: Some(candidate.clone()), wrong });
+            return Ok(CheckedEngine { engine, settings: Some(candidate.clone()), wrong });
         }
         wrong.push(format!(
             "{} on {} computes {file} wrong: its maps are off by {off:.1} of 255 on average from what the file \
@@ -67,7 +67,7 @@ pub fn open(bundle: &Bundle, settings: &EngineSettings, golden: &[Golden]) -> Re
         ));
     }
     let Some(reference) = reference else { anyhow::bail!("{}", wrong.join("; ")) };
-    Ok(RightEngine { engine: Box::new(reference), settings: None, wrong })
+    Ok(CheckedEngine { engine: Box::new(reference), settings: None, wrong })
 }
 
 /// The arithmetic of the file that `settings` choose from `bundle`.

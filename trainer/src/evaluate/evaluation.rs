@@ -8,13 +8,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::data::{Dataset, Frame, Split, SplitBy, SplitError};
-use crate::metrics::Point;
+use crate::metrics::OperatingPoint;
 use crate::metrics::Prediction;
-use crate::metrics::{Calibration, Ruler, Scored, Summary};
-use crate::metrics::{Figures, soft};
+use crate::metrics::{FrameMetrics, Reliability, Ruler, Summary};
+use crate::metrics::{SoftMetrics, soft};
 
 /// What was judged, and how.
-pub struct Judgement<'a> {
+pub struct Evaluation<'a> {
     /// What was judged.
     pub title: String,
     /// What makes the figures better than the truth; shown with every table.
@@ -38,8 +38,8 @@ pub struct Judgement<'a> {
 /// One frame: its map, its operating point and its figures.
 pub struct Case<'a> {
     pub prediction: Prediction<'a>,
-    pub point: Point,
-    pub scored: Scored,
+    pub point: OperatingPoint,
+    pub scored: FrameMetrics,
 }
 
 /// An engine, and how fast it was.
@@ -53,28 +53,29 @@ pub struct Speed {
 
 impl<'a> Case<'a> {
     /// Judges `predictions` at `point`.
-    pub fn all(predictions: Vec<Prediction<'a>>, point: Point, ruler: Ruler) -> Vec<Self> {
-        let case = |prediction| Self { scored: Scored::of(&prediction, point, ruler), point, prediction };
+    pub fn all(predictions: Vec<Prediction<'a>>, point: OperatingPoint, ruler: Ruler) -> Vec<Self> {
+        let case =
+            |prediction| Self { scored: FrameMetrics::of(&prediction, point, ruler), point, prediction };
         predictions.into_par_iter().map(case).collect()
     }
 }
 
-impl Judgement<'_> {
+impl Evaluation<'_> {
     /// Every figure.
     pub fn summary(&self) -> Summary {
-        let scored: Vec<Scored> = self.cases.iter().map(|case| case.scored.clone()).collect();
-        let calibration = Calibration::of(self.cases.par_iter().map(|case| &case.prediction));
+        let scored: Vec<FrameMetrics> = self.cases.iter().map(|case| case.scored.clone()).collect();
+        let calibration = Reliability::of(self.cases.par_iter().map(|case| &case.prediction));
         Summary::of(&scored, self.ruler, calibration)
     }
 
     /// The published figures.
-    pub fn soft(&self) -> Figures {
+    pub fn soft(&self) -> SoftMetrics {
         soft(self.cases.iter().map(|case| case.prediction.sums), self.batch_size)
     }
 
     /// The operating points used; more than one only for folds.
-    pub fn points(&self) -> Vec<Point> {
-        let mut points: Vec<Point> = self.cases.iter().map(|case| case.point).collect();
+    pub fn points(&self) -> Vec<OperatingPoint> {
+        let mut points: Vec<OperatingPoint> = self.cases.iter().map(|case| case.point).collect();
         points.dedup();
         points
     }
@@ -180,9 +181,9 @@ pub mod tests {
     }
 
     /// Patient 1's nerve found whole and patient 2's missed, of a split by frame.
-    pub fn judgement(data: &Dataset) -> Judgement<'_> {
+    pub fn evaluation(data: &Dataset) -> Evaluation<'_> {
         let ruler = Ruler { width: 4, height: 2, tolerance: 1.0 };
-        let point = Point { threshold: 0.5, min_area: 1 };
+        let point = OperatingPoint { threshold: 0.5, min_area: 1 };
         let prediction =
             |frame: &'_ Frame| (frame.patient == 1).then(|| frame.nerve.iter().map(|n| n * 255).collect());
         let predictions = data.frames.iter().map(|frame| Prediction {
@@ -191,7 +192,7 @@ pub mod tests {
             sums: Sums { both: 0.0, truth: 8.0, predicted: 0.0 },
         });
         let frames: Vec<&Frame> = data.frames.iter().collect();
-        Judgement {
+        Evaluation {
             title: "runs/<first>".into(),
             warnings: warnings(&split(data, SplitBy::Frame, 1), data, &frames).unwrap()[1..].to_vec(),
             facts: data_facts(data, &frames),

@@ -6,38 +6,38 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::evaluation::{Case, Judgement};
-use crate::metrics::Figures;
+use super::evaluation::{Case, Evaluation};
+use crate::metrics::SoftMetrics;
 use crate::metrics::shown;
 use crate::metrics::{MEASURES, Patient, Summary};
 use crate::util::overlay;
 
 /// Writes everything into `out`.
-pub fn write(judgement: &Judgement, summary: &Summary, out: &Path, overlays: usize) -> Result<()> {
+pub fn write(evaluation: &Evaluation, summary: &Summary, out: &Path, overlays: usize) -> Result<()> {
     write_text(
         &out.join("summary.json"),
-        &serde_json::to_string_pretty(&summary_json(judgement, summary)?)?,
+        &serde_json::to_string_pretty(&summary_json(evaluation, summary)?)?,
     )?;
-    write_text(&out.join("frames.csv"), &frames_csv(&judgement.cases))?;
+    write_text(&out.join("frames.csv"), &frames_csv(&evaluation.cases))?;
     write_text(&out.join("patients.csv"), &patients_csv(&summary.patients))?;
-    write_overlays(judgement, &out.join("overlays"), overlays)
+    write_overlays(evaluation, &out.join("overlays"), overlays)
 }
 
-fn summary_json(judgement: &Judgement, summary: &Summary) -> Result<serde_json::Value> {
-    let soft = judgement.soft();
-    let soft: serde_json::Map<_, _> = Figures::NAMES
+fn summary_json(evaluation: &Evaluation, summary: &Summary) -> Result<serde_json::Value> {
+    let soft = evaluation.soft();
+    let soft: serde_json::Map<_, _> = SoftMetrics::NAMES
         .into_iter()
         .zip(soft.values())
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
     let mut json = json!({
-        "title": judgement.title,
-        "warnings": judgement.warnings,
-        "data": judgement.data,
-        "points": judgement.points(),
-        "point_origin": judgement.origin,
-        "engine": judgement.engine,
-        "facts": judgement.facts,
+        "title": evaluation.title,
+        "warnings": evaluation.warnings,
+        "data": evaluation.data,
+        "points": evaluation.points(),
+        "point_origin": evaluation.origin,
+        "engine": evaluation.engine,
+        "facts": evaluation.facts,
         "soft": soft,
     });
     if let (Some(json), serde_json::Value::Object(figures)) =
@@ -58,7 +58,7 @@ fn patients_csv(patients: &[Patient]) -> String {
 }
 
 fn frames_csv(cases: &[Case]) -> String {
-    let soft = Figures::NAMES.map(|name| format!("soft_{name}")).join(",");
+    let soft = SoftMetrics::NAMES.map(|name| format!("soft_{name}")).join(",");
     let mut text = format!(
         "frame,patient,truth_pixels,shown_pixels,both_pixels,dice,iou,hd95,surface_dice,invented,{soft}\n"
     );
@@ -83,12 +83,12 @@ fn frames_csv(cases: &[Case]) -> String {
 }
 
 /// Writes the `count` worst frames; file names begin with the rank.
-fn write_overlays(judgement: &Judgement, folder: &Path, count: usize) -> Result<()> {
+fn write_overlays(evaluation: &Evaluation, folder: &Path, count: usize) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{}: make", folder.display()))?;
     // Pictures of an earlier evaluation would mix with these.
     remove_overlays(folder).with_context(|| format!("{}: clear", folder.display()))?;
-    judgement.worst_first().into_par_iter().take(count).enumerate().try_for_each(|(rank, case)| {
-        let (frame, width) = (case.prediction.frame, judgement.ruler.width);
+    evaluation.worst_first().into_par_iter().take(count).enumerate().try_for_each(|(rank, case)| {
+        let (frame, width) = (case.prediction.frame, evaluation.ruler.width);
         let name = format!("{:04}_{}_dice{:.2}.png", rank + 1, frame.name, case.scored.outcome.dice());
         let path = folder.join(name);
         let shown = shown(&case.prediction.map, width, case.point);
@@ -123,7 +123,7 @@ fn write_text(path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::evaluation::tests::judgement;
+    use super::super::evaluation::tests::evaluation;
     use super::*;
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
             std::fs::write(folder.join(name), "x").unwrap();
         }
         let data = super::super::evaluation::tests::data(2, 2);
-        write_overlays(&judgement(&data), &folder, 1).unwrap();
+        write_overlays(&evaluation(&data), &folder, 1).unwrap();
         let mut left: Vec<_> = std::fs::read_dir(&folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -150,9 +150,9 @@ mod tests {
     #[test]
     fn files_hold_every_frame_and_figures_that_no_frame_tells_are_empty() {
         let data = super::super::evaluation::tests::data(2, 2);
-        let judgement = judgement(&data);
+        let evaluation = evaluation(&data);
         let directory = tempfile::tempdir().unwrap();
-        write(&judgement, &judgement.summary(), directory.path(), 2).unwrap();
+        write(&evaluation, &evaluation.summary(), directory.path(), 2).unwrap();
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
         let frames = read("frames.csv");
         assert!(frames.contains("\n1_0,1,8,8,8,1.0000,1.0000,0.00000,1.00000,"), "{frames}");

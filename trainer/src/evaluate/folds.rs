@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 
-use super::evaluation::{Case, Judgement, data_facts, split_facts, warnings};
-use super::options::{Opened, Options};
+use super::evaluation::{Case, Evaluation, data_facts, split_facts, warnings};
+use super::options::{OpenedRun, Options};
 use crate::data::{Dataset, Split, SplitBy};
 use crate::metrics;
 use crate::metrics::Ruler;
@@ -13,7 +13,7 @@ use crate::metrics::{Prediction, predict};
 use crate::train::trained;
 
 /// Judges the validation frames of every run.
-pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, options: &Options) -> Result<Judgement<'a>> {
+pub fn judge<'a>(runs: &[OpenedRun], data: &'a Dataset, options: &Options) -> Result<Evaluation<'a>> {
     if options.part.is_some() {
         bail!("--part is for one run; folds are judged by their validation frames");
     }
@@ -48,7 +48,7 @@ pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, options: &Options) -> Resul
         .collect();
     let cases =
         folds.into_iter().zip(points).flat_map(|(fold, point)| Case::all(fold, point, ruler)).collect();
-    Ok(Judgement {
+    Ok(Evaluation {
         title: format!("{} folds", runs.len()),
         warnings: said.into_iter().collect(),
         facts,

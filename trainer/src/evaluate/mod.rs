@@ -15,10 +15,10 @@ mod table;
 
 pub use bundle::judge as judge_bundle;
 pub use engine::predict;
-pub use evaluation::{Case, Judgement};
+pub use evaluation::{Case, Evaluation};
 pub use files::write;
 pub use folds::judge as judge_folds;
-pub use options::{Opened, Options};
+pub use options::{OpenedRun, Options};
 #[cfg(test)]
 pub use reference::Reference;
 pub use single::judge as judge_run;

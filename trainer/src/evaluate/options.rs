@@ -23,7 +23,7 @@ pub struct Options {
 }
 
 /// A run opened.
-pub struct Opened {
+pub struct OpenedRun {
     /// Its directory.
     pub run: RunDir,
     /// What the user set.
@@ -32,7 +32,7 @@ pub struct Opened {
     pub split: Split,
 }
 
-impl Opened {
+impl OpenedRun {
     /// The run in `path`.
     pub fn open(path: &Path) -> Result<Self> {
         let (run, settings, split) = RunDir::open(path)?;

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 
-use super::evaluation::{Case, Judgement, data_facts, split_facts, warnings};
-use super::options::{Opened, Options};
+use super::evaluation::{Case, Evaluation, data_facts, split_facts, warnings};
+use super::options::{OpenedRun, Options};
 use crate::data::{Dataset, select};
 use crate::metrics;
 use crate::metrics::Ruler;
@@ -11,8 +11,8 @@ use crate::metrics::{Prediction, predict};
 use crate::train::trained;
 
 /// Judges the run's checkpoint.
-pub fn judge<'a>(opened: &Opened, data: &'a Dataset, options: &Options) -> Result<Judgement<'a>> {
-    let Opened { run, settings, split } = opened;
+pub fn judge<'a>(opened: &OpenedRun, data: &'a Dataset, options: &Options) -> Result<Evaluation<'a>> {
+    let OpenedRun { run, settings, split } = opened;
     let frames = select(data, split, options.part)?;
     let module = trained(run, settings, options.checkpoint, settings.device()?)?;
     let predictions = predict(&module, &frames, (data.height, data.width), settings.batch_size)?;
@@ -43,7 +43,7 @@ pub fn judge<'a>(opened: &Opened, data: &'a Dataset, options: &Options) -> Resul
     ];
     facts.extend(data_facts(data, &frames));
     facts.extend(split_facts(split, data)?);
-    Ok(Judgement {
+    Ok(Evaluation {
         title: run.root().display().to_string(),
         warnings: warnings(split, data, &frames)?,
         facts,

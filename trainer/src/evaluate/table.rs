@@ -1,7 +1,7 @@
 //! The table on the terminal.
 
-use super::evaluation::Judgement;
-use crate::metrics::Figures;
+use super::evaluation::Evaluation;
+use crate::metrics::SoftMetrics;
 use crate::metrics::{MEASURES, Summary, percent};
 
 /// Measures of the table by patient.
@@ -15,7 +15,7 @@ const COLUMNS: [(&str, &str); 6] = [
 ];
 
 /// Prints every patient, then every figure with its interval and the baseline.
-pub fn print(judgement: &Judgement, summary: &Summary) {
+pub fn print(evaluation: &Evaluation, summary: &Summary) {
     out!("{:>8} {:>7} {:>7}", "patient", "frames", "nerve");
     COLUMNS.iter().for_each(|(_, label)| out!(" {label:>8}"));
     outln!();
@@ -58,16 +58,16 @@ pub fn print(judgement: &Judgement, summary: &Summary) {
     }
     let c = &summary.calibration;
     outln!("calibration error {} of pixels with 1% or more, {} of all", percent(c.ece), percent(c.ece_all));
-    let points: Vec<_> = judgement
+    let points: Vec<_> = evaluation
         .points()
         .iter()
         .map(|point| format!("threshold {:.2}, least area {}", point.threshold, point.min_area))
         .collect();
-    outln!("at {} ({})", points.join("; "), judgement.origin);
-    let named = Figures::NAMES.into_iter().zip(judgement.soft().values());
+    outln!("at {} ({})", points.join("; "), evaluation.origin);
+    let named = SoftMetrics::NAMES.into_iter().zip(evaluation.soft().values());
     let named: Vec<_> = named.map(|(name, value)| format!("{} {value:.4}", name.replace('_', " "))).collect();
     outln!("soft, as published: {}", named.join(", "));
-    if let Some(speed) = &judgement.engine {
+    if let Some(speed) = &evaluation.engine {
         outln!(
             "{}, {}: median {:.1} ms a frame",
             speed.info.runtime,
@@ -75,7 +75,7 @@ pub fn print(judgement: &Judgement, summary: &Summary) {
             speed.milliseconds
         );
     }
-    for warning in &judgement.warnings {
+    for warning in &evaluation.warnings {
         outln!("{warning}");
     }
 }

@@ -8,7 +8,7 @@ use nervelight_engines::regions::shown;
 use nervelight_engines::{PIXELS, plane};
 use rayon::prelude::*;
 
-use crate::metrics::Point;
+use crate::metrics::OperatingPoint;
 use crate::metrics::Prediction;
 
 /// How far the threshold may move, in bytes of a map: 0.15 of probability.
@@ -34,7 +34,7 @@ struct Candidate {
 /// Indices of the frames to keep, in maps with rows of `width` bytes: small, middle and large nerves, of each a clear
 /// and a faint one, then frames without; all of them from the half whose overlay changes least when the threshold
 /// moves, of as many patients as can be.
-pub fn choose(predictions: &[Prediction], width: usize, point: Point) -> Vec<usize> {
+pub fn choose(predictions: &[Prediction], width: usize, point: OperatingPoint) -> Vec<usize> {
     let candidate = |(at, prediction): (usize, &Prediction)| {
         let byte = threshold_byte(point.threshold);
         let with = |threshold| shown(&prediction.map, width, threshold, point.min_area);
@@ -68,7 +68,7 @@ pub fn choose(predictions: &[Prediction], width: usize, point: Point) -> Vec<usi
 }
 
 /// Golden frames of `predictions`, whose maps the engine on a cart must give.
-pub fn golden(predictions: &[Prediction], width: usize, point: Point) -> Result<Vec<Golden>> {
+pub fn golden(predictions: &[Prediction], width: usize, point: OperatingPoint) -> Result<Vec<Golden>> {
     let goldens = choose(predictions, width, point).into_iter().map(|i| {
         let Prediction { frame, map, .. } = &predictions[i];
         let (mut crop, mut expected) = (plane(), plane());
@@ -114,7 +114,7 @@ mod tests {
     use crate::metrics::Sums;
 
     const WIDTH: usize = 576;
-    const POINT: Point = Point { threshold: 0.5, min_area: 100 };
+    const POINT: OperatingPoint = OperatingPoint { threshold: 0.5, min_area: 100 };
 
     /// A square of `side` pixels with this byte, in a border of another.
     fn map(side: usize, byte: u8, border: u8) -> Vec<u8> {

@@ -10,7 +10,7 @@ use ort::value::Tensor as Value;
 use tch::{Device, Kind, Tensor};
 
 use crate::data::{Frame, batch};
-use crate::net::{Module, Precision, fold};
+use crate::net::{Module, NumberFormat, fuse};
 
 /// Largest difference that counts as the same, relative to the layer's largest value: the order of
 /// sums over thousands of products differs.
@@ -47,8 +47,8 @@ pub fn compare(
 ) -> Result<Vec<Layer>> {
     // The graph has no batch normalisation of its own.
     let (network, parameters) =
-        fold(&module.network, &module.parameters).map_err(|name| anyhow!("the checkpoint lacks `{name}`"))?;
-    let module = Module::new(network, parameters, 0, Precision::Fp32, module.device());
+        fuse(&module.network, &module.parameters).map_err(|name| anyhow!("the checkpoint lacks `{name}`"))?;
+    let module = Module::new(network, parameters, 0, NumberFormat::Fp32, module.device());
     let library = find_library(library)?;
     let environment = ort::init_from(&library)?.with_name("layers").with_telemetry(false).build()?;
     let mut session = Session::builder(&environment)?.commit_from_memory(graph)?;

@@ -14,7 +14,7 @@ use nervelight_engines::{Backend, Bundle, EngineSettings, Precision};
 
 use crate::export::onnx::{Outputs, Style, half, int8, model};
 use crate::net::Network;
-use crate::net::fold;
+use crate::net::fuse;
 use crate::weights::random;
 
 const SIZE: (usize, usize) = (416, 576);
@@ -46,13 +46,13 @@ struct Exported {
 impl Exported {
     fn new(network: &Network) -> Self {
         let start = random(network).parameters;
-        let (folded, parameters) = fold(network, &start).unwrap();
-        let thresholds = folded.layers.iter().map(|layer| (layer.name.clone(), 4.0)).collect();
+        let (fused, parameters) = fuse(network, &start).unwrap();
+        let thresholds = fused.layers.iter().map(|layer| (layer.name.clone(), 4.0)).collect();
         let none = BTreeSet::new();
-        let int8 = |style| int8(&folded, &parameters, SIZE, &thresholds, &style).unwrap();
+        let int8 = |style| int8(&fused, &parameters, SIZE, &thresholds, &style).unwrap();
         let files = BTreeMap::from([
             ("fp32.onnx", model(network, &start, SIZE, Outputs::Map).unwrap()),
-            ("fp16.onnx", half(&folded, &parameters, SIZE, &none).unwrap()),
+            ("fp16.onnx", half(&fused, &parameters, SIZE, &none).unwrap()),
             ("int8-trt.onnx", int8(Style::TensorRt { full: none.clone() })),
             ("int8-cpu.onnx", int8(Style::Cpu)),
         ]);

@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::metrics::{Figures, Hard};
+use crate::metrics::{SoftMetrics, Thresholded};
 
-/// Figures by name, without those that no frame tells.
-pub fn metrics(hard: &Hard, soft: &Figures) -> BTreeMap<String, f64> {
-    let hard = [
-        ("dice", hard.dice),
-        ("iou", hard.iou),
-        ("presence", hard.presence),
-        ("sensitivity", hard.sensitivity),
-        ("specificity", hard.specificity),
-        ("frames", Some(hard.frames as f64)),
-        ("nerve_frames", Some(hard.nerve_frames as f64)),
+/// SoftMetrics by name, without those that no frame tells.
+pub fn metrics(thresholded: &Thresholded, soft: &SoftMetrics) -> BTreeMap<String, f64> {
+    let thresholded = [
+        ("dice", thresholded.dice),
+        ("iou", thresholded.iou),
+        ("presence", thresholded.presence),
+        ("sensitivity", thresholded.sensitivity),
+        ("specificity", thresholded.specificity),
+        ("frames", Some(thresholded.frames as f64)),
+        ("nerve_frames", Some(thresholded.nerve_frames as f64)),
     ];
-    let soft = Figures::NAMES.into_iter().zip(soft.values());
+    let soft = SoftMetrics::NAMES.into_iter().zip(soft.values());
     let soft = soft.map(|(name, value)| (format!("soft_{name}"), value));
-    let hard = hard.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    hard.chain(soft).collect()
+    let thresholded = thresholded.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    thresholded.chain(soft).collect()
 }
 
 /// The command line, without the folder of the program.
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn figures_that_no_frame_tells_are_left_out() {
-        let hard = Hard::of(&[Outcome { truth: 4, shown: 4, both: 4 }]);
-        let metrics = metrics(&hard, &Figures::default());
+        let thresholded = Thresholded::of(&[Outcome { truth: 4, shown: 4, both: 4 }]);
+        let metrics = metrics(&thresholded, &SoftMetrics::default());
         assert_eq!(metrics.get("sensitivity"), Some(&1.0));
         assert!(!metrics.contains_key("specificity"));
     }

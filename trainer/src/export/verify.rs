@@ -81,8 +81,8 @@ mod tests {
     use super::*;
     use crate::export::golden::golden;
     use crate::export::onnx::{Outputs, model};
-    use crate::metrics::{Point, predict};
-    use crate::net::{Network, Precision};
+    use crate::metrics::{OperatingPoint, predict};
+    use crate::net::{Network, NumberFormat};
     use crate::util::Rng;
     use crate::weights;
 
@@ -100,7 +100,7 @@ mod tests {
     fn exported(network: Network) {
         tch::manual_seed(1);
         let start = weights::random(&network);
-        let module = Module::new(network, start.parameters, 0, Precision::Fp32, tch::Device::Cpu);
+        let module = Module::new(network, start.parameters, 0, NumberFormat::Fp32, tch::Device::Cpu);
         let size = (416, 576);
         let mut rng = Rng::new(&[7]);
         let luma = (0..PIXELS).map(|i| (rng.below(128) + i % 128) as u8).collect();
@@ -108,7 +108,7 @@ mod tests {
         let manifest = Manifest::new("random", "1");
         let mut draft = Draft::new(manifest);
         let predictions = predict(&module, &[&frame], size, 1).unwrap();
-        let point = Point { threshold: 0.5, min_area: 1 };
+        let point = OperatingPoint { threshold: 0.5, min_area: 1 };
         draft.golden(&golden(&predictions, size.1, point).unwrap()[0]).unwrap();
         draft.file("fp32.onnx", model(&module.network, &module.parameters, size, Outputs::Map).unwrap());
         let directory = tempfile::tempdir().unwrap();

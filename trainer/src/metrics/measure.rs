@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::bootstrap::{interval, resample};
-use super::scored::Scored;
+use super::frame_metrics::FrameMetrics;
 
 /// One figure of a frame.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ pub struct Measure {
     pub about: &'static str,
     pub unit: Unit,
     /// None where the frame does not tell.
-    pub of: fn(&Scored) -> Option<f64>,
+    pub of: fn(&FrameMetrics) -> Option<f64>,
 }
 
 /// What a figure is counted in.
@@ -107,7 +107,7 @@ pub const MEASURES: [Measure; 10] = [
     },
 ];
 
-fn on_nerve(frame: &Scored) -> Option<&Scored> {
+fn on_nerve(frame: &FrameMetrics) -> Option<&FrameMetrics> {
     (frame.outcome.truth > 0).then_some(frame)
 }
 
@@ -142,14 +142,14 @@ impl Measure {
     }
 
     /// The mean over `frames`.
-    pub fn mean<'a>(&self, frames: impl IntoIterator<Item = &'a Scored>) -> Option<f64> {
+    pub fn mean<'a>(&self, frames: impl IntoIterator<Item = &'a FrameMetrics>) -> Option<f64> {
         let values = frames.into_iter().filter_map(self.of);
         let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
         (count > 0).then(|| sum / count as f64)
     }
 
     /// Means over `frames` with intervals over their patients.
-    pub fn estimate<'a>(&self, frames: impl IntoIterator<Item = &'a Scored>) -> Estimate {
+    pub fn estimate<'a>(&self, frames: impl IntoIterator<Item = &'a FrameMetrics>) -> Estimate {
         let mut patients = BTreeMap::<u32, Sum>::new();
         for frame in frames {
             if let Some(value) = (self.of)(frame) {
@@ -222,7 +222,7 @@ pub mod tests {
     use super::*;
 
     /// A frame with given pixels; distances as the rule for empty masks has them, else 2 and 0.5.
-    pub fn scored(patient: u32, number: u32, [truth, shown, both]: [u32; 3]) -> Scored {
+    pub fn scored(patient: u32, number: u32, [truth, shown, both]: [u32; 3]) -> FrameMetrics {
         let distance = match (truth, shown) {
             (0, _) => None,
             (_, 0) => Some((5.0, 0.0)),
@@ -230,10 +230,17 @@ pub mod tests {
         };
         let (hd95, surface_dice) = distance.unzip();
         let outcome = Outcome { truth, shown, both };
-        Scored { frame: format!("{patient}_{number}"), patient, outcome, hd95, surface_dice, invented: None }
+        FrameMetrics {
+            frame: format!("{patient}_{number}"),
+            patient,
+            outcome,
+            hd95,
+            surface_dice,
+            invented: None,
+        }
     }
 
-    fn means(frames: &[Scored]) -> Vec<Option<f64>> {
+    fn means(frames: &[FrameMetrics]) -> Vec<Option<f64>> {
         MEASURES.iter().map(|m| m.mean(frames)).collect()
     }
 

@@ -1,27 +1,27 @@
-//! Figures of predicted maps: soft, at an operating point, of contours, with intervals, of probabilities.
+//! SoftMetrics of predicted maps: soft, at an operating point, of contours, with intervals, of probabilities.
 //!
 //! Uses `net`, `weights`, `data` and `util`.
 
 pub mod bootstrap;
 mod contour;
 mod distance;
+mod frame_metrics;
 pub mod measure;
 mod operating_point;
 mod paired;
 mod prediction;
 mod reliability;
-mod scored;
 mod sizes;
 mod soft;
 mod summary;
 mod thresholded;
 
+pub use frame_metrics::{FrameMetrics, Ruler};
 pub use measure::{MEASURES, Measure, percent};
-pub use operating_point::{Point, choose, outcomes, probability, shown};
+pub use operating_point::{OperatingPoint, choose, outcomes, probability, shown};
 pub use paired::{Change, change, flip};
 pub use prediction::{Prediction, predict};
-pub use reliability::Calibration;
-pub use scored::{Ruler, Scored};
-pub use soft::{Figures, Sums, soft};
+pub use reliability::Reliability;
+pub use soft::{SoftMetrics, Sums, soft};
 pub use summary::{Patient, Summary};
-pub use thresholded::{Hard, Outcome};
+pub use thresholded::{Outcome, Thresholded};

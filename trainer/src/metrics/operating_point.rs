@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::prediction::Prediction;
-use super::thresholded::{Hard, Outcome};
+use super::thresholded::{Outcome, Thresholded};
 
 /// A gain in Dice plus presence below this is chance.
 const CLEARLY: f64 = 2e-3;
@@ -22,7 +22,7 @@ const SMALL: f64 = 0.5;
 
 /// Threshold and least area, as in a bundle's manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Point {
+pub struct OperatingPoint {
     /// Least probability that counts as nerve, 0..1.
     pub threshold: f32,
     /// Least area of a region in pixels.
@@ -88,7 +88,7 @@ where
 }
 
 /// 1 where `point` shows nerve in a map with rows of `width` bytes.
-pub fn shown(map: &[u8], width: usize, point: Point) -> Vec<u8> {
+pub fn shown(map: &[u8], width: usize, point: OperatingPoint) -> Vec<u8> {
     regions::shown(map, width, threshold_byte(point.threshold), point.min_area)
 }
 
@@ -105,7 +105,7 @@ pub fn invented(shown: &[u8], truth: &[u8], width: usize) -> u32 {
 }
 
 /// Outcome of every frame at `point`.
-pub fn outcomes<'a, P>(predictions: &[P], width: usize, point: Point) -> Vec<Outcome>
+pub fn outcomes<'a, P>(predictions: &[P], width: usize, point: OperatingPoint) -> Vec<Outcome>
 where
     P: Borrow<Prediction<'a>> + Sync,
 {
@@ -115,7 +115,12 @@ where
 /// The point with the best sum of Dice and presence, less what invented regions cost. The one nearest to 0.5 with the
 /// smallest area stands unless another is clearly better. The area is between a quarter and half of a typical small
 /// nerve's. A given `threshold` or `min_area` is kept.
-pub fn choose<'a, P>(predictions: &[P], width: usize, threshold: Option<f32>, min_area: Option<u32>) -> Point
+pub fn choose<'a, P>(
+    predictions: &[P],
+    width: usize,
+    threshold: Option<f32>,
+    min_area: Option<u32>,
+) -> OperatingPoint
 where
     P: Borrow<Prediction<'a>> + Sync,
 {
@@ -134,18 +139,18 @@ where
             areas
         }
     };
-    let mut best = (f64::NEG_INFINITY, Point { threshold: 0.5, min_area: areas[0] });
+    let mut best = (f64::NEG_INFINITY, OperatingPoint { threshold: 0.5, min_area: areas[0] });
     for threshold in thresholds {
         let scenes = scenes(predictions, width, threshold);
         for &min_area in &areas {
             let outcomes: Vec<_> = scenes.iter().map(|s| s.outcome(min_area)).collect();
-            let hard = Hard::of(&outcomes);
+            let thresholded = Thresholded::of(&outcomes);
             // What no frame tells is the same at every point.
             let invented: usize = scenes.iter().map(|s| s.invented(min_area)).sum();
             let cost = INVENTED * invented as f64 / scenes.len().max(1) as f64;
-            let score = hard.dice.unwrap_or(0.0) + hard.presence.unwrap_or(0.0) - cost;
+            let score = thresholded.dice.unwrap_or(0.0) + thresholded.presence.unwrap_or(0.0) - cost;
             if score > best.0 + CLEARLY {
-                best = (score, Point { threshold, min_area });
+                best = (score, OperatingPoint { threshold, min_area });
             }
         }
     }
@@ -171,8 +176,8 @@ mod tests {
     fn point_is_chosen_by_presence_where_no_frame_has_a_nerve() {
         let empty = frame([0; 8]);
         let predictions = [prediction(&empty, [140, 140, 0, 0, 0, 0, 0, 0])];
-        assert_eq!(choose(&predictions, 8, None, Some(1)), Point { threshold: 0.6, min_area: 1 });
-        assert_eq!(choose::<Prediction>(&[], 8, None, None), Point { threshold: 0.5, min_area: 1 });
+        assert_eq!(choose(&predictions, 8, None, Some(1)), OperatingPoint { threshold: 0.6, min_area: 1 });
+        assert_eq!(choose::<Prediction>(&[], 8, None, None), OperatingPoint { threshold: 0.5, min_area: 1 });
     }
 
     #[test]
@@ -188,11 +193,11 @@ mod tests {
     fn small_regions_are_not_shown() {
         let nerve = frame([1, 1, 1, 0, 0, 0, 0, 0]);
         let predictions = [prediction(&nerve, [255, 255, 255, 0, 0, 0, 0, 255])];
-        let at = |min_area| outcomes(&predictions, 8, Point { threshold: 0.5, min_area })[0];
+        let at = |min_area| outcomes(&predictions, 8, OperatingPoint { threshold: 0.5, min_area })[0];
         assert_eq!(at(1), Outcome { truth: 3, shown: 4, both: 3 });
         assert_eq!(at(2), Outcome { truth: 3, shown: 3, both: 3 });
         assert_eq!(at(4), Outcome { truth: 3, shown: 0, both: 0 });
-        let point = Point { threshold: 0.5, min_area: 2 };
+        let point = OperatingPoint { threshold: 0.5, min_area: 2 };
         assert_eq!(shown(&predictions[0].map, 8, point), [1, 1, 1, 0, 0, 0, 0, 0]);
     }
 
@@ -214,8 +219,10 @@ mod tests {
         let sums = Sums { both: 0.0, truth: 0.0, predicted: 0.0 };
         let predictions = [Prediction { frame: &frame, map: map.clone(), sums }];
         let point = choose(&predictions, width, None, None);
-        assert_eq!(point, Point { threshold: 0.5, min_area: 100 });
-        let at = |min_area| invented(&shown(&map, width, Point { threshold: 0.5, min_area }), &nerve, width);
+        assert_eq!(point, OperatingPoint { threshold: 0.5, min_area: 100 });
+        let at = |min_area| {
+            invented(&shown(&map, width, OperatingPoint { threshold: 0.5, min_area }), &nerve, width)
+        };
         assert_eq!((at(1), at(16), at(17)), (2, 2, 0));
     }
 
@@ -223,7 +230,7 @@ mod tests {
     fn chosen_point_is_the_best_of_those_allowed() {
         let nerve = frame([1, 1, 1, 1, 0, 0, 0, 0]);
         let predictions = [prediction(&nerve, [140, 140, 140, 110, 0, 0, 0, 0])];
-        assert_eq!(choose(&predictions, 8, None, None), Point { threshold: 0.4, min_area: 1 });
-        assert_eq!(choose(&predictions, 8, Some(0.5), None), Point { threshold: 0.5, min_area: 1 });
+        assert_eq!(choose(&predictions, 8, None, None), OperatingPoint { threshold: 0.4, min_area: 1 });
+        assert_eq!(choose(&predictions, 8, Some(0.5), None), OperatingPoint { threshold: 0.5, min_area: 1 });
     }
 }

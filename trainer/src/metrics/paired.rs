@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::bootstrap::{interval, resample};
+use super::frame_metrics::FrameMetrics;
 use super::measure::Measure;
-use super::scored::Scored;
 
 /// One measure over all frames.
 #[derive(Debug, Clone)]
@@ -33,7 +33,10 @@ impl Change {
 pub type Sums = ([f64; 2], usize);
 
 /// `measure` over the frames that tell in both; none where there is none.
-pub fn change(measure: &'static Measure, patients: &BTreeMap<u32, Vec<[&Scored; 2]>>) -> Option<Change> {
+pub fn change(
+    measure: &'static Measure,
+    patients: &BTreeMap<u32, Vec<[&FrameMetrics; 2]>>,
+) -> Option<Change> {
     let sums = patients.values().map(|pairs| {
         pairs.iter().fold(([0.0; 2], 0), |([x, y], count): Sums, pair| match pair.map(measure.of) {
             [Some(a), Some(b)] => ([x + a, y + b], count + 1),
@@ -60,7 +63,7 @@ pub fn change(measure: &'static Measure, patients: &BTreeMap<u32, Vec<[&Scored; 
 }
 
 /// What became of a frame whose presence changed.
-pub fn flip([a, b]: [&Scored; 2]) -> &'static str {
+pub fn flip([a, b]: [&FrameMetrics; 2]) -> &'static str {
     match (a.outcome.truth > 0, b.outcome.shown > 0) {
         (true, true) => "nerve found now",
         (true, false) => "nerve missed now",

@@ -12,7 +12,7 @@ const CONSIDERED: usize = 3;
 
 /// Reliability over pixels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Calibration {
+pub struct Reliability {
     /// Equally wide, of the pixels with 1% or more.
     pub bins: Vec<Bin>,
     /// Expected calibration error over all pixels, 0..1. Most are background that no network gets
@@ -38,7 +38,7 @@ pub struct Bin {
 /// Pixels and nerve pixels by the byte of their probability.
 type Counts = [[u64; 2]; 256];
 
-impl Calibration {
+impl Reliability {
     /// Of the pixels of all `predictions`.
     pub fn of<'a>(predictions: impl ParallelIterator<Item = &'a Prediction<'a>>) -> Self {
         let count = |mut counts: Box<Counts>, p: &Prediction| {
@@ -96,7 +96,7 @@ mod tests {
         // 80% said and 60% right; background said 0 and right.
         counts[204] = [10, 6];
         counts[0] = [90, 0];
-        let c = Calibration::of_counts(&counts);
+        let c = Reliability::of_counts(&counts);
         assert!((c.ece.unwrap() - 0.2).abs() < 1e-12, "{c:?}");
         assert!((c.ece_all.unwrap() - 0.02).abs() < 1e-12, "{c:?}");
         assert_eq!(c.considered, Some(0.1));
@@ -108,11 +108,11 @@ mod tests {
     fn certainty_is_in_the_last_bin_and_nothing_is_nan() {
         let mut counts = [[0; 2]; 256];
         counts[255] = [4, 4];
-        let c = Calibration::of_counts(&counts);
+        let c = Reliability::of_counts(&counts);
         assert_eq!((c.ece, c.bins[9].pixels, c.bins[9].nerve), (Some(0.0), 4, 1.0));
-        let nothing = Calibration::of_counts(&[[0; 2]; 256]);
+        let nothing = Reliability::of_counts(&[[0; 2]; 256]);
         assert_eq!((nothing.ece, nothing.ece_all, nothing.considered), (None, None, None));
-        let unseen = Calibration::of_counts(&{
+        let unseen = Reliability::of_counts(&{
             let mut counts = [[0; 2]; 256];
             counts[1] = [9, 1];
             counts

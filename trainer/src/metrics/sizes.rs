@@ -1,9 +1,9 @@
-//! Figures by the size of the nerve: small ones are the hard ones.
+//! SoftMetrics by the size of the nerve: small ones are the hard ones.
 
 use serde::Serialize;
 
+use super::frame_metrics::FrameMetrics;
 use super::measure::{Estimate, MEASURES};
-use super::scored::Scored;
 
 /// Bins of equally many frames.
 const QUARTERS: usize = 4;
@@ -19,12 +19,12 @@ pub struct Size {
 
 impl Size {
     /// Quarters of the frames with nerve, smallest first; fewer where there are fewer frames.
-    pub fn quarters(frames: &[Scored]) -> Vec<Self> {
-        let mut nerves: Vec<&Scored> = frames.iter().filter(|f| f.outcome.truth > 0).collect();
+    pub fn quarters(frames: &[FrameMetrics]) -> Vec<Self> {
+        let mut nerves: Vec<&FrameMetrics> = frames.iter().filter(|f| f.outcome.truth > 0).collect();
         nerves.sort_by_key(|f| f.outcome.truth);
         let end = |quarter: usize| quarter * nerves.len() / QUARTERS;
         let quarters = (0..QUARTERS).map(|quarter| &nerves[end(quarter)..end(quarter + 1)]);
-        let size = |quarter: &[&Scored]| {
+        let size = |quarter: &[&FrameMetrics]| {
             let [dice, iou] = [0, 1].map(|i: usize| MEASURES[i].estimate(quarter.iter().copied()));
             Some(Self { area: [quarter.first()?.outcome.truth, quarter.last()?.outcome.truth], dice, iou })
         };
@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn quarters_hold_every_frame_with_nerve_once() {
         // The larger, the better; one frame without nerve.
-        let mut frames: Vec<Scored> = (1..=10).rev().map(|i| scored(i, 1, [i * 10, i * 10, i * i])).collect();
+        let mut frames: Vec<FrameMetrics> =
+            (1..=10).rev().map(|i| scored(i, 1, [i * 10, i * 10, i * i])).collect();
         frames.push(scored(11, 1, [0, 0, 0]));
         let sizes = Size::quarters(&frames);
         let areas: Vec<[u32; 2]> = sizes.iter().map(|s| s.area).collect();

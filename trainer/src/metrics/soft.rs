@@ -1,4 +1,4 @@
-//! Figures of one batch, soft and hard.
+//! SoftMetrics of one batch, soft and thresholded.
 
 use tch::{Kind, Tensor};
 
@@ -15,7 +15,7 @@ pub struct Sums {
 
 /// The published project's figures. They are soft: the probability is never thresholded.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Figures {
+pub struct SoftMetrics {
     /// (I + 1) / (Σt + Σp - I + 1)
     pub iou: f64,
     /// (2I + 1) / (Σt + Σp + 1)
@@ -41,9 +41,9 @@ impl Sums {
     }
 
     /// All figures.
-    pub fn figures(self) -> Figures {
+    pub fn figures(self) -> SoftMetrics {
         let Self { both, truth, predicted } = self;
-        Figures {
+        SoftMetrics {
             iou: (both + 1.0) / (truth + predicted - both + 1.0),
             dice: (2.0 * both + 1.0) / (truth + predicted + 1.0),
             false_positives: predicted - both,
@@ -56,7 +56,7 @@ impl Sums {
     }
 }
 
-impl Figures {
+impl SoftMetrics {
     /// Names of [`Self::values`], as in `metrics.csv`.
     pub const NAMES: [&str; 7] =
         ["iou", "dice", "false_positives", "false_negatives", "precision", "recall", "f_score"];
@@ -91,7 +91,7 @@ impl Figures {
 }
 
 /// The published figures: mean over batches of `batch_size` frames.
-pub fn soft(frames: impl IntoIterator<Item = Sums>, batch_size: usize) -> Figures {
+pub fn soft(frames: impl IntoIterator<Item = Sums>, batch_size: usize) -> SoftMetrics {
     let frames: Vec<Sums> = frames.into_iter().collect();
     let batches = frames.chunks(batch_size).map(|batch| {
         let mut sums = Sums { both: 0.0, truth: 0.0, predicted: 0.0 };
@@ -102,7 +102,7 @@ pub fn soft(frames: impl IntoIterator<Item = Sums>, batch_size: usize) -> Figure
         }
         sums.figures()
     });
-    Figures::mean(&batches.collect::<Vec<_>>())
+    SoftMetrics::mean(&batches.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn mean_weighs_batches_the_same() {
-        let one = Figures::from_values([1.0; 7]);
-        assert_eq!(Figures::mean(&[one, Figures::default()]), Figures::from_values([0.5; 7]));
+        let one = SoftMetrics::from_values([1.0; 7]);
+        assert_eq!(SoftMetrics::mean(&[one, SoftMetrics::default()]), SoftMetrics::from_values([0.5; 7]));
     }
 }

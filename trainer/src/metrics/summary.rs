@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::bootstrap::quantile;
+use super::frame_metrics::{FrameMetrics, Ruler};
 use super::measure::{Estimate, MEASURES};
-use super::reliability::Calibration;
-use super::scored::{Ruler, Scored};
+use super::reliability::Reliability;
 use super::sizes::Size;
 
-/// Figures over all frames.
+/// SoftMetrics over all frames.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
     pub frames: usize,
@@ -21,7 +21,7 @@ pub struct Summary {
     pub tolerance: f64,
     /// By the nerve's size.
     pub sizes: Vec<Size>,
-    pub calibration: Calibration,
+    pub calibration: Reliability,
     #[serde(skip)]
     pub patients: Vec<Patient>,
 }
@@ -49,13 +49,13 @@ pub struct Patient {
 
 impl Summary {
     /// Of judged frames.
-    pub fn of(frames: &[Scored], ruler: Ruler, calibration: Calibration) -> Self {
-        let empty: Vec<Scored> = frames.iter().map(|frame| frame.empty(ruler)).collect();
+    pub fn of(frames: &[FrameMetrics], ruler: Ruler, calibration: Reliability) -> Self {
+        let empty: Vec<FrameMetrics> = frames.iter().map(|frame| frame.empty(ruler)).collect();
         let figures = MEASURES.iter().map(|measure| {
             let figure = Figure { estimate: measure.estimate(frames), all_empty: measure.mean(&empty) };
             (measure.name, figure)
         });
-        let mut patients = BTreeMap::<u32, Vec<&Scored>>::new();
+        let mut patients = BTreeMap::<u32, Vec<&FrameMetrics>>::new();
         for frame in frames {
             patients.entry(frame.patient).or_default().push(frame);
         }
@@ -72,7 +72,7 @@ impl Summary {
 }
 
 impl Patient {
-    fn of(patient: u32, frames: &[&Scored]) -> Self {
+    fn of(patient: u32, frames: &[&FrameMetrics]) -> Self {
         let mut dice: Vec<f64> = frames.iter().filter_map(|f| (MEASURES[0].of)(f)).collect();
         dice.sort_by(f64::total_cmp);
         let [a, b, c, d, e] = [0.05, 0.25, 0.5, 0.75, 0.95].map(|part| quantile(&dice, part));
@@ -86,7 +86,7 @@ impl Patient {
     }
 }
 
-fn nerves<'a>(frames: impl IntoIterator<Item = &'a Scored>) -> usize {
+fn nerves<'a>(frames: impl IntoIterator<Item = &'a FrameMetrics>) -> usize {
     frames.into_iter().filter(|frame| frame.outcome.truth > 0).count()
 }
 
@@ -95,8 +95,8 @@ mod tests {
     use super::super::measure::tests::scored;
     use super::*;
 
-    fn summary(frames: &[Scored]) -> Summary {
-        let calibration = Calibration { bins: vec![], ece_all: None, ece: None, considered: None };
+    fn summary(frames: &[FrameMetrics]) -> Summary {
+        let calibration = Reliability { bins: vec![], ece_all: None, ece: None, considered: None };
         Summary::of(frames, Ruler { width: 4, height: 3, tolerance: 1.0 }, calibration)
     }
 

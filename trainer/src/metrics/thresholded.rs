@@ -13,9 +13,9 @@ pub struct Outcome {
     pub both: u32,
 }
 
-/// Hard figures over frames; none where there is no frame to judge by.
+/// Thresholded figures over frames; none where there is no frame to judge by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Hard {
+pub struct Thresholded {
     /// Frames judged.
     pub frames: usize,
     /// Frames with nerve in truth.
@@ -55,8 +55,8 @@ impl Outcome {
     }
 }
 
-impl Hard {
-    /// Figures over `outcomes`.
+impl Thresholded {
+    /// SoftMetrics over `outcomes`.
     pub fn of(outcomes: &[Outcome]) -> Self {
         let mean = |values: &[f64]| match values.len() {
             0 => None,
@@ -86,20 +86,21 @@ mod tests {
     #[test]
     fn hard_figures_equal_hand_computed_values() {
         let outcome = |truth, shown, both| Outcome { truth, shown, both };
-        let hard = Hard::of(&[outcome(4, 4, 2), outcome(4, 0, 0), outcome(0, 3, 0), outcome(0, 0, 0)]);
-        assert_eq!((hard.frames, hard.nerve_frames), (4, 2));
-        assert_eq!((hard.dice, hard.iou), (Some(0.25), Some(1.0 / 6.0)));
-        let parts = [hard.presence, hard.sensitivity, hard.specificity];
+        let thresholded =
+            Thresholded::of(&[outcome(4, 4, 2), outcome(4, 0, 0), outcome(0, 3, 0), outcome(0, 0, 0)]);
+        assert_eq!((thresholded.frames, thresholded.nerve_frames), (4, 2));
+        assert_eq!((thresholded.dice, thresholded.iou), (Some(0.25), Some(1.0 / 6.0)));
+        let parts = [thresholded.presence, thresholded.sensitivity, thresholded.specificity];
         assert_eq!(parts, [Some(0.5); 3]);
     }
 
     #[test]
     fn figures_without_a_frame_to_judge_by_are_none() {
-        assert_eq!(Hard::of(&[]), Hard::default());
-        let nerve = Hard::of(&[Outcome { truth: 4, shown: 4, both: 4 }]);
+        assert_eq!(Thresholded::of(&[]), Thresholded::default());
+        let nerve = Thresholded::of(&[Outcome { truth: 4, shown: 4, both: 4 }]);
         assert_eq!((nerve.dice, nerve.sensitivity, nerve.specificity), (Some(1.0), Some(1.0), None));
         assert!(serde_json::to_string(&nerve).unwrap().contains("\"specificity\":null"));
-        let none = Hard::of(&[Outcome { truth: 0, shown: 0, both: 0 }]);
+        let none = Thresholded::of(&[Outcome { truth: 0, shown: 0, both: 0 }]);
         assert_eq!((none.dice, none.iou, none.sensitivity), (None, None, None));
         assert_eq!((none.presence, none.specificity), (Some(1.0), Some(1.0)));
     }

@@ -12,12 +12,12 @@ pub const EPSILON: f64 = 1e-5;
 ///
 /// `g (conv(x) - mean) / s + b` with `s = sqrt(var + EPSILON)` is the convolution with kernel `w g / s`
 /// and bias `(bias - mean) g / s + b`.
-pub fn fold(network: &Network, parameters: &Parameters) -> Result<(Network, Parameters), String> {
-    let mut folded = Network { layers: vec![], ..network.clone() };
+pub fn fuse(network: &Network, parameters: &Parameters) -> Result<(Network, Parameters), String> {
+    let mut fused = Network { layers: vec![], ..network.clone() };
     let mut kept = Parameters::new();
     let get = |name: &str| parameters.get(name).map(Tensor::detach).ok_or_else(|| name.to_owned());
     for layer in &network.layers {
-        match (&layer.op, folded.layers.last()) {
+        match (&layer.op, fused.layers.last()) {
             (Op::BatchNorm { .. }, Some(before)) => {
                 let part = |part: &str| get(&format!("{}.{part}", layer.name));
                 let factor = part("weight")? / (part("running_var")? + EPSILON).sqrt();
@@ -31,18 +31,18 @@ pub fn fold(network: &Network, parameters: &Parameters) -> Result<(Network, Para
                 for (name, _) in layer.parameters() {
                     kept.insert(name.clone(), get(&name)?);
                 }
-                folded.layers.push(layer.clone());
+                fused.layers.push(layer.clone());
             }
         }
     }
-    Ok((folded, kept))
+    Ok((fused, kept))
 }
 
-/// Batch normalisation that changes nothing behind a convolution whose own was folded in, in training
+/// Batch normalisation that changes nothing behind a convolution whose own was fused in, in training
 /// neither: its output has mean `bias` and deviation |`weight`|, those of the one before the fold.
 ///
 /// Returns weight, bias, running mean and running variance.
-pub fn unfold(weight: &Tensor, bias: &Tensor) -> [Tensor; 4] {
+pub fn unfuse(weight: &Tensor, bias: &Tensor) -> [Tensor; 4] {
     let variance = (weight.square() - EPSILON).clamp_min(0.0);
     [(&variance + EPSILON).sqrt(), bias.copy(), bias.copy(), variance]
 }
@@ -50,7 +50,7 @@ pub fn unfold(weight: &Tensor, bias: &Tensor) -> [Tensor; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Module, Precision};
+    use crate::net::{Module, NumberFormat};
     use crate::weights;
     use tch::{Device, Kind};
 
@@ -70,7 +70,7 @@ mod tests {
             }
         }
         let crops = Tensor::randint(256, [2, 1, 32, 64], (Kind::Uint8, Device::Cpu));
-        let module = Module::new(network, parameters, 0, Precision::Fp32, Device::Cpu);
+        let module = Module::new(network, parameters, 0, NumberFormat::Fp32, Device::Cpu);
         // So that the running statistics are the data's.
         for _ in 0..60 {
             let _ = tch::no_grad(|| module.train_logits(&crops));
@@ -83,33 +83,33 @@ mod tests {
     }
 
     #[test]
-    fn folded_network_computes_the_same() {
+    fn fused_network_computes_the_same() {
         let (module, crops) = trained();
-        let (network, parameters) = fold(&module.network, &module.parameters).unwrap();
+        let (network, parameters) = fuse(&module.network, &module.parameters).unwrap();
         assert!(!network.layers.iter().any(|l| matches!(l.op, Op::BatchNorm { .. })));
         assert!(!parameters.keys().any(|name| name.contains(".bn.")));
-        let folded = Module::new(network, parameters, 0, Precision::Fp32, Device::Cpu);
-        let (got, wanted) = tch::no_grad(|| (folded.logits(&crops), module.logits(&crops)));
+        let fused = Module::new(network, parameters, 0, NumberFormat::Fp32, Device::Cpu);
+        let (got, wanted) = tch::no_grad(|| (fused.logits(&crops), module.logits(&crops)));
         assert!(off(&got, &wanted) < 1e-4, "{}", off(&got, &wanted));
         assert!(wanted.std(true).double_value(&[]) > 1e-3, "a flat map proves nothing");
     }
 
     #[test]
-    fn unfolded_network_computes_the_same_in_training_too() {
+    fn unfused_network_computes_the_same_in_training_too() {
         let (module, crops) = trained();
-        let (_, mut parameters) = fold(&module.network, &module.parameters).unwrap();
+        let (_, mut parameters) = fuse(&module.network, &module.parameters).unwrap();
         for layer in &module.network.layers {
             if let Op::BatchNorm { .. } = layer.op {
                 let before = |part: &str| module.parameters[&format!("{}.{part}", layer.name)].detach();
-                let parts = unfold(&before("weight"), &before("bias"));
+                let parts = unfuse(&before("weight"), &before("bias"));
                 parameters.extend(layer.parameters().into_iter().map(|(name, _)| name).zip(parts));
             }
         }
-        let unfolded = Module::new(module.network.clone(), parameters, 0, Precision::Fp32, Device::Cpu);
+        let unfused = Module::new(module.network.clone(), parameters, 0, NumberFormat::Fp32, Device::Cpu);
         tch::no_grad(|| {
-            let (got, wanted) = (unfolded.logits(&crops), module.logits(&crops));
+            let (got, wanted) = (unfused.logits(&crops), module.logits(&crops));
             assert!(off(&got, &wanted) < 1e-4, "{}", off(&got, &wanted));
-            let (got, wanted) = (unfolded.train_logits(&crops), module.train_logits(&crops));
+            let (got, wanted) = (unfused.train_logits(&crops), module.train_logits(&crops));
             assert!(off(&got, &wanted) < 0.02, "{}", off(&got, &wanted));
         });
     }
@@ -119,6 +119,6 @@ mod tests {
         let (module, _) = trained();
         let mut parameters = module.parameters;
         parameters.remove("dec3_1.bn.running_var");
-        assert_eq!(fold(&module.network, &parameters).unwrap_err(), "dec3_1.bn.running_var");
+        assert_eq!(fuse(&module.network, &parameters).unwrap_err(), "dec3_1.bn.running_var");
     }
 }

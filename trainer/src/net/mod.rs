@@ -9,7 +9,7 @@ mod network;
 mod parameters;
 
 pub use cost::Cost;
-pub use fusion::{fold, unfold};
-pub use module::{Module, Precision};
+pub use fusion::{fuse, unfuse};
+pub use module::{Module, NumberFormat};
 pub use network::{FROZEN_CONVOLUTIONS, Layer, Network, Op};
 pub use parameters::Parameters;

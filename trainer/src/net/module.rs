@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::fusion::{EPSILON, unfold};
+use super::fusion::{EPSILON, unfuse};
 use super::network::{Layer, Network, Op};
 use super::parameters::{NORMALISATION, Parameters, is_statistic};
 
@@ -14,7 +14,7 @@ use super::parameters::{NORMALISATION, Parameters, is_statistic};
 /// Parameters, gradients and everything from the logits on are 32-bit either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub enum NumberFormat {
     /// 32 bits.
     Fp32,
     /// 16 bits with the exponent of 32: no loss scaling needed.
@@ -28,7 +28,7 @@ pub struct Module {
     pub network: Network,
     /// 32-bit leaves; those that train require gradients, running statistics do not.
     pub parameters: Parameters,
-    precision: Precision,
+    precision: NumberFormat,
 }
 
 impl Module {
@@ -37,7 +37,7 @@ impl Module {
         network: Network,
         parameters: Parameters,
         frozen: usize,
-        precision: Precision,
+        precision: NumberFormat,
         device: Device,
     ) -> Self {
         let fixed = network.leading_parameters(frozen);
@@ -116,7 +116,7 @@ impl Module {
         }
         for (name, [mean, square]) in moments {
             let deviation = (square - mean.square() + EPSILON).clamp_min(EPSILON).sqrt();
-            for (part, value) in NORMALISATION.into_iter().zip(unfold(&deviation, &mean)) {
+            for (part, value) in NORMALISATION.into_iter().zip(unfuse(&deviation, &mean)) {
                 if let Some(parameter) = self.parameters.get_mut(&format!("{name}.{part}")) {
                     tch::no_grad(|| parameter.copy_(&value));
                 }
@@ -160,8 +160,8 @@ impl Module {
 
     fn kind(&self) -> Kind {
         match self.precision {
-            Precision::Fp32 => Kind::Float,
-            Precision::Bf16 => Kind::BFloat16,
+            NumberFormat::Fp32 => Kind::Float,
+            NumberFormat::Bf16 => Kind::BFloat16,
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::weights::{self, checkpoint};
 
-    fn unet(precision: Precision) -> (Module, Tensor) {
+    fn unet(precision: NumberFormat) -> (Module, Tensor) {
         tch::manual_seed(5);
         let network = Network::vgg16_unet(0.0625);
         let parameters = weights::random(&network).parameters;
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn only_training_moves_the_running_statistics() {
-        for precision in [Precision::Fp32, Precision::Bf16] {
+        for precision in [NumberFormat::Fp32, NumberFormat::Bf16] {
             let (module, crops) = unet(precision);
             let mean = || module.parameters["conv1_2.bn.running_mean"].copy();
             let before = mean();
@@ -239,8 +239,9 @@ mod tests {
     fn weights_from_a_network_without_normalisation_keep_their_features() {
         tch::manual_seed(6);
         let fcn = Network::vgg16_fcn(0.0625);
-        let module =
-            |network: Network, parameters| Module::new(network, parameters, 0, Precision::Fp32, Device::Cpu);
+        let module = |network: Network, parameters| {
+            Module::new(network, parameters, 0, NumberFormat::Fp32, Device::Cpu)
+        };
         let plain = module(fcn.clone(), weights::random(&fcn).parameters);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fcn.safetensors");
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn outputs_of_layers_are_those_before_the_relu_in_place() {
-        let (module, crops) = unet(Precision::Fp32);
+        let (module, crops) = unet(NumberFormat::Fp32);
         let outputs = module.layer_outputs(&crops);
         let output = |name: &str| &outputs.iter().find(|(n, _)| n == name).unwrap().1;
         assert!(output("conv1_1.bn").min().double_value(&[]) < 0.0);

@@ -19,7 +19,7 @@ pub enum Op {
     /// Transposed convolution; weight `[inputs, outputs, kernel, kernel]`.
     Deconv { inputs: usize, outputs: usize, kernel: usize, stride: usize, padding: usize },
     /// Normalisation of each channel over batch and pixels (Ioffe and Szegedy 2015), always behind a
-    /// convolution, into which it is folded on export; weight, bias and running statistics `[channels]`.
+    /// convolution, into which it is fused on export; weight, bias and running statistics `[channels]`.
     BatchNorm { channels: usize },
     /// `max(x, 0)`.
     Relu,

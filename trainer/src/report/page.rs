@@ -8,9 +8,9 @@ use super::bars::Bars;
 use super::charts::{Spot, Spots, reliability};
 use super::head::head;
 use super::{curves, picture};
-use crate::evaluate::{Case, Judgement};
+use crate::evaluate::{Case, Evaluation};
 use crate::metrics::bootstrap::RESAMPLES;
-use crate::metrics::{Figures, MEASURES, Measure, Summary, percent};
+use crate::metrics::{MEASURES, Measure, SoftMetrics, Summary, percent};
 use crate::util::text::{escape, grouped};
 
 /// Worst and best frames that are pictured.
@@ -18,27 +18,27 @@ const PICTURED: [usize; 2] = [12, 6];
 /// Bars of the histogram of Dice.
 const BARS: usize = 20;
 
-const NAVIGATION: &str = "<nav><a href='#figures'>Figures</a><a href='#patients'>Patients</a>\
+const NAVIGATION: &str = "<nav><a href='#figures'>SoftMetrics</a><a href='#patients'>Patients</a>\
     <a href='#sizes'>Size</a><a href='#presence'>Presence</a><a href='#calibration'>Calibration</a>\
     <a href='#cases'>Cases</a><a href='#curves'>Curves</a><a href='#origin'>Origin</a></nav>";
 
 /// The page.
-pub fn html(judgement: &Judgement, summary: &Summary) -> Result<String> {
-    let mut page = head("Evaluation", &judgement.title, &judgement.warnings);
-    page += &tiles(judgement, summary);
+pub fn html(evaluation: &Evaluation, summary: &Summary) -> Result<String> {
+    let mut page = head("Evaluation", &evaluation.title, &evaluation.warnings);
+    page += &tiles(evaluation, summary);
     page += NAVIGATION;
-    page += &figures(judgement, summary);
+    page += &figures(evaluation, summary);
     page += &patients(summary);
-    page += &sizes(judgement, summary);
-    page += &presence(judgement);
+    page += &sizes(evaluation, summary);
+    page += &presence(evaluation);
     page += &calibration(summary);
-    page += &cases(judgement)?;
-    page += &all_curves(judgement);
-    page += &origin(judgement);
+    page += &cases(evaluation)?;
+    page += &all_curves(evaluation);
+    page += &origin(evaluation);
     Ok(page + "</main></html>\n")
 }
 
-fn tiles(judgement: &Judgement, summary: &Summary) -> String {
+fn tiles(evaluation: &Evaluation, summary: &Summary) -> String {
     let tile = |number: &str, label: &str, small: &str| {
         format!("<div><b>{number}</b>{label}<small>{small}</small></div>")
     };
@@ -57,19 +57,19 @@ fn tiles(judgement: &Judgement, summary: &Summary) -> String {
     html += &tile(&grouped(summary.frames), "frames", &frames);
     html += &tile(&grouped(summary.patients.len()), "patients", "");
     html += "</div>";
-    let points: Vec<_> = judgement
+    let points: Vec<_> = evaluation
         .points()
         .iter()
         .map(|point| {
             format!("threshold <b>{:.2}</b>, least area <b>{}</b> pixels", point.threshold, point.min_area)
         })
         .collect();
-    let origin = escape(&judgement.origin);
+    let origin = escape(&evaluation.origin);
     html + &format!("<p><b>Operating point</b>: {}; {origin}.</p>", points.join(" · "))
 }
 
-fn figures(judgement: &Judgement, summary: &Summary) -> String {
-    let mut html = "<h2 id=figures>Figures</h2><div class=scroll><table><tr><th class=name>figure\
+fn figures(evaluation: &Evaluation, summary: &Summary) -> String {
+    let mut html = "<h2 id=figures>SoftMetrics</h2><div class=scroll><table><tr><th class=name>figure\
         <th>mean of frames<th>95% interval<th>mean of patients<th>95% interval<th>all empty\
         <th class=name>over</tr>"
         .to_owned();
@@ -100,10 +100,10 @@ fn figures(judgement: &Judgement, summary: &Summary) -> String {
          surface Dice 0; frames without nerve are judged by presence alone.</p>",
         grouped(RESAMPLES),
         summary.tolerance,
-        judgement.ruler.diagonal()
+        evaluation.ruler.diagonal()
     );
     let dice = MEASURES.iter().find(|m| m.name == "dice");
-    let values = dice.into_iter().flat_map(|m| judgement.cases.iter().filter_map(|c| (m.of)(&c.scored)));
+    let values = dice.into_iter().flat_map(|m| evaluation.cases.iter().filter_map(|c| (m.of)(&c.scored)));
     let mut bars = vec![[0.0, 0.0]; BARS];
     for value in values {
         let bar = &mut bars[((value * BARS as f64) as usize).min(BARS - 1)];
@@ -165,7 +165,7 @@ fn patients(summary: &Summary) -> String {
     html + "</table></div></details>"
 }
 
-fn sizes(judgement: &Judgement, summary: &Summary) -> String {
+fn sizes(evaluation: &Evaluation, summary: &Summary) -> String {
     let mut html = "<h2 id=sizes>By size of the nerve</h2>".to_owned();
     if summary.sizes.is_empty() {
         return html + "<p class=none>No frame has a nerve.</p>";
@@ -201,22 +201,22 @@ fn sizes(judgement: &Judgement, summary: &Summary) -> String {
         );
     }
     html += "</table>";
-    let soft = judgement.soft();
+    let soft = evaluation.soft();
     html += "<h3>Soft figures, as the original project publishes them</h3><p class=about>Without a threshold, \
              mean over batches.</p><table><tr>";
-    Figures::NAMES.iter().for_each(|name| html += &format!("<th>{}", name.replace('_', " ")));
+    SoftMetrics::NAMES.iter().for_each(|name| html += &format!("<th>{}", name.replace('_', " ")));
     html += "</tr><tr>";
     soft.values().iter().for_each(|value| html += &format!("<td>{value:.4}"));
     html + "</tr></table>"
 }
 
-fn presence(judgement: &Judgement) -> String {
+fn presence(evaluation: &Evaluation) -> String {
     let count = |truth: bool, shown: bool| {
         let is = |c: &&Case| {
             let o = c.scored.outcome;
             (o.truth > 0) == truth && (o.shown > 0) == shown
         };
-        grouped(judgement.cases.iter().filter(is).count())
+        grouped(evaluation.cases.iter().filter(is).count())
     };
     format!(
         "<h2 id=presence>Presence</h2><table><tr><th class=name>frames<th>nerve shown<th>none shown</tr>\
@@ -251,8 +251,8 @@ fn calibration(summary: &Summary) -> String {
     )
 }
 
-fn cases(judgement: &Judgement) -> Result<String> {
-    let order = judgement.worst_first();
+fn cases(evaluation: &Evaluation) -> Result<String> {
+    let order = evaluation.worst_first();
     let nerve = |case: &&&Case| case.scored.outcome.truth > 0;
     let [worst, best] = PICTURED;
     let best: Vec<&Case> = order.iter().rev().filter(nerve).take(best).copied().collect();
@@ -277,7 +277,7 @@ fn cases(judgement: &Judgement) -> Result<String> {
             _ = write!(
                 html,
                 "<figure><img src='{}' alt='frame {2}'><figcaption>patient {1}, frame {2}: {what}</figcaption></figure>",
-                picture::case(case, judgement.ruler.width)?,
+                picture::case(case, evaluation.ruler.width)?,
                 case.scored.patient,
                 escape(&case.scored.frame)
             );
@@ -287,10 +287,10 @@ fn cases(judgement: &Judgement) -> Result<String> {
     Ok(html)
 }
 
-fn all_curves(judgement: &Judgement) -> String {
+fn all_curves(evaluation: &Evaluation) -> String {
     let mut html = "<h2 id=curves>Curves of training</h2>".to_owned();
     let mut any = false;
-    for root in &judgement.runs {
+    for root in &evaluation.runs {
         let svg = curves::svg(root);
         if !svg.is_empty() {
             any = true;
@@ -300,13 +300,13 @@ fn all_curves(judgement: &Judgement) -> String {
     if any { html } else { html + "<p class=none>No run was given, or it has no metrics.csv.</p>" }
 }
 
-fn origin(judgement: &Judgement) -> String {
+fn origin(evaluation: &Evaluation) -> String {
     let mut html = "<h2 id=origin>Settings and origin</h2><table class=facts>".to_owned();
-    for (name, value) in &judgement.facts {
+    for (name, value) in &evaluation.facts {
         _ = write!(html, "<tr><td>{name}<td>{}</tr>", escape(value));
     }
     html += "</table>";
-    for root in &judgement.runs {
+    for root in &evaluation.runs {
         if let Ok(settings) = std::fs::read_to_string(root.join("config.toml")) {
             _ = write!(
                 html,
@@ -322,13 +322,13 @@ fn origin(judgement: &Judgement) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::tests::{data, judgement};
+    use crate::evaluate::tests::{data, evaluation};
 
     #[test]
     fn the_page_needs_nothing_else_and_says_what_is_wrong() {
         let data = data(2, 2);
-        let judgement = judgement(&data);
-        let page = html(&judgement, &judgement.summary()).unwrap();
+        let evaluation = evaluation(&data);
+        let page = html(&evaluation, &evaluation.summary()).unwrap();
         for outside in ["http://", "https://", "<script", "<link", "@import", "src='//", "url("] {
             assert!(!page.contains(outside), "{outside}");
         }

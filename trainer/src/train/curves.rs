@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use super::history::{Row, comparable};
+use super::history::{Validation, comparable};
 use super::run::RunDir;
 
 const SIZE: (u32, u32) = (800, 500);
@@ -12,12 +12,12 @@ const SIZE: (u32, u32) = (800, 500);
 const COLOURS: [RGBColor; 3] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115)];
 
 /// One line: a name and the value of each validation that has it, for training of all, else of comparable ones.
-type Line = (&'static str, fn(&Row) -> Option<f64>);
+type Line = (&'static str, fn(&Validation) -> Option<f64>);
 
 /// File name, label of the vertical axis, lines.
 type Chart = (&'static str, &'static str, &'static [Line]);
 
-/// Figures are in the order of [`crate::metrics::Figures::NAMES`].
+/// SoftMetrics are in the order of [`crate::metrics::SoftMetrics::NAMES`].
 const CHARTS: [Chart; 4] = [
     ("loss", "loss", &[("training", |r| r.train_loss), ("validation", |r| Some(r.loss))]),
     ("overlap", "IoU, Dice", &[("IoU", |r| Some(r.figures[0])), ("Dice", |r| Some(r.figures[1]))]),
@@ -38,7 +38,7 @@ const CHARTS: [Chart; 4] = [
 ];
 
 /// Draws every chart of `history` into the run's folder `curves`, as PNG and SVG.
-pub fn draw(run: &RunDir, history: &[Row]) -> Result<()> {
+pub fn draw(run: &RunDir, history: &[Validation]) -> Result<()> {
     // The font is part of the program: servers often have none.
     register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
         .map_err(|_| anyhow!("the built-in font cannot be read"))?;
@@ -56,14 +56,14 @@ pub fn draw(run: &RunDir, history: &[Row]) -> Result<()> {
 fn draw_chart<B>(
     area: &DrawingArea<B, plotters::coord::Shift>,
     (_, label, lines): &Chart,
-    history: &[Row],
+    history: &[Validation],
 ) -> Result<()>
 where
     B: DrawingBackend,
     B::ErrorType: 'static,
 {
     let points = |(name, value): &Line| -> Vec<(f64, f64)> {
-        let of = |row: &Row| Some((row.step as f64, value(row).filter(|y| y.is_finite())?));
+        let of = |row: &Validation| Some((row.step as f64, value(row).filter(|y| y.is_finite())?));
         match *name {
             "training" => history.iter().filter_map(of).collect(),
             _ => comparable(history).filter_map(of).collect(),

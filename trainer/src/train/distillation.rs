@@ -11,7 +11,7 @@ use tch::{Device, Reduction, Tensor};
 use super::run::RunDir;
 use super::settings::Settings;
 use crate::net::Network;
-use crate::net::{Module, Precision};
+use crate::net::{Module, NumberFormat};
 use crate::weights;
 
 /// Logits are divided by it, so that a sure teacher still tells which pixels were nearly nerve.
@@ -21,7 +21,7 @@ const FILE: &str = "teacher.json";
 
 /// A trained network that another learns from.
 #[derive(Debug)]
-pub struct Teacher {
+pub struct Distillation {
     module: Module,
     /// Part of the loss that it has, 0..1.
     weight: f64,
@@ -36,7 +36,7 @@ struct Record {
     digest: String,
 }
 
-impl Teacher {
+impl Distillation {
     /// The teacher that `settings` name, if any. A new run notes its digest, a resumed one insists on
     /// the same.
     pub fn of(settings: &Settings, run: &RunDir, resume: bool, device: Device) -> Result<Option<Self>> {
@@ -60,11 +60,11 @@ impl Teacher {
         } else {
             run.write(FILE, &serde_json::to_vec_pretty(&Record { path: path.clone(), digest })?)?;
         }
-        Ok(Some(Self { module, weight: settings.teacher_weight }))
+        Ok(Some(Self { module, weight: settings.distillation_weight }))
     }
 
     /// The loss of `logits` for `crops`: `truth`, the loss against the truth, and the teacher's by weight.
-    pub fn join(&self, truth: &Tensor, logits: &Tensor, crops: &Tensor) -> Tensor {
+    pub fn loss(&self, truth: &Tensor, logits: &Tensor, crops: &Tensor) -> Tensor {
         let wanted = tch::no_grad(|| self.module.logits(crops));
         truth * (1.0 - self.weight) + divergence(logits, &wanted) * self.weight
     }
@@ -94,7 +94,7 @@ fn load(path: &Path, device: Device) -> Result<(Module, String)> {
         let bundle = Bundle::open(path).context("is neither a run's directory nor a bundle")?;
         let described = &bundle.manifest.provenance.network;
         let network = Network::described(described).map_err(anyhow::Error::msg)?;
-        (network, path.to_owned(), Precision::Fp32, bundle.digest)
+        (network, path.to_owned(), NumberFormat::Fp32, bundle.digest)
     };
     let parameters = weights::whole(&network, &weights)?;
     let mut module = Module::new(network, parameters, 0, precision, device);
@@ -119,7 +119,7 @@ mod tests {
         tch::manual_seed(seed);
         let network = Network::vgg16_fcn(width);
         let parameters = weights::random(&network).parameters;
-        Module::new(network, parameters, 0, Precision::Fp32, Device::Cpu)
+        Module::new(network, parameters, 0, NumberFormat::Fp32, Device::Cpu)
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_student_taught_by_the_teacher_alone_comes_to_its_maps() {
-        let teacher = Teacher { module: module(0.125, 1), weight: 1.0 };
+        let teacher = Distillation { module: module(0.125, 1), weight: 1.0 };
         let mut student = module(0.0625, 2);
         let (crops, nothing) = (crops(), Tensor::from(0.0f32));
         let off = |student: &Module| {
@@ -143,7 +143,7 @@ mod tests {
         let before = off(&student);
         let mut adam = Adam::new(&student.parameters);
         for _ in 0..60 {
-            teacher.join(&nothing, &student.train_logits(&crops), &crops).backward();
+            teacher.loss(&nothing, &student.train_logits(&crops), &crops).backward();
             adam.step(&mut student.parameters, 3e-3);
         }
         assert!(off(&student) < 0.5 * before, "{} of {before}", off(&student));
@@ -151,10 +151,10 @@ mod tests {
 
     #[test]
     fn weight_divides_the_loss() {
-        let teacher = Teacher { module: module(0.0625, 1), weight: 0.25 };
+        let teacher = Distillation { module: module(0.0625, 1), weight: 0.25 };
         let crops = crops();
         let same = teacher.module.logits(&crops);
-        let joined = teacher.join(&Tensor::from(2.0f32), &same, &crops).double_value(&[]);
+        let joined = teacher.loss(&Tensor::from(2.0f32), &same, &crops).double_value(&[]);
         assert!((joined - 1.5).abs() < 1e-5, "{joined}");
     }
 
@@ -189,14 +189,14 @@ mod tests {
         };
         save(1);
         let student = RunDir::create(&directory.path().join("student"), &taught(&wide), &split).unwrap();
-        let of = |resume| Teacher::of(&taught(&wide), &student, resume, Device::Cpu);
+        let of = |resume| Distillation::of(&taught(&wide), &student, resume, Device::Cpu);
         assert!(of(false).unwrap().is_some());
         assert!(of(true).unwrap().is_some());
         save(2);
         let error = of(true).unwrap_err().to_string();
         assert!(error.contains("is not the teacher") && error.contains("start a new run"), "{error}");
         let absent = taught(&directory.path().join("absent"));
-        let error = format!("{:#}", Teacher::of(&absent, &student, false, Device::Cpu).unwrap_err());
+        let error = format!("{:#}", Distillation::of(&absent, &student, false, Device::Cpu).unwrap_err());
         assert!(error.contains("absent") && error.contains("neither"), "{error}");
     }
 }

@@ -5,16 +5,16 @@ use tch::Kind;
 use crate::net::{Module, Parameters};
 
 /// Prefix of the averages in a checkpoint.
-const PREFIX: &str = "average.";
+pub const PREFIX: &str = "average.";
 
 /// Averages of every parameter, 32-bit.
 #[derive(Debug)]
-pub struct Average {
+pub struct Ema {
     decay: f64,
     parameters: Parameters,
 }
 
-impl Average {
+impl Ema {
     /// Starts at `parameters`; each step keeps `decay` of the average, fewer in the first steps.
     pub fn new(decay: f64, parameters: &Parameters) -> Self {
         let copies = parameters.iter().map(|(name, tensor)| (name.clone(), tensor.detach().copy()));
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn follows_slowly_and_reads_back() {
         let of = |value: f32| Parameters::from([("p".to_owned(), Tensor::from_slice(&[value]))]);
-        let mut average = Average::new(0.9, &of(0.0));
+        let mut average = Ema::new(0.9, &of(0.0));
         // The first steps keep (1 + t) / (10 + t) only.
         average.step(&of(11.0), 1);
         assert!((average.parameters()["p"].double_value(&[0]) - 9.0).abs() < 1e-5);
@@ -80,7 +80,7 @@ mod tests {
         assert!((average.parameters()["p"].double_value(&[0]) - 5.0).abs() < 1e-3);
         let mut saved = Parameters::new();
         average.save(&mut saved);
-        let mut other = Average::new(0.9, &of(0.0));
+        let mut other = Ema::new(0.9, &of(0.0));
         other.load(&saved).unwrap();
         assert_eq!(other.parameters()["p"], average.parameters()["p"]);
         assert_eq!(other.load(&of(1.0)).unwrap_err(), "average.p");

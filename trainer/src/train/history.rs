@@ -3,11 +3,11 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Figures;
+use crate::metrics::SoftMetrics;
 
 /// One validation: a line of `metrics.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct Validation {
     /// From 0.
     pub epoch: usize,
     /// Steps done in all.
@@ -20,11 +20,11 @@ pub struct Row {
     pub train_loss: Option<f64>,
     /// Mean over validation batches.
     pub loss: f64,
-    /// Means over validation batches, in the order of [`Figures::NAMES`].
+    /// Means over validation batches, in the order of [`SoftMetrics::NAMES`].
     pub figures: [f64; 7],
 }
 
-impl Row {
+impl Validation {
     /// From a line of `metrics.csv`.
     fn parse(line: &str) -> Option<Self> {
         let fields: [&str; 13] = line.split(',').collect::<Vec<_>>().try_into().ok()?;
@@ -44,21 +44,21 @@ impl Row {
 }
 
 /// The lines of a `metrics.csv` called `name`.
-pub fn parse(name: &str, text: &str) -> Result<Vec<Row>> {
+pub fn parse(name: &str, text: &str) -> Result<Vec<Validation>> {
     let row = |(index, line): (usize, &str)| {
-        Row::parse(line).with_context(|| format!("{name}:{}: is no line of metrics", index + 1))
+        Validation::parse(line).with_context(|| format!("{name}:{}: is no line of metrics", index + 1))
     };
     text.lines().enumerate().skip(1).map(row).collect()
 }
 
 /// `history` as `metrics.csv`.
-pub fn csv(history: &[Row]) -> String {
-    let names = Figures::NAMES.join(",");
+pub fn csv(history: &[Validation]) -> String {
+    let names = SoftMetrics::NAMES.join(",");
     let mut text = format!("epoch,step,full,learning_rate,train_loss,validation_loss,{names}\n");
     for row in history {
         let train = row.train_loss.map(|l| l.to_string()).unwrap_or_default();
         let figures = row.figures.map(|value| value.to_string()).join(",");
-        let Row { epoch, step, full, rate, loss, .. } = row;
+        let Validation { epoch, step, full, rate, loss, .. } = row;
         text += &format!("{epoch},{step},{full},{rate},{train},{loss},{figures}\n");
     }
     text
@@ -66,7 +66,7 @@ pub fn csv(history: &[Row]) -> String {
 
 /// The validations that make one curve: those over all frames once there are two, before that those over a part. From
 /// one kind to the other figures jump because the frames change, not the network.
-pub fn comparable(rows: &[Row]) -> impl Iterator<Item = &Row> {
+pub fn comparable(rows: &[Validation]) -> impl Iterator<Item = &Validation> {
     let full = rows.iter().filter(|row| row.full).count() > 1;
     rows.iter().filter(move |row| row.full == full)
 }

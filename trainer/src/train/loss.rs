@@ -23,11 +23,11 @@ pub struct Loss {
     /// Which.
     pub kind: LossKind,
     /// Weight of recall in [`LossKind::WeightedF`]; it stands where F-beta has beta squared.
-    pub weight: f64,
+    pub recall_weight: f64,
     /// The published program hands truth and prediction over in the wrong order, so that what it
-    /// logs as false positives and precision are false negatives and recall, and `weight` favours
+    /// logs as false positives and precision are false negatives and recall, and `recall_weight` favours
     /// precision. True does the same to the loss; the figures keep their right names.
-    pub as_run: bool,
+    pub swap_truth_and_prediction: bool,
     /// Weight of missed pixels in [`LossKind::FocalTversky`], 0..1; invented ones have the rest.
     pub tversky_alpha: f64,
     /// Its exponent; below 1, batches that are nearly right count more.
@@ -53,10 +53,10 @@ impl Loss {
     fn weighted_f(&self, probability: &Tensor, truth: &Tensor) -> Tensor {
         let both = (truth * probability).sum(Kind::Float);
         let (mut truth, mut predicted) = (truth.sum(Kind::Float), probability.sum(Kind::Float));
-        if self.as_run {
+        if self.swap_truth_and_prediction {
             std::mem::swap(&mut truth, &mut predicted);
         }
-        both * -(1.0 + self.weight) / ((truth + 1.0) * self.weight + predicted + 1.0)
+        both * -(1.0 + self.recall_weight) / ((truth + 1.0) * self.recall_weight + predicted + 1.0)
     }
 
     /// (1 - T)^gamma with T = (I + 1) / (I + a (Σt - I) + (1 - a) (Σp - I) + 1).
@@ -83,8 +83,8 @@ mod tests {
 
     const WEIGHTED: Loss = Loss {
         kind: LossKind::WeightedF,
-        weight: 1.5,
-        as_run: false,
+        recall_weight: 1.5,
+        swap_truth_and_prediction: false,
         tversky_alpha: 0.7,
         tversky_gamma: 0.75,
     };
@@ -102,8 +102,9 @@ mod tests {
         let formula = |p: f64, r: f64| -2.5 * p * r / (1.5 * p + r);
         let got = WEIGHTED.of(&logits, &truth).double_value(&[]);
         assert!((got - formula(p, r)).abs() < 1e-6, "{got}");
-        let as_run = Loss { as_run: true, ..WEIGHTED }.of(&logits, &truth).double_value(&[]);
-        assert!((as_run - formula(r, p)).abs() < 1e-6, "{as_run}");
+        let swap_truth_and_prediction =
+            Loss { swap_truth_and_prediction: true, ..WEIGHTED }.of(&logits, &truth).double_value(&[]);
+        assert!((swap_truth_and_prediction - formula(r, p)).abs() < 1e-6, "{swap_truth_and_prediction}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod distillation;
 mod ema;
 mod history;
 mod loss;
+mod renamed;
 mod resume;
 mod run;
 mod schedule;
@@ -18,7 +19,7 @@ mod trainer;
 pub mod watch;
 
 pub use adam::Adam;
-pub use history::{Row, comparable};
+pub use history::{Validation, comparable};
 pub use loss::{Loss, LossKind};
 pub use run::RunDir;
 pub use settings::Settings;

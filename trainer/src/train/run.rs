@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::history::{self, Row};
+use super::history::{self, Validation};
 use super::settings::Settings;
 use super::state::State;
 use crate::data::{Corrections, Dataset, Split};
@@ -157,7 +157,7 @@ impl RunDir {
     }
 
     /// Every validation so far.
-    pub fn read_metrics(&self) -> Result<Vec<Row>> {
+    pub fn read_metrics(&self) -> Result<Vec<Validation>> {
         let path = self.root.join(METRICS);
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("{}: cannot be read; has the run had a validation?", path.display()))?;
@@ -165,7 +165,7 @@ impl RunDir {
     }
 
     /// Keeps every validation so far.
-    pub fn write_metrics(&self, rows: &[Row]) -> Result<()> {
+    pub fn write_metrics(&self, rows: &[Validation]) -> Result<()> {
         self.write(METRICS, history::csv(rows).as_bytes())
     }
 }

@@ -7,10 +7,10 @@ use nervelight_engines::settings::{self, Problem};
 use serde::{Deserialize, Serialize};
 
 use super::loss::{Loss, LossKind};
-use super::schedule;
+use super::{renamed, schedule};
 use crate::data::{Augment, Dataset, Sampler, Split, SplitBy};
 use crate::net::Network;
-use crate::net::Precision;
+use crate::net::NumberFormat;
 
 /// A training run as written by the user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// Number format of forward and backward pass.
-    pub precision: Precision,
+    pub precision: NumberFormat,
 
     /// What folds consist of.
     pub split: SplitBy,
@@ -69,15 +69,15 @@ pub struct Settings {
     /// Steps over which it rises.
     pub warmup: usize,
     /// Decay of the parameters' moving average; 0 = none.
-    pub average: f64,
+    pub ema_decay: f64,
     /// Epochs without a lower validation loss that end the run; 0 = never.
     pub stop_after: usize,
     /// The loss by name.
     pub loss: LossKind,
     /// Weight of recall in the F-score loss.
-    pub weight: f64,
+    pub recall_weight: f64,
     /// Swap truth and prediction in it, as the published program does.
-    pub as_run: bool,
+    pub swap_truth_and_prediction: bool,
     /// Weight of missed pixels in the focal Tversky loss.
     pub tversky_alpha: f64,
     /// Its exponent.
@@ -86,7 +86,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<PathBuf>,
     /// Its part of the loss, 0..1.
-    pub teacher_weight: f64,
+    pub distillation_weight: f64,
     /// Factor on the learning rate at a plateau.
     pub plateau_factor: f64,
     /// Validations without improvement before that.
@@ -113,7 +113,7 @@ impl Default for Settings {
             network: "vgg16-fcn".into(),
             width: 1.0,
             init: None,
-            precision: Precision::Bf16,
+            precision: NumberFormat::Bf16,
             split: SplitBy::Patient,
             folds: 5,
             fold: 1,
@@ -127,15 +127,15 @@ impl Default for Settings {
             learning_rate: 5e-4,
             schedule: schedule::Kind::Cosine,
             warmup: 100,
-            average: 0.998,
+            ema_decay: 0.998,
             stop_after: 0,
             loss: LossKind::BceDice,
-            weight: 1.5,
-            as_run: false,
+            recall_weight: 1.5,
+            swap_truth_and_prediction: false,
             tversky_alpha: 0.7,
             tversky_gamma: 0.75,
             teacher: None,
-            teacher_weight: 0.5,
+            distillation_weight: 0.5,
             plateau_factor: 0.1,
             plateau_patience: 10,
             validate_every: 100,
@@ -159,9 +159,18 @@ pub enum DeviceChoice {
 }
 
 impl Settings {
-    /// Reads and checks `path`. Every mistake is reported, with file, line and key.
+    /// Reads and checks `path`. Every mistake is reported, with file, line and key. Keys of earlier
+    /// versions are read as well.
     pub fn load(path: &Path) -> Result<Self> {
-        Ok(settings::read(path, Self::problems)?)
+        let text = settings::text(path)?;
+        Ok(settings::read_text(path, &renamed::keys(&text).0, Self::problems)?)
+    }
+
+    /// A line for each key of `path` that has another name now.
+    pub fn hints(path: &Path) -> Result<Vec<String>> {
+        let text = settings::text(path)?;
+        let hint = |(was, now)| format!("{}: `{was}` is called `{now}` now", path.display());
+        Ok(renamed::keys(&text).1.into_iter().map(hint).collect())
     }
 
     /// Every impossible value.
@@ -191,7 +200,7 @@ impl Settings {
                 "impossible; use more than 0 and less than 1, such as 1e-5",
             ),
             ("accumulate", (1..=4096).contains(&self.accumulate), "impossible; use 1 to 4096"),
-            ("average", (0.0..1.0).contains(&self.average), "impossible; use 0 (none) or e.g. 0.998"),
+            ("ema_decay", (0.0..1.0).contains(&self.ema_decay), "impossible; use 0 (none) or e.g. 0.998"),
             (
                 "tversky_alpha",
                 self.tversky_alpha > 0.0 && self.tversky_alpha < 1.0,
@@ -207,8 +216,16 @@ impl Settings {
                 self.plateau_factor > 0.0 && self.plateau_factor < 1.0,
                 "impossible; use e.g. 0.1",
             ),
-            ("weight", self.weight > 0.0 && self.weight.is_finite(), "impossible; use more than 0"),
-            ("teacher_weight", (0.0..=1.0).contains(&self.teacher_weight), "impossible; use 0 to 1"),
+            (
+                "recall_weight",
+                self.recall_weight > 0.0 && self.recall_weight.is_finite(),
+                "impossible; use more than 0",
+            ),
+            (
+                "distillation_weight",
+                (0.0..=1.0).contains(&self.distillation_weight),
+                "impossible; use 0 to 1",
+            ),
             ("validate_every", self.validate_every > 0, "impossible; use at least 1"),
         ];
         let wrong = checks.into_iter().filter(|(_, good, _)| !good);
@@ -235,8 +252,8 @@ impl Settings {
 
     /// The loss described.
     pub fn loss(&self) -> Loss {
-        let Self { weight, as_run, tversky_alpha, tversky_gamma, .. } = *self;
-        Loss { kind: self.loss, weight, as_run, tversky_alpha, tversky_gamma }
+        let Self { recall_weight, swap_truth_and_prediction, tversky_alpha, tversky_gamma, .. } = *self;
+        Loss { kind: self.loss, recall_weight, swap_truth_and_prediction, tversky_alpha, tversky_gamma }
     }
 
     /// The device described.
@@ -272,7 +289,7 @@ mod tests {
         let s = Settings::load(Path::new(example)).unwrap();
         assert_eq!((s.split, s.sampler, s.augment), (SplitBy::Frame, Sampler::Shuffle, Augment::None));
         assert_eq!((s.epochs, s.batch_size, s.learning_rate), (15, 10, 1e-5));
-        assert_eq!((s.loss, s.weight, s.validate_every), (LossKind::WeightedF, 1.5, 30));
+        assert_eq!((s.loss, s.recall_weight, s.validate_every), (LossKind::WeightedF, 1.5, 30));
         assert_eq!((s.plateau_factor, s.plateau_patience), (0.1, 10));
     }
 
@@ -283,6 +300,27 @@ mod tests {
         example.data = "d".into();
         example.run = "r".into();
         assert_eq!(example, load(PATHS).unwrap());
+    }
+
+    #[test]
+    fn keys_of_earlier_versions_are_read_with_a_hint() {
+        let old = "weight = 1.7\nas_run = true\naverage = 0.5\nteacher_weight = 0.3\n";
+        let s = load(&format!("{PATHS}{old}")).unwrap();
+        assert_eq!((s.recall_weight, s.swap_truth_and_prediction), (1.7, true));
+        assert_eq!((s.ema_decay, s.distillation_weight), (0.5, 0.3));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("train.toml");
+        std::fs::write(&path, format!("{PATHS}{old}")).unwrap();
+        let hints = Settings::hints(&path).unwrap();
+        assert_eq!(hints.len(), 4, "{hints:?}");
+        assert!(hints[0].ends_with("train.toml: `weight` is called `recall_weight` now"), "{hints:?}");
+        // A mistake is found under either name, in its line; both names are one too many.
+        let error = format!("{:#}", load(&format!("{PATHS}average = 1.0")).unwrap_err());
+        assert!(error.contains("train.toml:3: ema_decay: impossible"), "{error}");
+        let error = format!("{:#}", load(&format!("{PATHS}weight = 1.0\nrecall_weight = 1.0")).unwrap_err());
+        assert!(error.contains("recall_weight"), "{error}");
+        std::fs::write(&path, PATHS).unwrap();
+        assert!(Settings::hints(&path).unwrap().is_empty());
     }
 
     #[test]
@@ -299,7 +337,8 @@ mod tests {
             ("epochs = 1000000", "3: epochs: impossible"),
             ("folds = 1", "3: folds: impossible"),
             ("folds = 3\nfold = 4", "4: fold: impossible"),
-            ("average = 1.0", "3: average: impossible"),
+            ("average = 1.0", "3: ema_decay: impossible"),
+            ("ema_decay = 1.0", "3: ema_decay: impossible"),
             ("augment = true", "augment"),
             ("learning_rate = nan", "3: learning_rate: impossible"),
         ] {

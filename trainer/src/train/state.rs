@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::history::Row;
+use super::history::Validation;
 use super::schedule::Plateau;
 
 /// Everything that a resumed run needs besides tensors.
@@ -22,14 +22,27 @@ pub struct State {
     pub best: Option<f64>,
     /// Epochs since then.
     pub since_best: usize,
+    /// Convolutions that are frozen; none in checkpoints of before this was stored.
+    #[serde(default)]
+    pub frozen: Option<usize>,
     /// Every validation so far.
-    pub history: Vec<Row>,
+    pub history: Vec<Validation>,
 }
 
 impl State {
     /// Before the first batch.
-    pub fn new(plateau: Plateau) -> Self {
+    pub fn new(plateau: Plateau, frozen: usize) -> Self {
         let (losses, history) = (vec![], vec![]);
-        Self { epoch: 0, done: 0, step: 0, plateau, losses, best: None, since_best: 0, history }
+        Self {
+            epoch: 0,
+            done: 0,
+            step: 0,
+            plateau,
+            losses,
+            best: None,
+            since_best: 0,
+            frozen: Some(frozen),
+            history,
+        }
     }
 }

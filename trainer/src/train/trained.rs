@@ -6,7 +6,7 @@ use tch::Device;
 
 use super::run::RunDir;
 use super::settings::Settings;
-use crate::net::{Module, Precision};
+use crate::net::{Module, NumberFormat};
 use crate::weights;
 
 /// Which of a run's checkpoints.
@@ -33,5 +33,5 @@ pub fn trained(run: &RunDir, settings: &Settings, which: Which, device: Device) 
     }
     let network = settings.network()?;
     let parameters = weights::whole(&network, &path)?;
-    Ok(Module::new(network, parameters, 0, Precision::Fp32, device))
+    Ok(Module::new(network, parameters, 0, NumberFormat::Fp32, device))
 }

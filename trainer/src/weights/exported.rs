@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 
 use super::error::InitError;
 use super::has_extension;
-use crate::net::{Network, Op, Parameters, unfold};
+use crate::net::{Network, Op, Parameters, unfuse};
 use crate::util::onnx_schema::{DataType, ModelProto, StringStringEntryProto};
 
 /// Parameters of `network` by name from a bundle, whose digests are checked, or from an ONNX file. Where `network` has
@@ -37,13 +37,13 @@ pub fn read(network: &Network, path: &Path) -> Result<Parameters, InitError> {
             let name = format!("{}.{part}", layer.name);
             parameters.get(&name).ok_or_else(|| onnx(format!("it does not say `{name}`")))
         };
-        let parts = unfold(part("weight")?, part("bias")?);
+        let parts = unfuse(part("weight")?, part("bias")?);
         parameters.extend(layer.parameters().into_iter().map(|(name, _)| name).zip(parts));
     }
     Ok(parameters)
 }
 
-/// What `export` wrote, by name: kernels and biases, weights and biases of folded batch
+/// What `export` wrote, by name: kernels and biases, weights and biases of fused batch
 /// normalisation. Fails with what is wrong.
 fn parameters_of(model: &ModelProto) -> Result<Parameters, String> {
     let graph = model.graph.as_ref().ok_or("it has no graph")?;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn folded_normalisation_comes_back() {
+    fn fused_normalisation_comes_back() {
         let directory = tempfile::tempdir().unwrap();
         let network = Network::vgg16_unet(0.0625);
         let (path, parameters) = bundle(directory.path(), &network);

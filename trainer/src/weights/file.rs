@@ -55,7 +55,7 @@ pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
                 let (path, network) = (path.into(), network.name);
                 return Err(InitError::Missing { path, name, network });
             };
-            let tensor = if name == "features.0.weight" { fold_rgb(tensor) } else { tensor.copy() };
+            let tensor = if name == "features.0.weight" { sum_rgb(tensor) } else { tensor.copy() };
             if tensor.size() != wanted {
                 return Err(InitError::Shape {
                     path: path.into(),
@@ -79,7 +79,7 @@ pub fn from_file(network: &Network, path: &Path) -> Result<Start, InitError> {
 }
 
 /// A convolution on three equal channels as one on a single channel: its kernels summed.
-fn fold_rgb(weight: &Tensor) -> Tensor {
+fn sum_rgb(weight: &Tensor) -> Tensor {
     weight.to_kind(Kind::Float).sum_dim_intlist([1].as_slice(), true, Kind::Float)
 }
 
@@ -109,8 +109,8 @@ mod tests {
         let bias = Tensor::randn([8], options);
         let gray = Tensor::rand([1, 1, 20, 30], options) * 2.0 - 1.0;
         let rgb = gray.expand([1, 3, 20, 30], false).conv2d(&weight, Some(&bias), 1, 1, 1, 1);
-        let folded = gray.conv2d(&fold_rgb(&weight), Some(&bias), 1, 1, 1, 1);
-        let difference = (rgb - folded).abs().max().double_value(&[]);
+        let fused = gray.conv2d(&sum_rgb(&weight), Some(&bias), 1, 1, 1, 1);
+        let difference = (rgb - fused).abs().max().double_value(&[]);
         assert!(difference < 1e-5, "{difference}");
     }
 

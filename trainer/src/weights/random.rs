@@ -54,14 +54,14 @@ pub fn random(network: &Network) -> Start {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Module, Precision};
+    use crate::net::{Module, NumberFormat};
 
     #[test]
     fn a_unet_begins_with_little_nerve() {
         tch::manual_seed(2);
         let network = Network::vgg16_unet(0.125);
         let parameters = random(&network).parameters;
-        let module = Module::new(network, parameters, 0, Precision::Fp32, tch::Device::Cpu);
+        let module = Module::new(network, parameters, 0, NumberFormat::Fp32, tch::Device::Cpu);
         let crops = Tensor::randint(256, [2, 1, 64, 64], (Kind::Uint8, tch::Device::Cpu));
         let mean = module.predict(&crops).mean(Kind::Float).double_value(&[]);
         assert!((0.005..0.15).contains(&mean), "{mean}");

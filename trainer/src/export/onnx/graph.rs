@@ -6,7 +6,7 @@ use prost::Message;
 use tch::{Kind, Tensor};
 
 use crate::net::Parameters;
-use crate::net::fold;
+use crate::net::fuse;
 use crate::net::{Layer, Network, Op};
 use crate::util::onnx_schema::{
     AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
@@ -28,7 +28,7 @@ pub enum Outputs {
     Layers,
 }
 
-/// The model file of `network` for crops of `height` x `width`, batch normalisation folded into the
+/// The model file of `network` for crops of `height` x `width`, batch normalisation fused into the
 /// convolutions. Returns the name of a parameter that is absent.
 pub fn model(
     network: &Network,
@@ -37,7 +37,7 @@ pub fn model(
     outputs: Outputs,
 ) -> Result<Vec<u8>, String> {
     let metadata_props = notes(network, parameters)?;
-    let (network, parameters) = &fold(network, parameters)?;
+    let (network, parameters) = &fuse(network, parameters)?;
     let mut graph = begin(network, (height, width));
     let mut input = normalised(&mut graph);
     for (layer, shape) in network.layers.iter().zip(network.shapes(height, width)) {
@@ -123,7 +123,7 @@ pub(super) fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<Attri
 }
 
 /// The node of a layer; `inputs` are its input, for a concatenation the other one, weight and bias. Batch
-/// normalisation is folded away before.
+/// normalisation is fused away before.
 pub(super) fn layer_node(layer: &Layer, inputs: &[String]) -> Result<NodeProto, String> {
     let (op, attributes) = match &layer.op {
         Op::Conv { kernel, padding, .. } => ("Conv", window(*kernel, 1, *padding)),
@@ -132,7 +132,7 @@ pub(super) fn layer_node(layer: &Layer, inputs: &[String]) -> Result<NodeProto, 
         Op::MaxPool => ("MaxPool", window(2, 2, 0)),
         Op::Concat { .. } => ("Concat", vec![int("axis", 1)]),
         Op::Sigmoid => ("Sigmoid", vec![]),
-        Op::BatchNorm { .. } => return Err(format!("{}, folded", layer.name)),
+        Op::BatchNorm { .. } => return Err(format!("{}, fused", layer.name)),
     };
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     Ok(node(op, &inputs, &layer.name, attributes))

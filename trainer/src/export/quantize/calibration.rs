@@ -23,7 +23,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Runs `frames` of `size` through `module`, whose batch normalisation is folded away.
+    /// Runs `frames` of `size` through `module`, whose batch normalisation is fused away.
     pub fn of(module: &Module, frames: &[&Frame], size: (usize, usize)) -> Result<Self> {
         let network = &module.network;
         let mut largest = BTreeMap::<String, f64>::new();
@@ -123,7 +123,7 @@ fn add(histogram: &mut Histogram, output: &Tensor) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Precision;
+    use crate::net::NumberFormat;
     use crate::util::Rng;
     use crate::weights::random;
 
@@ -150,7 +150,7 @@ mod tests {
             network,
             random(&Network::vgg16_fcn(0.0625)).parameters,
             0,
-            Precision::Fp32,
+            NumberFormat::Fp32,
             tch::Device::Cpu,
         );
         let frames = frames(&[(1, 2)]);

@@ -8,10 +8,10 @@ use nervelight_engines::golden::min_dice;
 
 use super::calibration::Calibration;
 use super::histogram::Method;
-use super::trial::{Judge, Predicted};
+use super::trial::{Predicted, Trials};
 use crate::data::Frame;
 use crate::export::onnx::{LARGEST, MARGIN, Style, at_risk, half, int8};
-use crate::metrics::{Hard, Prediction, outcomes};
+use crate::metrics::{Prediction, Thresholded, outcomes};
 use crate::net::Module;
 
 /// A model in one precision, on its way into the bundle.
@@ -26,22 +26,22 @@ pub struct Candidate {
 
 /// Makes models of the other precisions.
 pub struct Maker<'a> {
-    pub folded: &'a Module,
+    pub fused: &'a Module,
     pub calibration: &'a Calibration,
     pub size: (usize, usize),
-    pub judge: &'a Judge<'a>,
+    pub trials: &'a Trials<'a>,
     /// fp32 on the frames held out.
     pub reference: &'a Predicted<'a>,
 }
 
 impl Maker<'_> {
     pub fn at_risk(&self) -> BTreeSet<String> {
-        at_risk(&self.folded.network, &self.folded.parameters, &self.calibration.largest)
+        at_risk(&self.fused.network, &self.fused.parameters, &self.calibration.largest)
     }
 
     pub fn half(&self) -> Result<Candidate> {
         let full = self.at_risk();
-        let Module { network, parameters, .. } = self.folded;
+        let Module { network, parameters, .. } = self.fused;
         let model = half(network, parameters, self.size, &full);
         let most = self.calibration.largest.values().copied().fold(0.0, f64::max);
         let layers = match full.len() {
@@ -61,17 +61,17 @@ impl Maker<'_> {
 
     /// With the method of calibration that has the best Dice on `frames`.
     pub fn int8(&self, file: &'static str, style: &Style, frames: &[&Frame]) -> Result<Candidate> {
-        let trial = style.on_cpu(&self.folded.network);
+        let trial = style.on_cpu(&self.fused.network);
         let kind = kind(file, &trial, style);
-        let scored = |method: Method| -> Result<Scored> {
+        let scored = |method: Method| -> Result<FrameMetrics> {
             let model = self.model(file, method, &trial)?;
             let what = format!("{file}, calibration {method}");
-            let found = self.judge.predict(Precision::Int8, &kind, &what, model, frames)?;
+            let found = self.trials.predict(Precision::Int8, &kind, &what, model, frames)?;
             let dice = self.dice(&found.predictions);
             // What no cart would run is taken only where there is nothing else.
-            Ok(Scored { method, score: (found.golden >= min_dice(Precision::Int8), dice) })
+            Ok(FrameMetrics { method, score: (found.golden >= min_dice(Precision::Int8), dice) })
         };
-        let mut best: Option<Scored> = None;
+        let mut best: Option<FrameMetrics> = None;
         let mut about = Vec::new();
         for method in Method::ALL {
             let tried = scored(method)?;
@@ -94,12 +94,12 @@ impl Maker<'_> {
     /// Mean Dice over frames with nerve, or where none has any the part of them that is right.
     fn dice<'p, 'f: 'p>(&self, predictions: impl IntoIterator<Item = &'p Prediction<'f>>) -> f64 {
         let predictions: Vec<&Prediction> = predictions.into_iter().collect();
-        let hard = Hard::of(&outcomes(&predictions, self.size.1, self.judge.point));
-        hard.dice.or(hard.presence).unwrap_or(0.0)
+        let thresholded = Thresholded::of(&outcomes(&predictions, self.size.1, self.trials.point));
+        thresholded.dice.or(thresholded.presence).unwrap_or(0.0)
     }
 
     fn model(&self, file: &str, method: Method, style: &Style) -> Result<Vec<u8>> {
-        let Module { network, parameters, .. } = self.folded;
+        let Module { network, parameters, .. } = self.fused;
         let thresholds = self.calibration.thresholds(network, method, style);
         int8(network, parameters, self.size, &thresholds, style)
             .map_err(|name| anyhow!("{file} lacks `{name}`"))
@@ -112,7 +112,7 @@ fn kind(file: &str, trial: &Style, style: &Style) -> String {
 }
 
 /// A method of calibration and how it does: whether the golden frames pass, and Dice.
-struct Scored {
+struct FrameMetrics {
     method: Method,
     score: (bool, f64),
 }

@@ -15,14 +15,14 @@ use nervelight_engines::{Bundle, Precision};
 
 use crate::data::{Frame, spread_over_patients};
 use crate::export::onnx::Style;
-use crate::metrics::Point;
-use crate::net::{self, Module, Network, Parameters, fold};
+use crate::metrics::OperatingPoint;
+use crate::net::{self, Module, Network, Parameters, fuse};
 
 use calibration::Calibration;
 use maker::{Candidate, Maker};
 pub use options::Options;
-use table::Row;
-use trial::Judge;
+use table::PrecisionResult;
+use trial::Trials;
 
 /// TensorRT's file; [`Precision::onnx_file`] names those for ONNX Runtime.
 const TENSORRT: &str = "int8-trt.onnx";
@@ -49,20 +49,20 @@ pub struct Job<'a> {
 pub fn extend(bundle: &Bundle, job: &Job, options: &Options, path: &Path) -> Result<Bundle> {
     let manifest = &bundle.manifest;
     let size = (manifest.geometry.height, manifest.geometry.width);
-    let point = Point { threshold: manifest.threshold, min_area: manifest.min_area };
+    let point = OperatingPoint { threshold: manifest.threshold, min_area: manifest.min_area };
     let held_out = spread_over_patients(job.held_out, options.judged_frames as usize);
     let (network, parameters) =
-        fold(job.network, job.parameters).map_err(|name| anyhow!("the network lacks `{name}`"))?;
+        fuse(job.network, job.parameters).map_err(|name| anyhow!("the network lacks `{name}`"))?;
     let device = parameters.values().next().map_or(tch::Device::Cpu, tch::Tensor::device);
-    let folded = Module::new(network, parameters, 0, net::Precision::Fp32, device);
+    let fused = Module::new(network, parameters, 0, net::NumberFormat::Fp32, device);
     let training = spread_over_patients(job.training, options.calibration_frames as usize);
-    let calibration = Calibration::of(&folded, &training, size)?;
+    let calibration = Calibration::of(&fused, &training, size)?;
 
-    let judge = Judge::new(bundle, point, job.library.clone())?;
+    let trials = Trials::new(bundle, point, job.library.clone())?;
     let fp32 = Precision::Fp32.onnx_file();
-    let reference = judge.predict(Precision::Fp32, fp32, fp32, bundle.read(fp32)?, &held_out)?;
+    let reference = trials.predict(Precision::Fp32, fp32, fp32, bundle.read(fp32)?, &held_out)?;
     let maker =
-        Maker { folded: &folded, calibration: &calibration, size, judge: &judge, reference: &reference };
+        Maker { fused: &fused, calibration: &calibration, size, trials: &trials, reference: &reference };
     let choice = spread_over_patients(&held_out, CHOICE);
     let mut candidates = Vec::new();
     if options.wants(Precision::Fp16) {
@@ -73,14 +73,14 @@ pub fn extend(bundle: &Bundle, job: &Job, options: &Options, path: &Path) -> Res
         let full = maker.at_risk();
         candidates.push(maker.int8(TENSORRT, &Style::TensorRt { full }, &choice)?);
     }
-    let mut rows = vec![Row::new(Precision::Fp32, fp32, &reference, &reference, point, size.1)?];
+    let mut rows = vec![PrecisionResult::new(Precision::Fp32, fp32, &reference, &reference, point, size.1)?];
     let mut draft_manifest = manifest.clone();
     draft_manifest.files.clear();
     let mut kept = vec![(fp32, bundle.read(fp32)?)];
     let mut lacking = Vec::new();
     for Candidate { file, precision, model, about } in candidates {
-        let found = judge.predict(precision, file, file, model.clone(), &held_out)?;
-        let mut row = Row::new(precision, file, &reference, &found, point, size.1)?;
+        let found = trials.predict(precision, file, file, model.clone(), &held_out)?;
+        let mut row = PrecisionResult::new(precision, file, &reference, &found, point, size.1)?;
         row.about = about;
         row.left_out = row.verdict(options.max_loss).err();
         match &row.left_out {

@@ -8,7 +8,7 @@ use nervelight_engines::Precision;
 use nervelight_engines::golden::min_dice;
 
 use super::trial::Predicted;
-use crate::metrics::{Change, Measure, Point, Scored, change, flip, outcomes};
+use crate::metrics::{Change, FrameMetrics, Measure, OperatingPoint, change, flip, outcomes};
 
 /// Frames named for each precision.
 const WORST: usize = 3;
@@ -16,7 +16,7 @@ const WORST: usize = 3;
 const CLEARLY: f64 = 0.05;
 
 /// A precision beside fp32.
-pub struct Row {
+pub struct PrecisionResult {
     precision: Precision,
     file: &'static str,
     bytes: usize,
@@ -26,7 +26,7 @@ pub struct Row {
     change: Option<Change>,
     /// Frames where presence is wrong: in fp32, and here.
     wrong: [usize; 2],
-    frames: Vec<[Scored; 2]>,
+    frames: Vec<[FrameMetrics; 2]>,
     /// What was decided.
     pub about: String,
     /// Why it is not in the bundle.
@@ -34,20 +34,20 @@ pub struct Row {
     engine: String,
 }
 
-impl Row {
+impl PrecisionResult {
     /// Of the same frames in fp32 and in this precision, in maps with rows of `width` bytes.
     pub fn new(
         precision: Precision,
         file: &'static str,
         reference: &Predicted,
         found: &Predicted,
-        point: Point,
+        point: OperatingPoint,
         width: usize,
     ) -> Result<Self> {
-        let scored = |predicted: &Predicted| -> Vec<Scored> {
+        let scored = |predicted: &Predicted| -> Vec<FrameMetrics> {
             let outcomes = outcomes(&predicted.predictions, width, point);
             let frames = predicted.predictions.iter().zip(outcomes);
-            let scored = frames.map(|(prediction, outcome)| Scored {
+            let scored = frames.map(|(prediction, outcome)| FrameMetrics {
                 frame: prediction.frame.name.clone(),
                 patient: prediction.frame.patient,
                 outcome,
@@ -57,9 +57,9 @@ impl Row {
             });
             scored.collect()
         };
-        let frames: Vec<[Scored; 2]> =
+        let frames: Vec<[FrameMetrics; 2]> =
             scored(reference).into_iter().zip(scored(found)).map(|(a, b)| [a, b]).collect();
-        let mut patients = BTreeMap::<u32, Vec<[&Scored; 2]>>::new();
+        let mut patients = BTreeMap::<u32, Vec<[&FrameMetrics; 2]>>::new();
         for [a, b] in &frames {
             patients.entry(a.patient).or_default().push([a, b]);
         }
@@ -101,17 +101,18 @@ impl Row {
 
     /// Frames whose presence flipped, then those whose Dice moved most.
     fn worst(&self) -> Vec<String> {
-        let shown = |frame: &Scored| frame.outcome.shown > 0;
-        let by = |[a, b]: &[Scored; 2]| b.outcome.dice() - a.outcome.dice();
-        let mut worst: Vec<&[Scored; 2]> = self
+        let shown = |frame: &FrameMetrics| frame.outcome.shown > 0;
+        let by = |[a, b]: &[FrameMetrics; 2]| b.outcome.dice() - a.outcome.dice();
+        let mut worst: Vec<&[FrameMetrics; 2]> = self
             .frames
             .iter()
             .filter(|pair| shown(&pair[0]) != shown(&pair[1]) || by(pair).abs() > CLEARLY)
             .collect();
-        let rank =
-            |pair: &[Scored; 2]| (shown(&pair[0]) == shown(&pair[1]), pair[1].outcome.presence_is_right());
+        let rank = |pair: &[FrameMetrics; 2]| {
+            (shown(&pair[0]) == shown(&pair[1]), pair[1].outcome.presence_is_right())
+        };
         worst.sort_by(|a, b| rank(a).cmp(&rank(b)).then(by(a).total_cmp(&by(b))));
-        let say = |pair: &&[Scored; 2]| {
+        let say = |pair: &&[FrameMetrics; 2]| {
             let [a, b] = *pair;
             let what = if shown(a) == shown(b) { "" } else { flip([a, b]) };
             let [x, y] = [a, b].map(|frame| frame.outcome.dice());
@@ -122,7 +123,7 @@ impl Row {
 }
 
 /// Prints the table, then what was decided and the worst frames.
-pub fn print(rows: &[Row], held_out: usize, calibrated: usize) {
+pub fn print(rows: &[PrecisionResult], held_out: usize, calibrated: usize) {
     outln!("{held_out} frames held out, {calibrated} frames of training patients to calibrate with");
     outln!(
         "{:<14} {:>7} {:>8} {:>18} {:>8} {:>6} {:>7} {:>9}",

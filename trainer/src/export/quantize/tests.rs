@@ -11,7 +11,7 @@ use super::histogram::Method;
 use super::*;
 use crate::data::batch;
 use crate::evaluate::Reference;
-use crate::evaluate::checked_engine::{self, RightEngine};
+use crate::evaluate::checked_engine::{self, CheckedEngine};
 use crate::export::onnx::{at_risk, half, int8};
 use crate::net::{Layer, Op};
 use crate::util::Rng;
@@ -51,7 +51,7 @@ fn a_right_engine_is_found(model: Vec<u8>, crop: &Plane, wanted: &Plane) {
         copy.copy_from_slice(crop);
         Golden { name: String::new(), crop: copy, map }
     };
-    let RightEngine { mut engine, wrong, .. } =
+    let CheckedEngine { mut engine, wrong, .. } =
         checked_engine::open(&bundle, &settings, &[golden(crop)]).unwrap();
     let mut found = plane();
     engine.infer(crop, &mut found).unwrap();
@@ -93,10 +93,10 @@ fn crop(frame: &Frame) -> Box<Plane> {
 /// A network with random weights whose logits spread by about 2.
 fn module(network: Network, frame: &Frame) -> Module {
     tch::manual_seed(1);
-    let (network, mut parameters) = fold(&network, &random(&network).parameters).unwrap();
+    let (network, mut parameters) = fuse(&network, &random(&network).parameters).unwrap();
     let last = network.layers[network.layers.len() - 2].name.clone();
     let module = |parameters: Parameters| {
-        Module::new(network.clone(), parameters, 0, net::Precision::Fp32, Device::Cpu)
+        Module::new(network.clone(), parameters, 0, net::NumberFormat::Fp32, Device::Cpu)
     };
     let logits = tch::no_grad(|| {
         let copied = parameters.iter().map(|(name, tensor)| (name.clone(), tensor.copy())).collect();

@@ -11,14 +11,14 @@ use nervelight_engines::{Backend, Bundle, Engine, EngineSettings, Precision};
 
 use crate::data::Frame;
 use crate::evaluate;
-use crate::evaluate::checked_engine::{self, RightEngine};
-use crate::metrics::{Point, Prediction};
+use crate::evaluate::checked_engine::{self, CheckedEngine};
+use crate::metrics::{OperatingPoint, Prediction};
 
 /// Runs models in an engine that computes them right.
-pub struct Judge<'a> {
+pub struct Trials<'a> {
     bundle: &'a Bundle,
     /// Where a map becomes a yes or no.
-    pub point: Point,
+    pub point: OperatingPoint,
     golden: Vec<Golden>,
     settings: EngineSettings,
     /// What opens each kind of file here, once it has been compared with the file's own arithmetic.
@@ -38,9 +38,9 @@ pub struct Predicted<'a> {
     pub engine: String,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Trials<'a> {
     /// For models beside the fp32 of `bundle`, at the operating point `point`.
-    pub fn new(bundle: &'a Bundle, point: Point, library: Option<PathBuf>) -> Result<Self> {
+    pub fn new(bundle: &'a Bundle, point: OperatingPoint, library: Option<PathBuf>) -> Result<Self> {
         let settings = EngineSettings { library, ..Default::default() };
         Ok(Self { bundle, point, golden: bundle.golden()?, settings, right: RefCell::default() })
     }
@@ -77,7 +77,7 @@ impl<'a> Judge<'a> {
         // OpenVINO would compute bfloat16, which the file does not say.
         let backend = if precision == Precision::Fp16 { Backend::Onnx } else { Backend::Auto };
         let settings = EngineSettings { precision, backend, ..self.settings.clone() };
-        let RightEngine { engine, settings, wrong } =
+        let CheckedEngine { engine, settings, wrong } =
             checked_engine::open(&scratch, &settings, &self.golden)?;
         for wrong in wrong {
             let wrong = wrong.replace(precision.onnx_file(), kind);

@@ -1,38 +1,31 @@
 //! The training loop.
 
+mod start;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use tch::{Device, Tensor};
 
-use crate::data::crossings;
-use crate::data::spread_over_patients;
-use crate::data::{Augment, Batch, Dataset, Frame, Vary, batch, order};
-use crate::metrics::{Figures, Sums};
-use crate::net::FROZEN_CONVOLUTIONS;
+use super::adam::Adam;
+use super::curves;
+use super::distillation::Distillation;
+use super::ema::Ema;
+use super::history::Validation;
+use super::run::RunDir;
+use super::schedule::Schedule;
+use super::settings::Settings;
+use super::state::State;
+use super::watch::{Options, Watch};
+use crate::data::{Augment, Augmentation, Batch, Dataset, Frame, batch, order};
+use crate::metrics::{SoftMetrics, Sums};
 use crate::net::{Module, Parameters};
-use crate::train::adam::Adam;
-use crate::train::curves;
-use crate::train::distillation::Teacher;
-use crate::train::ema::Average;
-use crate::train::history::Row;
-use crate::train::resume;
-use crate::train::run::RunDir;
-use crate::train::schedule::{Plateau, Schedule};
-use crate::train::settings::Settings;
-use crate::train::state::State;
-use crate::train::watch::{Options, Watch};
-use crate::util::Rng;
-use crate::weights::checkpoint::Checkpoint;
-use crate::weights::{self, Start};
+use crate::weights::Checkpoint;
 
 /// Steps whose batches are made ahead, so that neither side waits for the other.
 const AHEAD: usize = 2;
-
-/// Frames by which batch normalisation is set behind weights that came without.
-const SEEN: usize = 24;
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +50,8 @@ struct Trainer<'a> {
     device: Device,
     module: Module,
     adam: Adam,
-    average: Option<Average>,
-    teacher: Option<Teacher>,
+    ema: Option<Ema>,
+    distillation: Option<Distillation>,
     state: State,
     run: RunDir,
     watch: Watch,
@@ -101,110 +94,12 @@ pub fn train(
     Ok(Outcome::Finished)
 }
 
-impl<'a> Trainer<'a> {
-    fn new(settings: &'a Settings, data: &'a Dataset, resume: bool) -> Result<Self> {
-        tch::manual_seed(settings.seed as i64);
-        if settings.threads > 0 {
-            tch::set_num_threads(settings.threads as i32);
-        }
-        let device = settings.device()?;
-        let network = settings.network()?;
-        // A run that was killed before its first checkpoint has nothing to lose.
-        let resume = resume && RunDir::has_begun(&settings.run);
-        let (run, split) = if resume {
-            let (run, stored, split) = RunDir::open(&settings.run)?;
-            resume::check(&stored, settings)?;
-            run.check_corrections(data)?;
-            (run, split)
-        } else {
-            let split = settings.split(data)?;
-            let run = RunDir::create(&settings.run, settings, &split)?;
-            run.keep_corrections(data)?;
-            (run, split)
-        };
-        if split.data != data.digest {
-            bail!("{}: these are not the run's frames; start a new run", settings.data.display());
-        }
-        if let Some(warning) = crossings::warning(&split, data)? {
-            errln!("{warning}");
-        }
-        let (train, mut validation) = split.frames(data)?;
-        if !train.iter().any(|frame| frame.has_nerve()) {
-            bail!(
-                "{}: no training frame has a nerve (mask pixels from 128 up), so there is nothing to \
-                 learn; are these the right masks? `nervelight-train analyze report` shows them",
-                settings.data.display()
-            );
-        }
-        let size = (data.height, data.width);
-        // As the published project does; it also makes a limited validation a fair sample.
-        Rng::new(&[settings.seed, 0x7a11]).shuffle(&mut validation);
-        let schedule = Schedule {
-            kind: settings.schedule,
-            rate: settings.learning_rate,
-            warmup: settings.warmup as i64,
-            steps: (settings.epochs * train.len().div_ceil(settings.batch_size * settings.accumulate)) as i64,
-        };
-
-        let (start, state, saved) = if resume {
-            let (checkpoint, state) = RunDir::load(&run.last())?;
-            let saved = checkpoint.tensors;
-            let own = |name: &str| !name.starts_with("adam.") && !name.starts_with("average.");
-            let parameters = saved.iter().filter(|(name, _)| own(name));
-            let parameters = parameters.map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
-            // What was frozen has no moments.
-            let trains = saved.contains_key("adam.mean.conv1_1.weight");
-            let frozen = if trains { 0 } else { FROZEN_CONVOLUTIONS };
-            (Start { parameters: parameters.collect(), frozen, unnormalised: vec![] }, state, Some(saved))
-        } else {
-            let start = match &settings.init {
-                Some(path) => weights::from_file(&network, path)?,
-                None => weights::random(&network),
-            };
-            let plateau =
-                Plateau::new(settings.learning_rate, settings.plateau_factor, settings.plateau_patience);
-            (start, State::new(plateau), None)
-        };
-        let mut module = Module::new(network, start.parameters, start.frozen, settings.precision, device);
-        if !start.unnormalised.is_empty() {
-            let frames = spread_over_patients(&train, SEEN);
-            let crops = frames.iter().map(|frame| batch(&[*frame], size, None, device).crops);
-            module.unnormalise(&start.unnormalised, crops);
-        }
-        let mut adam = Adam::new(&module.parameters);
-        let mut average =
-            (settings.average > 0.0).then(|| Average::new(settings.average, &module.parameters));
-        if let Some(saved) = saved {
-            let loaded = adam.load(&saved, state.step).and_then(|()| match &mut average {
-                Some(average) => average.load(&saved),
-                None => Ok(()),
-            });
-            loaded.map_err(|name| anyhow!("{}: lacks `{name}`", run.last().display()))?;
-        }
-        let teacher = Teacher::of(settings, &run, resume, device)?;
-        let watch = Watch::new(settings, &state.history);
-        Ok(Self {
-            settings,
-            size,
-            train,
-            validation,
-            schedule,
-            device,
-            module,
-            adam,
-            average,
-            teacher,
-            state,
-            run,
-            watch,
-        })
-    }
-
+impl Trainer<'_> {
     /// What is left of `epoch`, with a validation every `validate_every` steps.
     fn epoch(&mut self, epoch: usize, stop: &AtomicBool) -> Result<Outcome> {
         let Settings { seed, batch_size, accumulate, sampler, .. } = *self.settings;
         let frames = order(&self.train, sampler, seed, epoch);
-        let vary = Vary { level: self.settings.augment, seed, epoch };
+        let vary = Augmentation { level: self.settings.augment, seed, epoch };
         let vary = (vary.level != Augment::None).then_some(vary);
         let (size, device, first) = (self.size, self.device, self.state.done);
         let step_size = batch_size * accumulate;
@@ -264,8 +159,8 @@ impl<'a> Trainer<'a> {
         }
         self.adam.step(&mut self.module.parameters, rate);
         self.state.step += 1;
-        if let Some(average) = &mut self.average {
-            average.step(&self.module.parameters, self.state.step);
+        if let Some(ema) = &mut self.ema {
+            ema.step(&self.module.parameters, self.state.step);
         }
         let mean = sum / batches.len() as f64;
         self.state.losses.push(mean);
@@ -274,8 +169,8 @@ impl<'a> Trainer<'a> {
 
     fn loss(&self, logits: &Tensor, batch: &Batch) -> Tensor {
         let truth = self.settings.loss().of(logits, &batch.truth);
-        match &self.teacher {
-            Some(teacher) => teacher.join(&truth, logits, &batch.crops),
+        match &self.distillation {
+            Some(distillation) => distillation.loss(&truth, logits, &batch.crops),
             None => truth,
         }
     }
@@ -292,9 +187,9 @@ impl<'a> Trainer<'a> {
 
     /// Loss and figures of what the run would hand out now, the averages if it keeps some: over all
     /// validation frames, or over the first `limit` (0 = all). Each is the mean over batches.
-    fn validate(&mut self, limit: Option<usize>) -> Result<Row> {
-        if let Some(average) = &mut self.average {
-            average.swap(&mut self.module);
+    fn validate(&mut self, limit: Option<usize>) -> Result<Validation> {
+        if let Some(ema) = &mut self.ema {
+            ema.swap(&mut self.module);
         }
         let all = self.validation.len();
         let count = limit.filter(|limit| *limit > 0).unwrap_or(all).min(all);
@@ -309,29 +204,29 @@ impl<'a> Trainer<'a> {
             }
             figures.push(Sums::of(&batch.truth, &probability).figures());
         }
-        if let Some(average) = &mut self.average {
-            average.swap(&mut self.module);
+        if let Some(ema) = &mut self.ema {
+            ema.swap(&mut self.module);
         }
         let losses = &self.state.losses;
-        Ok(Row {
+        Ok(Validation {
             epoch: self.state.epoch,
             step: self.state.step,
             full: limit.is_none(),
             rate: self.schedule.rate(self.state.step - 1, &self.state.plateau),
             train_loss: (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64),
             loss: loss / figures.len().max(1) as f64,
-            figures: Figures::mean(&figures).values(),
+            figures: SoftMetrics::mean(&figures).values(),
         })
     }
 
-    fn record(&mut self, row: Row) -> Result<()> {
+    fn record(&mut self, row: Validation) -> Result<()> {
         self.watch.validated(&row);
         self.state.losses.clear();
         self.state.history.push(row);
         self.run.write_metrics(&self.state.history)
     }
 
-    fn end_epoch(&mut self, row: Row) -> Result<()> {
+    fn end_epoch(&mut self, row: Validation) -> Result<()> {
         let better = self.state.best.is_none_or(|best| row.loss < best);
         if better {
             self.state.best = Some(row.loss);
@@ -345,8 +240,7 @@ impl<'a> Trainer<'a> {
         }
         // First, since a run that is killed in between repeats its last steps and this with them.
         if better {
-            let tensors =
-                detached(self.average.as_ref().map_or(&self.module.parameters, Average::parameters));
+            let tensors = detached(self.ema.as_ref().map_or(&self.module.parameters, Ema::parameters));
             self.run.save(&self.run.best(), Checkpoint { tensors, ..Default::default() }, &self.state)?;
         }
         self.save_last()
@@ -355,8 +249,8 @@ impl<'a> Trainer<'a> {
     fn save_last(&self) -> Result<()> {
         let mut tensors = detached(&self.module.parameters);
         self.adam.save(&mut tensors);
-        if let Some(average) = &self.average {
-            average.save(&mut tensors);
+        if let Some(ema) = &self.ema {
+            ema.save(&mut tensors);
         }
         let last = self.run.last();
         let saved = self.run.save(&last, Checkpoint { tensors, ..Default::default() }, &self.state);

@@ -1,9 +1,13 @@
+use std::path::Path;
+
 use super::*;
-use crate::net::Precision;
+use crate::data::Dataset;
+use crate::net::NumberFormat;
 use crate::train::loss::LossKind;
 use crate::train::schedule::Kind;
 use crate::train::watch::tests_series as series;
-use std::path::Path;
+use crate::util::Rng;
+use crate::weights;
 
 /// Bright squares on dark noise, sometimes none: 32x64 pixels, learnable in seconds.
 fn squares() -> Dataset {
@@ -37,9 +41,9 @@ fn settings(run: &Path) -> Settings {
         learning_rate: 2e-3,
         loss: LossKind::BceDice,
         augment: Augment::Full,
-        precision: Precision::Fp32,
+        precision: NumberFormat::Fp32,
         schedule: Kind::Plateau,
-        average: 0.9,
+        ema_decay: 0.9,
         warmup: 3,
         validate_every: 5,
         validation_limit: 3,
@@ -182,4 +186,35 @@ fn a_loss_that_is_no_number_stops_the_run() {
     let stop = Arc::new(AtomicBool::new(false));
     let error = train(&settings, &data, false, Options::default(), &stop).unwrap_err().to_string();
     assert!(error.contains("epoch 1, batch 1") && error.contains("learning_rate"), "{error}");
+}
+
+#[test]
+fn what_is_frozen_is_stored_and_older_checkpoints_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&directory.path().join("run"));
+    let last = settings.run.join("checkpoints/last.safetensors");
+    let begin = || {
+        let _ = std::fs::remove_dir_all(&settings.run);
+        assert_eq!(go(&settings, false, true).unwrap(), Outcome::Interrupted);
+        RunDir::load(&last).unwrap()
+    };
+    let resumed = |checkpoint: Checkpoint, state: State| {
+        RunDir::at(&settings.run).save(&last, checkpoint, &state).unwrap();
+        assert_eq!(go(&settings, true, true).unwrap(), Outcome::Interrupted);
+        let (checkpoint, state) = RunDir::load(&last).unwrap();
+        (checkpoint.tensors.contains_key("adam.mean.conv1_1.weight"), state.frozen)
+    };
+    let (checkpoint, state) = begin();
+    assert_eq!(state.frozen, Some(0));
+    // Moments are there, and what is stored counts.
+    assert_eq!(resumed(checkpoint, State { frozen: Some(8), ..state }), (false, Some(8)));
+    // Before it was stored, the moments told.
+    let (checkpoint, state) = begin();
+    let old = serde_json::to_string(&state).unwrap().replace(r#""frozen":0,"#, "");
+    assert!(!old.contains("frozen"));
+    let state: State = serde_json::from_str(&old).unwrap();
+    assert_eq!(resumed(checkpoint, state.clone()), (true, Some(0)));
+    let (mut checkpoint, _) = begin();
+    checkpoint.tensors.retain(|name, _| !name.starts_with("adam.mean.conv1_1"));
+    assert_eq!(resumed(checkpoint, state), (false, Some(8)));
 }

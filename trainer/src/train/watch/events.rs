@@ -34,7 +34,7 @@ pub enum What {
     /// First record of a file.
     #[prost(string, tag = "3")]
     FileVersion(String),
-    /// Figures of a step.
+    /// SoftMetrics of a step.
     #[prost(message, tag = "5")]
     Summary(Summary),
     /// The run starts, or starts again.
@@ -42,7 +42,7 @@ pub enum What {
     SessionLog(SessionLog),
 }
 
-/// Figures of a step.
+/// SoftMetrics of a step.
 #[derive(Clone, PartialEq, Message)]
 pub struct Summary {
     #[prost(message, repeated, tag = "1")]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::metrics::Figures;
-use crate::train::Row;
+use crate::metrics::SoftMetrics;
 use crate::train::Settings;
+use crate::train::Validation;
 
 /// Points that a curve keeps at most.
 const POINTS: usize = 1000;
@@ -85,7 +85,7 @@ pub struct Live {
     /// Learning rate of the steps.
     pub rates: Curve,
     /// Every validation.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Validation>,
     /// What was said, newest last.
     pub lines: Vec<String>,
     /// Frames as the network sees them at the end of the last epoch.
@@ -100,7 +100,7 @@ pub struct Live {
 
 impl Live {
     /// A run that has got as far as `rows`.
-    pub fn new(settings: &Settings, rows: &[Row]) -> Self {
+    pub fn new(settings: &Settings, rows: &[Validation]) -> Self {
         let Settings { network, width, loss, .. } = settings;
         let loss = serde_json::to_value(loss).ok().and_then(|l| l.as_str().map(str::to_owned));
         let mut live = Self {
@@ -141,7 +141,7 @@ impl Live {
     }
 
     /// A validation ended.
-    pub fn validated(&mut self, row: Row, at: Duration) {
+    pub fn validated(&mut self, row: Validation, at: Duration) {
         if row.full {
             self.epoch = row.epoch + 1;
             self.done = 0;
@@ -176,7 +176,7 @@ impl Live {
     }
 
     /// The validation over all frames with the lowest loss.
-    pub fn best(&self) -> Option<&Row> {
+    pub fn best(&self) -> Option<&Validation> {
         self.rows.iter().filter(|row| row.full).min_by(|a, b| a.loss.total_cmp(&b.loss))
     }
 
@@ -198,7 +198,7 @@ impl Live {
             "best": self.best().map(|row| row.epoch),
             "training": self.training.points,
             "rates": self.rates.points,
-            "figures": Figures::NAMES,
+            "figures": SoftMetrics::NAMES,
             "rows": self.rows,
             "lines": self.lines[self.lines.len().saturating_sub(LINES)..],
             "pictures": self.pictures.iter().map(|picture| &picture.name).collect::<Vec<_>>(),
@@ -211,9 +211,9 @@ pub mod tests {
     use super::*;
 
     /// A validation of `epoch`.
-    pub fn row(epoch: usize, step: i64, full: bool, loss: f64) -> Row {
+    pub fn row(epoch: usize, step: i64, full: bool, loss: f64) -> Validation {
         let figures = [0.5, 0.6 + loss / 100.0, 10.0, 20.0, 0.7, 0.8, 0.75];
-        Row { epoch, step, full, rate: 1e-3, train_loss: Some(loss * 0.9), loss, figures }
+        Validation { epoch, step, full, rate: 1e-3, train_loss: Some(loss * 0.9), loss, figures }
     }
 
     /// Two of four epochs done, half of the third.

@@ -15,9 +15,9 @@ use image::ImageFormat;
 use tch::{Device, Kind, Tensor};
 
 use crate::data::Frame;
-use crate::metrics::Figures;
+use crate::metrics::SoftMetrics;
 use crate::train::Settings;
-use crate::train::{Row, RunDir};
+use crate::train::{RunDir, Validation};
 use crate::util::Progress;
 use crate::util::local_page;
 use crate::util::overlay;
@@ -69,7 +69,7 @@ pub struct Watch {
 
 impl Watch {
     /// Of a run that has got as far as `history`.
-    pub fn new(settings: &Settings, history: &[Row]) -> Self {
+    pub fn new(settings: &Settings, history: &[Validation]) -> Self {
         Self {
             live: Arc::new(Mutex::new(Live::new(settings, history))),
             begun: Instant::now(),
@@ -136,10 +136,10 @@ impl Watch {
     }
 
     /// A validation ended.
-    pub fn validated(&mut self, row: &Row) {
+    pub fn validated(&mut self, row: &Validation) {
         // Part of the frames is another measure than all.
         let group = if row.full { "validation" } else { "validation_part" };
-        let tags = Figures::NAMES.map(|name| format!("{group}/{name}"));
+        let tags = SoftMetrics::NAMES.map(|name| format!("{group}/{name}"));
         let loss = format!("{group}/loss");
         let figures = tags.iter().map(String::as_str).zip(row.figures);
         self.log(row.step, figures.chain([(loss.as_str(), row.loss)]));

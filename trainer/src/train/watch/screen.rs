@@ -140,7 +140,7 @@ fn draw(frame: &mut Frame, live: &Live, at: Duration, stopping: bool) {
     let whole = format!("run: {:.0} %{left}", 100.0 * live.share());
     frame.render_widget(gauge(live.share(), whole, Color::Green), run);
 
-    let validation = |value: fn(&crate::train::Row) -> f64| -> Vec<(f64, f64)> {
+    let validation = |value: fn(&crate::train::Validation) -> f64| -> Vec<(f64, f64)> {
         comparable(&live.rows)
             .map(|row| (row.step as f64, value(row)))
             .filter(|(_, y)| y.is_finite())

@@ -1,7 +1,7 @@
 //! One frame's figures at its operating point.
 
 use super::contour::agreement;
-use super::operating_point::{Point, invented, shown};
+use super::operating_point::{OperatingPoint, invented, shown};
 use super::prediction::Prediction;
 use super::thresholded::Outcome;
 
@@ -23,7 +23,7 @@ impl Ruler {
 
 /// One frame judged: a line of `frames.csv`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scored {
+pub struct FrameMetrics {
     pub frame: String,
     pub patient: u32,
     pub outcome: Outcome,
@@ -35,9 +35,9 @@ pub struct Scored {
     pub invented: Option<u32>,
 }
 
-impl Scored {
+impl FrameMetrics {
     /// Of what `point` shows of a prediction.
-    pub fn of(prediction: &Prediction, point: Point, ruler: Ruler) -> Self {
+    pub fn of(prediction: &Prediction, point: OperatingPoint, ruler: Ruler) -> Self {
         let frame = prediction.frame;
         let shown = shown(&prediction.map, ruler.width, point);
         let count = |mask: &[u8]| mask.iter().map(|pixel| u32::from(*pixel)).sum();
@@ -66,11 +66,11 @@ mod tests {
 
     const RULER: Ruler = Ruler { width: 4, height: 3, tolerance: 1.0 };
 
-    fn scored(nerve: [u8; 12], map: [u8; 12]) -> Scored {
+    fn scored(nerve: [u8; 12], map: [u8; 12]) -> FrameMetrics {
         let frame = Frame { name: "1_1".into(), patient: 1, luma: [0; 12].into(), nerve: nerve.into() };
         let sums = Sums { both: 0.0, truth: 0.0, predicted: 0.0 };
         let prediction = Prediction { frame: &frame, map: map.into(), sums };
-        Scored::of(&prediction, Point { threshold: 0.5, min_area: 2 }, RULER)
+        FrameMetrics::of(&prediction, OperatingPoint { threshold: 0.5, min_area: 2 }, RULER)
     }
 
     #[test]
