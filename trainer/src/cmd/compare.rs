@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     output::print(&comparison);
     if let Some(out) = &arguments.out {
         let html = out.extension().is_some_and(|extension| extension == "html");
-        let text = if html { output::html(&comparison) } else { output::csv(&comparison) };
+        let text = if html { output::html(&comparison) } else { output::frames_csv(&comparison)? };
         std::fs::write(out, text).with_context(|| format!("{}: write", out.display()))?;
         outln!("\nwritten to {}", out.display());
     }

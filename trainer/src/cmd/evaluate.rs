@@ -28,19 +28,19 @@ Examples:
 Writes report.html, summary.json, frames.csv, patients.csv and overlays/, worst frames first: purple
 found, yellow missed, green invented. `compare` sets two of these folders against each other.
 
-Several runs are folds of one data set: each judges its own validation frames, and the figures are
+Several runs are folds of one data set: each is evaluated on its own validation frames, and the figures are
 those of all together. Without --threshold and --min-area each fold's are chosen on the others' frames.")]
 pub struct Arguments {
     /// Directory of the training run; several are folds
     #[arg(long, alias = "runs", value_name = "DIR", num_args = 1.., required_unless_present = "bundle")]
     run: Vec<PathBuf>,
-    /// Judge this bundle in an engine; --run or --split says which frames are held out
+    /// Evaluate this bundle in an engine; --run or --split says which frames are held out
     #[arg(long, value_name = "NAME.bundle")]
     bundle: Option<PathBuf>,
-    /// Frames to judge by [default: the run's own]
+    /// Frames to evaluate on [default: the run's own]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// split.json whose frames to judge a bundle by
+    /// split.json whose frames to evaluate a bundle on
     #[arg(long, value_name = "FILE", requires = "bundle", conflicts_with = "run")]
     split: Option<PathBuf>,
     /// Which frames [default: the validation part of the data that was split, all of other data]
@@ -106,7 +106,7 @@ impl Arguments {
     }
 }
 
-/// Judges and writes the report.
+/// Evaluates and writes the report.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let tolerance = arguments.tolerance;
     anyhow::ensure!(tolerance >= 0.0 && tolerance.is_finite(), "--tolerance {tolerance} is no distance");
@@ -116,17 +116,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         // With the corrections that the run was trained with.
         (Some(OpenedRun { run, settings, split }), data) => run.data(settings, split, data.as_deref())?,
         (None, Some(data)) => Dataset::load(data)?,
-        (None, None) => bail!("name the frames to judge by: --data DIR, or --run of the bundle's run"),
+        (None, None) => bail!("name the frames to evaluate on: --data DIR, or --run of the bundle's run"),
     };
     let options = arguments.options();
     let evaluation = match (&arguments.bundle, &runs[..]) {
         (Some(path), [_, _, ..]) => bail!("{}: a bundle comes from one run; name one --run", path.display()),
         (Some(path), runs) => {
             let split = arguments.split.as_deref().map(Split::load).transpose()?;
-            evaluate::judge_bundle(path, runs.first(), split.as_ref(), &data, &arguments.engine(), &options)?
+            evaluate::evaluate_bundle(
+                path,
+                runs.first(),
+                split.as_ref(),
+                &data,
+                &arguments.engine(),
+                &options,
+            )?
         }
-        (None, [opened]) => evaluate::judge_run(opened, &data, &options)?,
-        (None, runs) => evaluate::judge_folds(runs, &data, &options)?,
+        (None, [opened]) => evaluate::evaluate_run(opened, &data, &options)?,
+        (None, runs) => evaluate::evaluate_folds(runs, &data, &options)?,
     };
     let out = match (&arguments.out, &arguments.bundle, &runs[..]) {
         (Some(out), ..) => out.clone(),
@@ -137,7 +144,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     finish(&evaluation, &out, arguments.overlays)
 }
 
-/// Judges a run that has ended by its validation frames: what `evaluate --run` does.
+/// Evaluates a run that has ended on its validation frames: what `evaluate --run` does.
 pub fn of_run(root: &Path, data: &Dataset) -> Result<()> {
     #[derive(clap::Parser)]
     struct Defaults {
@@ -147,11 +154,11 @@ pub fn of_run(root: &Path, data: &Dataset) -> Result<()> {
     let line = ["evaluate".as_ref(), "--run".as_ref(), root.as_os_str()];
     let Defaults { arguments } = clap::Parser::try_parse_from(line)?;
     let opened = OpenedRun::open(root)?;
-    let evaluation = evaluate::judge_run(&opened, data, &arguments.options())?;
+    let evaluation = evaluate::evaluate_run(&opened, data, &arguments.options())?;
     finish(&evaluation, &root.join("evaluation"), arguments.overlays)
 }
 
-/// Whether [`of_run`] has yet to judge the run in `root` as it is: it was cut short, or the network was
+/// Whether [`of_run`] has yet to evaluate the run in `root` as it is: it was cut short, or the network was
 /// trained on since.
 pub fn is_due(root: &Path) -> bool {
     let written = |path: &str| std::fs::metadata(root.join(path)).and_then(|file| file.modified()).ok();

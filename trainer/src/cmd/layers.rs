@@ -8,6 +8,7 @@ use crate::data::{evenly_spaced, select};
 use crate::export::layers;
 use crate::export::onnx::{Outputs, model};
 use crate::train::{RunDir, Which, trained};
+use crate::util;
 
 /// Arguments of `layers`.
 #[derive(Debug, clap::Args)]
@@ -49,10 +50,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let frames = evenly_spaced(&select(&data, &split, None)?, arguments.frames);
     let layers = layers::compare(&graph, &module, &frames, size, arguments.library.as_deref())?;
-    outln!("{:<12} {:>14} {:>14}", "layer", "difference", "largest value");
+    let mut table = util::table(["layer", "difference", "largest value"]);
     for layer in &layers {
-        outln!("{:<12} {:>14.3e} {:>14.3e}", layer.name, layer.difference, layer.largest);
+        let figures = [layer.difference, layer.largest].map(|value| format!("{value:.3e}"));
+        table.add_row([layer.name.clone()].into_iter().chain(figures));
     }
+    out!("{}", util::lines(&table));
     let wrong: Vec<_> = layers.iter().filter(|layer| !layer.is_same()).collect();
     match wrong.first() {
         Some(first) => bail!("{} layers differ, the first is {}", wrong.len(), first.name),

@@ -48,7 +48,7 @@ enum Command {
     Train(train::Arguments),
     /// Show a run's curves on a local page
     Watch(watch::Arguments),
-    /// Judge a trained network by frame and by patient
+    /// Evaluate a trained network by frame and by patient
     Evaluate(evaluate::Arguments),
     /// Set two evaluations against each other
     Compare(compare::Arguments),

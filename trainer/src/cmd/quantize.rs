@@ -18,13 +18,13 @@ Examples:
   nervelight-train quantize --bundle old.bundle --data data --out new.bundle
   nervelight-train quantize --bundle old.bundle --data data --split runs/first/split.json --out new.bundle
 
-With --split the training part calibrates and the validation part judges. Without it every other patient
-calibrates, and the rest judge.")]
+With --split the training part calibrates and the precisions are evaluated on the validation part. Without it every other patient
+calibrates, and the precisions are evaluated on the rest.")]
 pub struct Arguments {
     /// The bundle whose fp32 model to quantise
     #[arg(long, value_name = "NAME.bundle")]
     bundle: PathBuf,
-    /// Frames to calibrate with and to judge by
+    /// Frames to calibrate with and to evaluate on
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// split.json of the training run
@@ -40,7 +40,7 @@ pub struct Arguments {
     library: Option<PathBuf>,
 }
 
-/// Quantises and judges.
+/// Quantises and evaluates.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let out = &arguments.out;
     if out.exists() {
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// Frames of every other patient, and of the rest.
 fn alternate(data: &Dataset) -> Result<(Vec<&Frame>, Vec<&Frame>)> {
     let patients = data.patients();
-    ensure!(patients.len() > 1, "one patient cannot both calibrate and judge; take data of several");
+    ensure!(patients.len() > 1, "one patient cannot both calibrate and evaluate; take data of several");
     let even = |frame: &&Frame| patients.iter().position(|p| *p == frame.patient).is_some_and(|i| i % 2 == 0);
     Ok(data.frames.iter().partition(even))
 }

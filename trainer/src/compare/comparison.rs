@@ -114,7 +114,7 @@ fn check(a: &SavedEvaluation, b: &SavedEvaluation) -> Result<()> {
     }
     ensure!(
         a.about.data == b.about.data,
-        "{first} and {second} were judged by different data of the same names; evaluate both on one"
+        "{first} and {second} were evaluated on different data of the same names; evaluate both on one"
     );
     ensure!(!a.frames.is_empty(), "{first} has no frames");
     let [x, y] = [a, b].map(|e| e.about.tolerance);

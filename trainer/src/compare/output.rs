@@ -7,6 +7,7 @@ use super::saved::SavedEvaluation;
 use crate::metrics::{Change, FrameMetrics, flip, percent};
 use crate::report::head;
 use crate::util::text::escape;
+use crate::util::{self, csv_text};
 
 /// Lines of a list on the terminal.
 const LINES: usize = 10;
@@ -49,11 +50,11 @@ pub fn print(comparison: &Comparison) {
     outln!("B: {} ({})", comparison.b.folder.display(), comparison.b.about.title);
     warnings(comparison).iter().for_each(|warning| outln!("{warning}"));
     outln!("{} frames\n", comparison.a.frames.len());
-    outln!("{:<18} {:>8} {:>8} {:>9}  {:<20} {:>8}", "", "A", "B", "B - A", "95% interval", "above 0");
+    let mut table = util::table(["", "A", "B", "B - A", "95% interval", "above 0"]);
     for change in &comparison.changes {
-        let [a, b, difference, interval, above] = cells(change);
-        outln!("{:<18} {a:>8} {b:>8} {difference:>9}  {interval:<20} {above:>8}", change.measure.label);
+        table.add_row([change.measure.label.to_owned()].into_iter().chain(cells(change)));
     }
+    out!("{}", util::lines(&table));
     for (what, patients) in ["worse", "better"].into_iter().zip(moved(comparison)) {
         outln!("\n{} patients got {what} by more than 0.01 in Dice", patients.len());
         for p in patients.iter().take(LINES) {
@@ -90,24 +91,42 @@ fn rest(count: usize) {
     }
 }
 
+/// Columns of the comparison of every frame.
+const FRAME: [&str; 10] = [
+    "frame",
+    "patient",
+    "truth_pixels",
+    "a_shown",
+    "b_shown",
+    "a_dice",
+    "b_dice",
+    "difference",
+    "a_hd95",
+    "b_hd95",
+];
+
 /// Every frame: a line each.
-pub fn csv(comparison: &Comparison) -> String {
-    let mut text =
-        "frame,patient,truth_pixels,a_shown,b_shown,a_dice,b_dice,difference,a_hd95,b_hd95\n".to_owned();
-    for [a, b] in comparison.pairs() {
+///
+/// # Errors
+/// None that a comparison can cause.
+pub fn frames_csv(comparison: &Comparison) -> csv::Result<String> {
+    let row = |[a, b]: [&FrameMetrics; 2]| {
         let [x, y] = [a, b].map(|frame| frame.outcome.dice());
         let [far, near] = [a, b].map(|frame| frame.hd95.map(|d| format!("{d:.3}")).unwrap_or_default());
-        let (shown, shows) = (a.outcome.shown, b.outcome.shown);
-        _ = writeln!(
-            text,
-            "{},{},{},{shown},{shows},{x:.4},{y:.4},{:.4},{far},{near}",
-            a.frame,
-            a.patient,
-            a.outcome.truth,
-            y - x
-        );
-    }
-    text
+        [
+            a.frame.clone(),
+            a.patient.to_string(),
+            a.outcome.truth.to_string(),
+            a.outcome.shown.to_string(),
+            b.outcome.shown.to_string(),
+            format!("{x:.4}"),
+            format!("{y:.4}"),
+            format!("{:.4}", y - x),
+            far,
+            near,
+        ]
+    };
+    csv_text(FRAME, comparison.pairs().map(row))
 }
 
 /// The page.
@@ -184,7 +203,7 @@ mod tests {
     #[test]
     fn every_frame_is_in_the_csv_and_the_page_needs_nothing_else() {
         let mut comparison = comparison();
-        let csv = csv(&comparison);
+        let csv = frames_csv(&comparison).unwrap();
         assert!(csv.contains("\n1_1,1,4,4,4,1.0000,0.5000,-0.5000,2.000,2.000\n"), "{csv}");
         assert!(csv.contains("\n1_2,1,0,0,3,1.0000,0.0000,-1.0000,,\n"), "{csv}");
         assert_eq!(csv.lines().count(), 5);

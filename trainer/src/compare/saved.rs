@@ -23,7 +23,7 @@ pub struct SavedEvaluation {
 pub struct About {
     pub title: String,
     pub warnings: Vec<String>,
-    /// Digest of the data judged by.
+    /// Digest of the data evaluated on.
     pub data: String,
     /// Of the surface Dice, in pixels.
     pub tolerance: f64,
@@ -52,10 +52,10 @@ impl SavedEvaluation {
 
 /// Frames by name from the lines of `frames.csv`.
 fn parse(text: &str) -> Result<BTreeMap<String, FrameMetrics>> {
-    let mut lines = text.lines();
-    let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let names = reader.headers()?.clone();
     let column = |name: &str| {
-        let place = names.iter().position(|n| *n == name);
+        let place = names.iter().position(|n| n == name);
         place.with_context(|| format!("has no column `{name}`; evaluate again"))
     };
     let frame = column("frame")?;
@@ -64,10 +64,10 @@ fn parse(text: &str) -> Result<BTreeMap<String, FrameMetrics>> {
     // Evaluations of before have none.
     let invented = column("invented").ok();
     let mut frames = BTreeMap::new();
-    for (number, line) in (2..).zip(lines) {
-        let cells: Vec<&str> = line.split(',').collect();
+    for (number, cells) in (2..).zip(reader.records()) {
         let wrong = || format!("line {number} is cut short or damaged");
-        let cell = |at: usize| cells.get(at).copied().with_context(wrong);
+        let cells = cells.with_context(wrong)?;
+        let cell = |at: usize| cells.get(at).with_context(wrong);
         let whole = |at: usize| cell(at)?.parse::<u32>().with_context(wrong);
         let real = |at: usize| match cell(at)? {
             "" => Ok(None),

@@ -5,23 +5,24 @@ use std::collections::BTreeMap;
 use super::dataset::Dataset;
 use super::similar::below;
 use super::split::{Split, SplitError};
+use crate::util;
 
 /// Frames that differ by less are one picture to a network: the sum of absolute differences of two
 /// crops, 0 to 61,102,080.
 pub const NEAR: u32 = 100_000;
-/// Frames of each fold.
+/// Frames of each fold, as a table.
 pub fn table(split: &Split, data: &Dataset) -> Result<String, SplitError> {
     let fold_of = split.fold_of()?;
-    let mut text = format!("{:>5} {:>7} {:>7} {:>8}\n", "fold", "frames", "nerve", "patients");
+    let mut table = util::table(["fold", "frames", "nerve", "patients"]);
     for fold in 1..=split.folds.len() {
         let frames: Vec<_> =
             data.frames.iter().filter(|f| fold_of.get(f.name.as_str()) == Some(&fold)).collect();
         let nerve = frames.iter().filter(|f| f.has_nerve()).count();
         let mut patients: Vec<_> = frames.iter().map(|f| f.patient).collect();
         patients.dedup();
-        text += &format!("{fold:>5} {:>7} {nerve:>7} {:>8}\n", frames.len(), patients.len());
+        table.add_row([fold, frames.len(), nerve, patients.len()]);
     }
-    Ok(text)
+    Ok(util::lines(&table))
 }
 
 /// What is in more than one fold: patients, and pairs of frames less than `threshold` apart.

@@ -16,8 +16,8 @@ use crate::metrics::{OperatingPoint, Ruler};
 /// Frames in a batch of the soft figures, as published.
 const BATCH: usize = 10;
 
-/// Judges what an engine computes from the bundle.
-pub fn judge<'a>(
+/// Evaluates what an engine computes from the bundle.
+pub fn evaluate<'a>(
     path: &Path,
     run: Option<&OpenedRun>,
     split: Option<&Split>,
@@ -47,7 +47,7 @@ pub fn judge<'a>(
     };
     let info = engine.info().clone();
     let used = info.name();
-    let wrong = wrong.into_iter().map(|wrong| format!("WRONG ENGINE: {wrong}. Judged in {used} instead"));
+    let wrong = wrong.into_iter().map(|wrong| format!("WRONG ENGINE: {wrong}. Evaluated in {used} instead"));
     let mut facts = vec![
         ("bundle", format!("{} {}, digest {}", path.display(), info.model, bundle.digest)),
         ("network", manifest.provenance.network.clone()),
@@ -99,7 +99,7 @@ fn what_it_saw(
         }
         None if provenance.data_digest == data.digest => vec![
             "SEEN IN TRAINING: the bundle was trained on a part of these frames; name its --run or --split \
-             to judge by the others"
+             to evaluate on the others"
                 .into(),
         ],
         None => vec![],

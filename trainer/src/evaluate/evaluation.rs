@@ -1,4 +1,4 @@
-//! Frames judged, and all that must be said beside the figures.
+//! Frames evaluated, and all that must be said beside the figures.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use crate::metrics::Prediction;
 use crate::metrics::{FrameMetrics, Reliability, Ruler, Summary};
 use crate::metrics::{SoftMetrics, soft};
 
-/// What was judged, and how.
+/// What was evaluated, and how.
 pub struct Evaluation<'a> {
-    /// What was judged.
+    /// What was evaluated.
     pub title: String,
     /// What makes the figures better than the truth; shown with every table.
     pub warnings: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Evaluation<'a> {
     pub engine: Option<Speed>,
     /// Directories of the training runs.
     pub runs: Vec<PathBuf>,
-    /// Digest of the data judged by.
+    /// Digest of the data evaluated on.
     pub data: String,
 }
 
@@ -52,7 +52,7 @@ pub struct Speed {
 }
 
 impl<'a> Case<'a> {
-    /// Judges `predictions` at `point`.
+    /// Evaluates `predictions` at `point`.
     pub fn all(predictions: Vec<Prediction<'a>>, point: OperatingPoint, ruler: Ruler) -> Vec<Self> {
         let case =
             |prediction| Self { scored: FrameMetrics::of(&prediction, point, ruler), point, prediction };
@@ -134,7 +134,7 @@ pub fn split_facts(split: &Split, data: &Dataset) -> Result<Vec<(&'static str, S
     Ok(vec![("split", text), ("split digest", split.digest())])
 }
 
-/// The data judged by.
+/// The data evaluated on.
 pub fn data_facts(data: &Dataset, frames: &[&Frame]) -> Vec<(&'static str, String)> {
     let patients: BTreeSet<u32> = frames.iter().map(|frame| frame.patient).collect();
     let mut facts = vec![

@@ -10,7 +10,7 @@ use super::evaluation::{Case, Evaluation};
 use crate::metrics::SoftMetrics;
 use crate::metrics::shown;
 use crate::metrics::{MEASURES, Patient, Summary};
-use crate::util::overlay;
+use crate::util::{csv_text, overlay};
 
 /// Writes everything into `out`.
 pub fn write(evaluation: &Evaluation, summary: &Summary, out: &Path, overlays: usize) -> Result<()> {
@@ -18,8 +18,8 @@ pub fn write(evaluation: &Evaluation, summary: &Summary, out: &Path, overlays: u
         &out.join("summary.json"),
         &serde_json::to_string_pretty(&summary_json(evaluation, summary)?)?,
     )?;
-    write_text(&out.join("frames.csv"), &frames_csv(&evaluation.cases))?;
-    write_text(&out.join("patients.csv"), &patients_csv(&summary.patients))?;
+    write_text(&out.join("frames.csv"), &frames_csv(&evaluation.cases)?)?;
+    write_text(&out.join("patients.csv"), &patients_csv(&summary.patients)?)?;
     write_overlays(evaluation, &out.join("overlays"), overlays)
 }
 
@@ -48,38 +48,53 @@ fn summary_json(evaluation: &Evaluation, summary: &Summary) -> Result<serde_json
     Ok(json)
 }
 
-fn patients_csv(patients: &[Patient]) -> String {
-    let mut text = format!("patient,frames,nerve_frames,{}\n", MEASURES.map(|m| m.name).join(","));
-    for Patient { patient, frames, nerve_frames, means, .. } in patients {
-        let means: Vec<_> = means.iter().map(|f| f.map(|f| format!("{f:.4}")).unwrap_or_default()).collect();
-        text += &format!("{patient},{frames},{nerve_frames},{}\n", means.join(","));
-    }
-    text
+fn patients_csv(patients: &[Patient]) -> csv::Result<String> {
+    let names = ["patient", "frames", "nerve_frames"].into_iter().chain(MEASURES.iter().map(|m| m.name));
+    let row = |Patient { patient, frames, nerve_frames, means, .. }: &Patient| {
+        let counts = [patient.to_string(), frames.to_string(), nerve_frames.to_string()];
+        let means = means.iter().map(|mean| mean.map(|mean| format!("{mean:.4}")).unwrap_or_default());
+        counts.into_iter().chain(means).collect::<Vec<_>>()
+    };
+    csv_text(names, patients.iter().map(row))
 }
 
-fn frames_csv(cases: &[Case]) -> String {
-    let soft = SoftMetrics::NAMES.map(|name| format!("soft_{name}")).join(",");
-    let mut text = format!(
-        "frame,patient,truth_pixels,shown_pixels,both_pixels,dice,iou,hd95,surface_dice,invented,{soft}\n"
-    );
-    for Case { prediction, scored, .. } in cases {
-        let soft = prediction.sums.figures().values().map(|v| format!("{v:.5}")).join(",");
+/// Columns of `frames.csv` before the soft figures.
+const FRAME: [&str; 10] = [
+    "frame",
+    "patient",
+    "truth_pixels",
+    "shown_pixels",
+    "both_pixels",
+    "dice",
+    "iou",
+    "hd95",
+    "surface_dice",
+    "invented",
+];
+
+fn frames_csv(cases: &[Case]) -> csv::Result<String> {
+    let soft = SoftMetrics::NAMES.map(|name| format!("soft_{name}"));
+    let names = FRAME.map(str::to_owned).into_iter().chain(soft);
+    let row = |Case { prediction, scored, .. }: &Case| {
         let o = scored.outcome;
         let [hd95, surface] =
             [scored.hd95, scored.surface_dice].map(|v| v.map(|v| format!("{v:.5}")).unwrap_or_default());
-        text += &format!(
-            "{},{},{},{},{},{:.4},{:.4},{hd95},{surface},{},{soft}\n",
-            scored.frame,
-            scored.patient,
-            o.truth,
-            o.shown,
-            o.both,
-            o.dice(),
-            o.iou(),
-            scored.invented.unwrap_or_default()
-        );
-    }
-    text
+        let cells = [
+            scored.frame.clone(),
+            scored.patient.to_string(),
+            o.truth.to_string(),
+            o.shown.to_string(),
+            o.both.to_string(),
+            format!("{:.4}", o.dice()),
+            format!("{:.4}", o.iou()),
+            hd95,
+            surface,
+            scored.invented.unwrap_or_default().to_string(),
+        ];
+        let soft = prediction.sums.figures().values().map(|v| format!("{v:.5}"));
+        cells.into_iter().chain(soft).collect::<Vec<_>>()
+    };
+    csv_text(names, cases.iter().map(row))
 }
 
 /// Writes the `count` worst frames; file names begin with the rank.

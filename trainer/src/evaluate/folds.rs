@@ -1,4 +1,4 @@
-//! Several runs that are folds of one data set: every frame judged by the run that did not see it.
+//! Several runs that are folds of one data set: every frame evaluated by the run that did not see it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::metrics::Ruler;
 use crate::metrics::{Prediction, predict};
 use crate::train::trained;
 
-/// Judges the validation frames of every run.
-pub fn judge<'a>(runs: &[OpenedRun], data: &'a Dataset, options: &Options) -> Result<Evaluation<'a>> {
+/// Evaluates the validation frames of every run.
+pub fn evaluate<'a>(runs: &[OpenedRun], data: &'a Dataset, options: &Options) -> Result<Evaluation<'a>> {
     if options.part.is_some() {
-        bail!("--part is for one run; folds are judged by their validation frames");
+        bail!("--part is for one run; folds are evaluated on their validation frames");
     }
     let splits: Vec<(String, &Split)> =
         runs.iter().map(|opened| (opened.run.root().display().to_string(), &opened.split)).collect();
@@ -62,18 +62,18 @@ pub fn judge<'a>(runs: &[OpenedRun], data: &'a Dataset, options: &Options) -> Re
     })
 }
 
-/// Folds must divide the same data; none may judge a frame twice, or a patient that it trained on.
+/// Folds must divide the same data; none may evaluate a frame twice, or a patient that it trained on.
 fn check(splits: &[(String, &Split)], data: &Dataset) -> Result<()> {
-    let mut judged = BTreeMap::<&str, &str>::new();
+    let mut evaluated = BTreeMap::<&str, &str>::new();
     for (name, split) in splits {
         if split.data != data.digest {
             bail!("{name}: was trained on other frames than these; folds divide one data set");
         }
         let (train, validation) = split.frames(data).with_context(|| name.clone())?;
         for frame in &validation {
-            if let Some(other) = judged.insert(&frame.name, name) {
+            if let Some(other) = evaluated.insert(&frame.name, name) {
                 bail!(
-                    "frame {} is judged by {other} and by {name}; name the runs of one division into folds",
+                    "frame {} is evaluated by {other} and by {name}; name the runs of one division into folds",
                     frame.name
                 );
             }
@@ -83,7 +83,7 @@ fn check(splits: &[(String, &Split)], data: &Dataset) -> Result<()> {
         let crossing = validation.iter().find(|f| split.by != SplitBy::Frame && known.contains(&f.patient));
         if let Some(frame) = crossing {
             bail!(
-                "{name}: was trained on frames of patient {}, whom it is to judge; train it anew",
+                "{name}: was trained on frames of patient {}, whom it is to evaluate; train it anew",
                 frame.patient
             );
         }

@@ -13,15 +13,15 @@ mod reference;
 mod single;
 mod table;
 
-pub use bundle::judge as judge_bundle;
+pub use bundle::evaluate as evaluate_bundle;
 pub use engine::predict;
 pub use evaluation::{Case, Evaluation};
 pub use files::write;
-pub use folds::judge as judge_folds;
+pub use folds::evaluate as evaluate_folds;
 pub use options::{OpenedRun, Options};
 #[cfg(test)]
 pub use reference::Reference;
-pub use single::judge as judge_run;
+pub use single::evaluate as evaluate_run;
 pub use table::print;
 
 #[cfg(test)]

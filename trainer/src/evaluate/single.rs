@@ -10,14 +10,15 @@ use crate::metrics::Ruler;
 use crate::metrics::{Prediction, predict};
 use crate::train::trained;
 
-/// Judges the run's checkpoint.
-pub fn judge<'a>(opened: &OpenedRun, data: &'a Dataset, options: &Options) -> Result<Evaluation<'a>> {
+/// Evaluates the run's checkpoint.
+pub fn evaluate<'a>(opened: &OpenedRun, data: &'a Dataset, options: &Options) -> Result<Evaluation<'a>> {
     let OpenedRun { run, settings, split } = opened;
     let frames = select(data, split, options.part)?;
     let module = trained(run, settings, options.checkpoint, settings.device()?)?;
     let predictions = predict(&module, &frames, (data.height, data.width), settings.batch_size)?;
-    let choose =
-        |judged: &[Prediction<'_>]| metrics::choose(judged, data.width, options.threshold, options.min_area);
+    let choose = |evaluated: &[Prediction<'_>]| {
+        metrics::choose(evaluated, data.width, options.threshold, options.min_area)
+    };
     let (point, origin) = if options.threshold.is_some() && options.min_area.is_some() {
         (choose(&predictions), "given on the command line")
     } else if split.data == data.digest {
@@ -27,7 +28,7 @@ pub fn judge<'a>(opened: &OpenedRun, data: &'a Dataset, options: &Options) -> Re
              it without them",
         )
     } else {
-        // Chosen on the frames it is judged by, a point would flatter.
+        // Chosen on the frames it is evaluated on, a point would flatter.
         let own = run
             .data(settings, split, None)
             .context("threshold and least area are chosen on the run's own data; or give both")?;

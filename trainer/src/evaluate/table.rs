@@ -2,7 +2,8 @@
 
 use super::evaluation::Evaluation;
 use crate::metrics::SoftMetrics;
-use crate::metrics::{MEASURES, Summary, percent};
+use crate::metrics::{MEASURES, Measure, Summary, percent};
+use crate::util;
 
 /// Measures of the table by patient.
 const COLUMNS: [(&str, &str); 6] = [
@@ -16,40 +17,29 @@ const COLUMNS: [(&str, &str); 6] = [
 
 /// Prints every patient, then every figure with its interval and the baseline.
 pub fn print(evaluation: &Evaluation, summary: &Summary) {
-    out!("{:>8} {:>7} {:>7}", "patient", "frames", "nerve");
-    COLUMNS.iter().for_each(|(_, label)| out!(" {label:>8}"));
-    outln!();
+    let names = ["patient", "frames", "nerve"].into_iter().chain(COLUMNS.map(|(_, label)| label));
+    let mut table = util::table(names);
     for patient in &summary.patients {
-        out!("{:>8} {:>7} {:>7}", patient.patient, patient.frames, patient.nerve_frames);
-        for (measure, mean) in MEASURES.iter().zip(&patient.means) {
-            if COLUMNS.iter().any(|(name, _)| *name == measure.name) {
-                out!(" {:>8}", measure.text(*mean));
-            }
-        }
-        outln!();
+        let counts = [patient.patient as usize, patient.frames, patient.nerve_frames].map(|n| n.to_string());
+        let shown = |(measure, _): &(&Measure, _)| COLUMNS.iter().any(|(name, _)| *name == measure.name);
+        let means = MEASURES.iter().zip(&patient.means).filter(shown);
+        table.add_row(counts.into_iter().chain(means.map(|(measure, mean)| measure.text(*mean))));
     }
-    outln!(
-        "\n{:<18} {:>8}  {:<15} {:>12}  {:<15} {:>9}",
-        "",
-        "frames",
-        "95% interval",
-        "patients",
-        "95% interval",
-        "all empty"
-    );
+    outln!("{}", util::lines(&table));
+    let mut table = util::table(["", "frames", "95% interval", "patients", "95% interval", "all empty"]);
     for measure in &MEASURES {
         let Some(figure) = summary.figures.get(measure.name) else { continue };
         let e = &figure.estimate;
-        outln!(
-            "{:<18} {:>8}  {:<15} {:>12}  {:<15} {:>9}",
-            measure.label,
+        table.add_row([
+            measure.label.to_owned(),
             measure.text(e.mean),
             measure.range(e.interval),
             measure.text(e.patient_mean),
             measure.range(e.patient_interval),
-            measure.text(figure.all_empty)
-        );
+            measure.text(figure.all_empty),
+        ]);
     }
+    out!("{}", util::lines(&table));
     outln!("means over frames and over patients; intervals by drawing patients anew; distances in pixels");
     for size in &summary.sizes {
         let [least, most] = size.area;

@@ -1,4 +1,4 @@
-//! Which frames become golden: they must judge an engine, not the noise of a frame that is on the edge of being shown.
+//! Which frames become golden: they must test an engine, not the noise of a frame that is on the edge of being shown.
 
 use anyhow::Result;
 use nervelight_engines::bundle::threshold_byte;

@@ -1,6 +1,6 @@
 //! A trained network as a model bundle: graphs, precisions, golden frames, and the proof that they are right.
 //!
-//! Uses `evaluate` (engines), `metrics`, `net`, `data` and `util`.
+//! Uses `evaluate` (engines), `metrics`, `weights`, `net`, `data` and `util`.
 
 mod difference;
 pub mod golden;

@@ -21,7 +21,7 @@ impl Ruler {
     }
 }
 
-/// One frame judged: a line of `frames.csv`.
+/// One frame evaluated: a line of `frames.csv`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameMetrics {
     pub frame: String,

@@ -1,4 +1,4 @@
-//! What a frame can be judged by, and the mean of it with an interval.
+//! What is measured of a frame, and the mean of it with an interval.
 
 use std::collections::BTreeMap;
 

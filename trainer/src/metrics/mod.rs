@@ -1,6 +1,6 @@
 //! SoftMetrics of predicted maps: soft, at an operating point, of contours, with intervals, of probabilities.
 //!
-//! Uses `net`, `weights`, `data` and `util`.
+//! Uses `net`, `data` and `util`.
 
 pub mod bootstrap;
 mod contour;

@@ -48,7 +48,7 @@ pub struct Patient {
 }
 
 impl Summary {
-    /// Of judged frames.
+    /// Of evaluated frames.
     pub fn of(frames: &[FrameMetrics], ruler: Ruler, calibration: Reliability) -> Self {
         let empty: Vec<FrameMetrics> = frames.iter().map(|frame| frame.empty(ruler)).collect();
         let figures = MEASURES.iter().map(|measure| {

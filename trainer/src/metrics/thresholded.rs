@@ -13,10 +13,10 @@ pub struct Outcome {
     pub both: u32,
 }
 
-/// Thresholded figures over frames; none where there is no frame to judge by.
+/// Thresholded figures over frames; none where there is no frame to evaluate on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Thresholded {
-    /// Frames judged.
+    /// Frames evaluated.
     pub frames: usize,
     /// Frames with nerve in truth.
     pub nerve_frames: usize,

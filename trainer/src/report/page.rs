@@ -97,7 +97,7 @@ fn figures(evaluation: &Evaluation, summary: &Summary) -> String {
          HD95: 95% Hausdorff distance in pixels, the larger of both directions. \
          Surface Dice: part of both contours within {} pixels of the other. Both weigh contours by their \
          length. Where the nerve is missed there is no distance: HD95 takes the frame's diagonal ({:.0}) and \
-         surface Dice 0; frames without nerve are judged by presence alone.</p>",
+         surface Dice 0; of frames without nerve only presence counts.</p>",
         grouped(RESAMPLES),
         summary.tolerance,
         evaluation.ruler.diagonal()

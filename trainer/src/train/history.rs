@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::SoftMetrics;
+use crate::util::csv_text;
 
 /// One validation: a line of `metrics.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,8 +27,8 @@ pub struct Validation {
 
 impl Validation {
     /// From a line of `metrics.csv`.
-    fn parse(line: &str) -> Option<Self> {
-        let fields: [&str; 13] = line.split(',').collect::<Vec<_>>().try_into().ok()?;
+    fn parse(line: &csv::StringRecord) -> Option<Self> {
+        let fields: [&str; 13] = line.iter().collect::<Vec<_>>().try_into().ok()?;
         let [epoch, step, full, rate, train, loss, figures @ ..] = fields;
         let train_loss = if train.is_empty() { None } else { Some(train.parse().ok()?) };
         let figures: Vec<f64> = figures.iter().map(|f| f.parse().ok()).collect::<Option<_>>()?;
@@ -41,27 +42,31 @@ impl Validation {
             figures: figures.try_into().ok()?,
         })
     }
+
+    /// As the cells of a line.
+    fn cells(&self) -> Vec<String> {
+        let Self { epoch, step, full, rate, train_loss, loss, figures } = self;
+        let train = train_loss.map(|loss| loss.to_string()).unwrap_or_default();
+        let cells = [epoch.to_string(), step.to_string(), full.to_string(), rate.to_string(), train];
+        let figures = figures.iter().map(f64::to_string);
+        cells.into_iter().chain([loss.to_string()]).chain(figures).collect()
+    }
 }
 
 /// The lines of a `metrics.csv` called `name`.
 pub fn parse(name: &str, text: &str) -> Result<Vec<Validation>> {
-    let row = |(index, line): (usize, &str)| {
-        Validation::parse(line).with_context(|| format!("{name}:{}: is no line of metrics", index + 1))
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let row = |(number, line): (usize, csv::Result<csv::StringRecord>)| {
+        let row = line.ok().and_then(|line| Validation::parse(&line));
+        row.with_context(|| format!("{name}:{number}: is no line of metrics"))
     };
-    text.lines().enumerate().skip(1).map(row).collect()
+    (2..).zip(reader.records()).map(row).collect()
 }
 
 /// `history` as `metrics.csv`.
-pub fn csv(history: &[Validation]) -> String {
-    let names = SoftMetrics::NAMES.join(",");
-    let mut text = format!("epoch,step,full,learning_rate,train_loss,validation_loss,{names}\n");
-    for row in history {
-        let train = row.train_loss.map(|l| l.to_string()).unwrap_or_default();
-        let figures = row.figures.map(|value| value.to_string()).join(",");
-        let Validation { epoch, step, full, rate, loss, .. } = row;
-        text += &format!("{epoch},{step},{full},{rate},{train},{loss},{figures}\n");
-    }
-    text
+pub fn to_csv(history: &[Validation]) -> csv::Result<String> {
+    let names = ["epoch", "step", "full", "learning_rate", "train_loss", "validation_loss"];
+    csv_text(names.into_iter().chain(SoftMetrics::NAMES), history.iter().map(Validation::cells))
 }
 
 /// The validations that make one curve: those over all frames once there are two, before that those over a part. From

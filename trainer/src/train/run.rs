@@ -166,6 +166,6 @@ impl RunDir {
 
     /// Keeps every validation so far.
     pub fn write_metrics(&self, rows: &[Validation]) -> Result<()> {
-        self.write(METRICS, history::csv(rows).as_bytes())
+        self.write(METRICS, history::to_csv(rows)?.as_bytes())
     }
 }

@@ -9,6 +9,7 @@ pub mod onnx_schema;
 mod overlay;
 mod progress;
 mod rng;
+mod table;
 pub mod text;
 
 pub use atomic::write_atomically;
@@ -16,3 +17,4 @@ pub use nervelight_engines::bundle::hex as sha256;
 pub use overlay::overlay;
 pub use progress::Progress;
 pub use rng::Rng;
+pub use table::{csv_text, lines, table};

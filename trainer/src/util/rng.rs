@@ -1,27 +1,21 @@
-//! A small seeded generator, so that shuffles and splits stay the same across library versions.
+//! Seeded draws, so that shuffles and splits stay the same across library versions.
 
-/// SplitMix64 (Steele, Lea and Flood 2014): one word of state, any seed is good.
+use nervelight_phantom::SplitMix64;
+
+/// A generator for one purpose.
 #[derive(Debug, Clone)]
-pub struct Rng(u64);
+pub struct Rng(SplitMix64);
 
 impl Rng {
-    /// A generator for one purpose: the same keys give the same numbers, others unrelated ones.
+    /// The same keys give the same numbers, others unrelated ones.
     pub fn new(keys: &[u64]) -> Self {
-        let mut rng = Self(0);
-        for key in keys {
-            rng.0 ^= key;
-            rng.0 = rng.next();
-        }
-        rng
+        let state = keys.iter().fold(0, |state, key| SplitMix64(state ^ key).next());
+        Self(SplitMix64(state))
     }
 
     /// The next 64 bits.
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     /// Uniform in `0..n`; `n` must not be 0. The bias is below 2^-32 for any data set's size.

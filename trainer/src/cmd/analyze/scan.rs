@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     );
     scan.save(&arguments.out).with_context(|| arguments.out.display().to_string())?;
     if let Some(csv) = &arguments.csv {
-        std::fs::write(csv, scan.csv()).with_context(|| format!("{}: write", csv.display()))?;
+        std::fs::write(csv, scan.csv()?).with_context(|| format!("{}: write", csv.display()))?;
     }
     outln!("results in {}", arguments.out.display());
     Ok(())

@@ -1,4 +1,4 @@
-//! The precisions of a bundle beside fp32: written, calibrated, and judged against it on frames held out.
+//! The precisions of a bundle beside fp32: written, calibrated, and evaluated against it on frames held out.
 
 mod calibration;
 mod histogram;
@@ -50,7 +50,7 @@ pub fn extend(bundle: &Bundle, job: &Job, options: &Options, path: &Path) -> Res
     let manifest = &bundle.manifest;
     let size = (manifest.geometry.height, manifest.geometry.width);
     let point = OperatingPoint { threshold: manifest.threshold, min_area: manifest.min_area };
-    let held_out = spread_over_patients(job.held_out, options.judged_frames as usize);
+    let held_out = spread_over_patients(job.held_out, options.evaluation_frames as usize);
     let (network, parameters) =
         fuse(job.network, job.parameters).map_err(|name| anyhow!("the network lacks `{name}`"))?;
     let device = parameters.values().next().map_or(tch::Device::Cpu, tch::Tensor::device);

@@ -4,7 +4,7 @@ use nervelight_engines::Precision;
 
 use crate::util::text::named;
 
-/// What to write and how to judge it.
+/// What to write and how to evaluate it.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Precisions to write; fp32 is always there, the others are measured against it
@@ -14,10 +14,10 @@ pub struct Options {
     /// Frames of training patients to calibrate with
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     pub calibration_frames: u64,
-    /// Frames held out to judge the precisions by, evenly over the patients
-    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
-    pub judged_frames: u64,
-    /// Mean Dice that a precision may lose against fp32 on the judged frames; one that loses more is left out
+    /// Frames held out to evaluate the precisions on, evenly over the patients
+    #[arg(long, alias = "judged-frames", value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
+    pub evaluation_frames: u64,
+    /// Mean Dice that a precision may lose against fp32 on these frames; one that loses more is left out
     #[arg(long, value_name = "DICE", default_value_t = 0.01)]
     pub max_loss: f64,
     /// Precisions without which there is to be no bundle

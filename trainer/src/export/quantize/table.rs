@@ -9,6 +9,7 @@ use nervelight_engines::golden::min_dice;
 
 use super::trial::Predicted;
 use crate::metrics::{Change, FrameMetrics, Measure, OperatingPoint, change, flip, outcomes};
+use crate::util;
 
 /// Frames named for each precision.
 const WORST: usize = 3;
@@ -125,28 +126,9 @@ impl PrecisionResult {
 /// Prints the table, then what was decided and the worst frames.
 pub fn print(rows: &[PrecisionResult], held_out: usize, calibrated: usize) {
     outln!("{held_out} frames held out, {calibrated} frames of training patients to calibrate with");
-    outln!(
-        "{:<14} {:>7} {:>8} {:>18} {:>8} {:>6} {:>7} {:>9}",
-        "model",
-        "Dice",
-        "change",
-        "95% interval",
-        "presence",
-        "golden",
-        "size",
-        "time"
-    );
-    outln!(
-        "{:<14} {:>7} {:>8} {:>18} {:>8} {:>6} {:>7} {:>9}",
-        "",
-        "",
-        "",
-        "",
-        "wrong",
-        "Dice",
-        "MB",
-        "ms/frame"
-    );
+    let names =
+        ["model", "Dice", "change", "95% interval", "presence wrong", "golden Dice", "MB", "ms/frame", ""];
+    let mut table = util::table(names);
     for row in rows {
         let [dice, moved, interval] = match &row.change {
             None => ["–", "–", "–"].map(str::to_owned),
@@ -157,16 +139,19 @@ pub fn print(rows: &[PrecisionResult], held_out: usize, calibrated: usize) {
             ],
         };
         let star = if row.file == super::TENSORRT { "*" } else { " " };
-        outln!(
-            "{:<14} {dice:>7} {moved:>8} {interval:>18} {:>8} {:>6.3} {:>7.2} {:>8.1}{star} {}",
-            row.file,
-            row.wrong[1],
-            row.golden,
-            row.bytes as f64 / 1e6,
-            row.milliseconds,
-            if row.left_out.is_some() { "LEFT OUT" } else { "" }
-        );
+        table.add_row([
+            row.file.to_owned(),
+            dice,
+            moved,
+            interval,
+            row.wrong[1].to_string(),
+            format!("{:.3}", row.golden),
+            format!("{:.2}", row.bytes as f64 / 1e6),
+            format!("{:.1}{star}", row.milliseconds),
+            if row.left_out.is_some() { "LEFT OUT".into() } else { String::new() },
+        ]);
     }
+    out!("{}", util::lines(&table));
     if rows.iter().any(|row| row.file == super::TENSORRT) {
         outln!("* on this machine's CPU; TensorRT's time is another");
     }

@@ -81,7 +81,7 @@ impl<'a> Trials<'a> {
             checked_engine::open(&scratch, &settings, &self.golden)?;
         for wrong in wrong {
             let wrong = wrong.replace(precision.onnx_file(), kind);
-            errln!("warning: {wrong}. It is judged in {} instead", engine.info().name());
+            errln!("warning: {wrong}. It is evaluated in {} instead", engine.info().name());
         }
         if let Some(settings) = settings {
             self.right.borrow_mut().insert(kind.to_owned(), settings);
