@@ -29,7 +29,7 @@ Writes report.html, summary.json, frames.csv, patients.csv and overlays/, worst 
 found, yellow missed, green invented. `compare` sets two of these folders against each other.
 
 Several runs are folds of one data set: each is evaluated on its own validation frames, and the figures are
-those of all together. Without --threshold and --min-area each fold's are chosen on the others' frames.")]
+over all frames together. Without --threshold and --min-area each fold's are chosen on the others' frames.")]
 pub struct Arguments {
     /// Directory of the training run; several are folds
     #[arg(long, alias = "runs", value_name = "DIR", num_args = 1.., required_unless_present = "bundle")]

@@ -22,7 +22,7 @@ fn warnings(comparison: &Comparison) -> Vec<String> {
     [of("A", &comparison.a), of("B", &comparison.b)].concat()
 }
 
-/// SoftMetrics of one measure: A, B, difference, interval, part above 0.
+/// Figures of one measure: A, B, difference, interval, part above 0.
 fn cells(change: &Change) -> [String; 5] {
     let Change { measure, means, interval, above } = change;
     let signed = |value: f64| format!("{}{}", if value >= 0.0 { "+" } else { "" }, measure.text(Some(value)));
@@ -135,7 +135,7 @@ pub fn html(comparison: &Comparison) -> String {
     let mut page = head("Comparison", &format!("A {a} · B {b}"), &warnings(comparison));
     _ = write!(
         page,
-        "<p>A: {}<br>B: {}</p><h2>SoftMetrics</h2><div class=scroll><table><tr><th class=name>figure<th>A<th>B\
+        "<p>A: {}<br>B: {}</p><h2>Figures</h2><div class=scroll><table><tr><th class=name>figure<th>A<th>B\
          <th>B − A<th>95% interval<th>above 0<th class=name>over</tr>",
         escape(&comparison.a.folder.display().to_string()),
         escape(&comparison.b.folder.display().to_string())

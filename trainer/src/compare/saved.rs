@@ -61,7 +61,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, FrameMetrics>> {
     let frame = column("frame")?;
     let [patient, truth, shown] = [column("patient")?, column("truth_pixels")?, column("shown_pixels")?];
     let [both, hd95, surface] = [column("both_pixels")?, column("hd95")?, column("surface_dice")?];
-    // Evaluations of before have none.
+    // Evaluations of earlier versions have none.
     let invented = column("invented").ok();
     let mut frames = BTreeMap::new();
     for (number, cells) in (2..).zip(reader.records()) {

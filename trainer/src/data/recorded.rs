@@ -1,4 +1,4 @@
-//! Frames as recorded, uncropped, with masks as stored. What cannot be used is told, not fatal.
+//! Frames as recorded, uncropped, with masks as stored. A file that cannot be used is reported and left out.
 
 use std::collections::BTreeSet;
 use std::path::Path;

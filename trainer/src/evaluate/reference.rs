@@ -20,7 +20,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Of the model file `bytes`; `info` says what of it to tell as an [`Engine`].
+    /// Of the model file `bytes`; `info` describes it as an [`Engine`].
     ///
     /// # Errors
     /// When it has an operator or a type that this trainer does not write.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::metrics::{SoftMetrics, Thresholded};
 
-/// SoftMetrics by name, without those that no frame tells.
+/// Figures by name; one that no frame has a value for is left out.
 pub fn metrics(thresholded: &Thresholded, soft: &SoftMetrics) -> BTreeMap<String, f64> {
     let thresholded = [
         ("dice", thresholded.dice),

@@ -18,7 +18,7 @@ pub fn put(from: &Path, out: &Path) -> Result<()> {
 }
 
 /// A folder beside `out`, so that a bundle that fails never stands there, and the bundle's place in it.
-/// It goes when the program is told to stop, too.
+/// It is removed when a signal stops the program, too.
 pub fn beside(out: &Path) -> Result<(tempfile::TempDir, PathBuf)> {
     let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).with_context(|| format!("{}: make", parent.display()))?;

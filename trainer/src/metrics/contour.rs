@@ -163,7 +163,7 @@ mod tests {
         assert!(at(2.9).surface_dice < 1.0);
     }
 
-    /// SoftMetrics of `surface-distance` 0.1 on the same masks.
+    /// Figures of `surface-distance` 0.1 on the same masks.
     #[test]
     fn equals_the_published_program() {
         let a = mask(60, 40, &[[10, 10, 20, 30]]);

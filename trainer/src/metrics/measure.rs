@@ -16,7 +16,7 @@ pub struct Measure {
     /// Over which frames, and what it means.
     pub about: &'static str,
     pub unit: Unit,
-    /// None where the frame does not tell.
+    /// None where the frame has no value.
     pub of: fn(&FrameMetrics) -> Option<f64>,
 }
 
@@ -121,7 +121,7 @@ impl Measure {
         MEASURES.iter().find(|measure| measure.name == name)
     }
 
-    /// A figure as text; a dash where no frame tells.
+    /// A figure as text; a dash where there is none.
     pub fn text(&self, value: Option<f64>) -> String {
         match (value, self.unit) {
             (None, _) => "–".into(),
@@ -171,12 +171,12 @@ impl Measure {
 }
 
 /// Means of a measure with 95% intervals by the bootstrap over patients; none of either where no
-/// frame tells, no interval with one patient.
+/// frame has a value, no interval with one patient.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Frames that tell.
+    /// Frames with a value.
     pub frames: usize,
-    /// Patients that tell.
+    /// Patients with a value.
     pub patients: usize,
     /// Every frame weighs the same.
     pub mean: Option<f64>,
@@ -211,7 +211,7 @@ fn over_patients(patients: &mut dyn Iterator<Item = &Sum>) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
-/// Where no frame tells, a dash.
+/// A part as text; a dash where there is none.
 pub fn percent(part: Option<f64>) -> String {
     part.map_or_else(|| "–".into(), |part| format!("{:.1}%", part * 100.0))
 }

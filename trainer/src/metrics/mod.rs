@@ -1,4 +1,4 @@
-//! SoftMetrics of predicted maps: soft, at an operating point, of contours, with intervals, of probabilities.
+//! Figures of predicted maps: soft, at an operating point, of contours, of probabilities; intervals around them.
 //!
 //! Uses `net`, `data` and `util`.
 

@@ -145,7 +145,7 @@ where
         for &min_area in &areas {
             let outcomes: Vec<_> = scenes.iter().map(|s| s.outcome(min_area)).collect();
             let thresholded = Thresholded::of(&outcomes);
-            // What no frame tells is the same at every point.
+            // What no frame has a value for is the same at every point.
             let invented: usize = scenes.iter().map(|s| s.invented(min_area)).sum();
             let cost = INVENTED * invented as f64 / scenes.len().max(1) as f64;
             let score = thresholded.dice.unwrap_or(0.0) + thresholded.presence.unwrap_or(0.0) - cost;

@@ -29,10 +29,10 @@ impl Change {
     }
 }
 
-/// Sums of A and B, and the frames that tell.
+/// Sums of A and B, and how many frames have a value.
 pub type Sums = ([f64; 2], usize);
 
-/// `measure` over the frames that tell in both; none where there is none.
+/// `measure` over the frames that have a value in both; none where there is no such frame.
 pub fn change(
     measure: &'static Measure,
     patients: &BTreeMap<u32, Vec<[&FrameMetrics; 2]>>,

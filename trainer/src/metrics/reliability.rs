@@ -10,7 +10,7 @@ const BINS: usize = 10;
 /// The least byte whose probability is 1% or more.
 const CONSIDERED: usize = 3;
 
-/// Reliability over pixels.
+/// How often probabilities come true, over pixels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reliability {
     /// Equally wide, of the pixels with 1% or more.

@@ -1,4 +1,4 @@
-//! SoftMetrics of one batch, soft and thresholded.
+//! The published figures of a batch: the probability is never thresholded.
 
 use tch::{Kind, Tensor};
 

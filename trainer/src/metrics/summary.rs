@@ -10,7 +10,7 @@ use super::measure::{Estimate, MEASURES};
 use super::reliability::Reliability;
 use super::sizes::Size;
 
-/// SoftMetrics over all frames.
+/// Figures over all frames.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
     pub frames: usize,

@@ -13,7 +13,7 @@ pub struct Outcome {
     pub both: u32,
 }
 
-/// Thresholded figures over frames; none where there is no frame to evaluate on.
+/// Figures over frames at an operating point; none where there is no frame to evaluate on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Thresholded {
     /// Frames evaluated.
@@ -56,7 +56,7 @@ impl Outcome {
 }
 
 impl Thresholded {
-    /// SoftMetrics over `outcomes`.
+    /// Over `outcomes`.
     pub fn of(outcomes: &[Outcome]) -> Self {
         let mean = |values: &[f64]| match values.len() {
             0 => None,

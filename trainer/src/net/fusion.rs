@@ -39,7 +39,7 @@ pub fn fuse(network: &Network, parameters: &Parameters) -> Result<(Network, Para
 }
 
 /// Batch normalisation that changes nothing behind a convolution whose own was fused in, in training
-/// neither: its output has mean `bias` and deviation |`weight`|, those of the one before the fold.
+/// neither: its output has mean `bias` and deviation |`weight`|, as before the fusion.
 ///
 /// Returns weight, bias, running mean and running variance.
 pub fn unfuse(weight: &Tensor, bias: &Tensor) -> [Tensor; 4] {

@@ -62,7 +62,7 @@ impl Encoder {
             .args(["-f", "rawvideo", "-pix_fmt", "gray", "-s", &size, "-r", RATE, "-i", "pipe:0"])
             // Gray becomes the luma plane as it is: the scaler would squeeze it to 16..235.
             .args(["-vf", "scale=in_range=full:out_range=full,format=yuv420p"])
-            // Gray is the same in every matrix, but a player that is told none guesses by size.
+            // Gray is the same in every matrix, but a player guesses by size where none is given.
             .args(["-colorspace", "smpte170m", "-color_primaries", "smpte170m"])
             .args(["-color_trc", "smpte170m", "-color_range", "pc"])
             .args(["-c:v", "libx264", "-preset", "veryfast"])

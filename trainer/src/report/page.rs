@@ -18,8 +18,8 @@ const PICTURED: [usize; 2] = [12, 6];
 /// Bars of the histogram of Dice.
 const BARS: usize = 20;
 
-const NAVIGATION: &str = "<nav><a href='#figures'>SoftMetrics</a><a href='#patients'>Patients</a>\
-    <a href='#sizes'>Size</a><a href='#presence'>Presence</a><a href='#calibration'>Calibration</a>\
+const NAVIGATION: &str = "<nav><a href='#figures'>Figures</a><a href='#patients'>Patients</a>\
+    <a href='#sizes'>Size</a><a href='#presence'>Presence</a><a href='#reliability'>Reliability</a>\
     <a href='#cases'>Cases</a><a href='#curves'>Curves</a><a href='#origin'>Origin</a></nav>";
 
 /// The page.
@@ -69,7 +69,7 @@ fn tiles(evaluation: &Evaluation, summary: &Summary) -> String {
 }
 
 fn figures(evaluation: &Evaluation, summary: &Summary) -> String {
-    let mut html = "<h2 id=figures>SoftMetrics</h2><div class=scroll><table><tr><th class=name>figure\
+    let mut html = "<h2 id=figures>Figures</h2><div class=scroll><table><tr><th class=name>figure\
         <th>mean of frames<th>95% interval<th>mean of patients<th>95% interval<th>all empty\
         <th class=name>over</tr>"
         .to_owned();
@@ -237,7 +237,7 @@ fn calibration(summary: &Summary) -> String {
         _ = write!(rows, "<tr><td>{probability}<td>{nerve}<td>{}</tr>", grouped(bin.pixels as usize));
     }
     format!(
-        "<h2 id=calibration>Calibration</h2><div class=pair><div>{}</div><div><p>Expected calibration error \
+        "<h2 id=reliability>Reliability</h2><div class=pair><div>{}</div><div><p>Expected calibration error \
          <b>{}</b> over the {} of pixels with a probability of 1% or more; <b>{}</b> over all pixels, most of \
          them background that no network gets wrong.</p><p class=about>The pixels are chosen by the \
          prediction, not by the truth: a band around the true nerve would leave out what is shown elsewhere. \

@@ -14,7 +14,7 @@ use crate::net::Network;
 use crate::net::{Module, NumberFormat};
 use crate::weights;
 
-/// Logits are divided by it, so that a sure teacher still tells which pixels were nearly nerve.
+/// Logits are divided by it, so that a teacher that is sure still shows which pixels were nearly nerve.
 const TEMPERATURE: f64 = 2.0;
 /// What the run remembers of its teacher.
 const FILE: &str = "teacher.json";

@@ -13,7 +13,7 @@ use crate::net::{Network, Op, Parameters, unfuse};
 use crate::util::onnx_schema::{DataType, ModelProto, StringStringEntryProto};
 
 /// Parameters of `network` by name from a bundle, whose digests are checked, or from an ONNX file. Where `network` has
-/// batch normalisation, those of one that has none will do.
+/// batch normalisation, a file without any will do.
 pub fn read(network: &Network, path: &Path) -> Result<Parameters, InitError> {
     let onnx = |cause: String| InitError::Onnx { path: path.into(), cause };
     let bytes = if has_extension(path, "onnx") {

@@ -159,7 +159,7 @@ impl Writer<'_> {
             self.values.insert(name.clone(), Value::Float(DataType::Float));
             return name;
         }
-        // Byte 127.5 is 0, and no zero point is 127.5. So 127 is taken for 0, and a second channel tells,
+        // Byte 127.5 is 0, and no zero point is 127.5. So 127 is taken for 0, and a second channel shows,
         // by its 1 in the frame and 0 in the border around it, where half a byte is too much.
         let shape = [1, 1, height as i64, width as i64];
         let inside = Tensor::full(shape, 128, (Kind::Uint8, Device::Cpu));

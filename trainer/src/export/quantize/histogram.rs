@@ -98,29 +98,29 @@ impl Histogram {
         self.counts.iter().enumerate().map(error).sum()
     }
 
-    /// Relative entropy of the distribution, what is cut off heaped up at its end, to the one that
-    /// `levels` integers can tell. Zeros stay zeros however they are cut: the first bin does not count.
+    /// Relative entropy of the distribution to the one that `levels` integers can hold. What is cut off is
+    /// added to the last bin. The first bin does not count: zeros stay zeros however they are cut.
     fn divergence(&self, bins: usize, levels: usize) -> f64 {
         let (kept, cut) = self.counts.split_at(bins);
         let mut wanted: Vec<f64> = kept.iter().map(|count| *count as f64).collect();
         wanted[0] = 0.0;
         let known = wanted.clone();
         wanted[bins - 1] += cut.iter().sum::<u64>() as f64;
-        let mut told = vec![0.0; bins];
+        let mut held = vec![0.0; bins];
         for level in 0..levels {
             let span = level * bins / levels..(level + 1) * bins / levels;
             let filled = span.clone().filter(|bin| wanted[*bin] > 0.0).count();
             let mean = known[span.clone()].iter().sum::<f64>() / filled.max(1) as f64;
             for bin in span.filter(|bin| wanted[*bin] > 0.0) {
-                told[bin] = mean;
+                held[bin] = mean;
             }
         }
-        let [all, part] = [&wanted, &told].map(|counts| counts.iter().sum::<f64>());
+        let [all, part] = [&wanted, &held].map(|counts| counts.iter().sum::<f64>());
         if all == 0.0 {
             return 0.0;
         }
-        let pairs = wanted.iter().zip(&told).filter(|(wanted, _)| **wanted > 0.0);
-        // What no level tells is as far off as one value in all would be.
+        let pairs = wanted.iter().zip(&held).filter(|(wanted, _)| **wanted > 0.0);
+        // What no level holds is as far off as one value in all would be.
         pairs.map(|(p, q)| p / all * ((p / all) / (q / part.max(1.0)).max(1.0 / (all + 1.0))).ln()).sum()
     }
 }

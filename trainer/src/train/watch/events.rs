@@ -28,13 +28,13 @@ pub struct Event {
     pub what: Option<What>,
 }
 
-/// What it tells.
+/// What it holds.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum What {
     /// First record of a file.
     #[prost(string, tag = "3")]
     FileVersion(String),
-    /// SoftMetrics of a step.
+    /// Figures of a step.
     #[prost(message, tag = "5")]
     Summary(Summary),
     /// The run starts, or starts again.
@@ -42,7 +42,7 @@ pub enum What {
     SessionLog(SessionLog),
 }
 
-/// SoftMetrics of a step.
+/// Figures of a step.
 #[derive(Clone, PartialEq, Message)]
 pub struct Summary {
     #[prost(message, repeated, tag = "1")]

@@ -99,7 +99,7 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.end = None;
         if let Some(thread) = self.thread.take() {
-            // A panic in it has been told.
+            // A panic in it has been reported.
             let _ = thread.join();
         }
         restore();
