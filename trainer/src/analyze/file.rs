@@ -1,4 +1,4 @@
-//! The file that a scan leaves.
+//! The file that `analyze scan` writes.
 //!
 //! All numbers are little-endian.
 //! ```text

@@ -1,4 +1,4 @@
-//! `check-split`: whether anything crosses the folds of a split.
+//! `check-split`: finds what crosses the folds of a split.
 
 use std::path::PathBuf;
 

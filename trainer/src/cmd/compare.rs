@@ -14,13 +14,13 @@ Examples:
   nervelight-train compare first-fp32-auto.evaluation first-int8-auto.evaluation --out int8.html
   nervelight-train compare runs/first runs/second --out frames.csv --fail-below 0.02
 
-Every frame is compared with itself. Intervals are by drawing patients anew; `above 0` is the part of
-the draws in which B has the larger figure.")]
+Every frame is compared with itself. Intervals come from drawing patients anew; `above 0` is the share
+of draws in which B has the larger figure.")]
 pub struct Arguments {
     /// Folder that `evaluate` wrote, or a run that has one
     #[arg(value_name = "A")]
     a: PathBuf,
-    /// The same of the other
+    /// The folder or run to compare with it
     #[arg(value_name = "B")]
     b: PathBuf,
     /// Write the comparison to this .html, or every frame to this .csv

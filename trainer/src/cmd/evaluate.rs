@@ -26,10 +26,11 @@ Examples:
   nervelight-train evaluate --bundle first.bundle --data data/unseen --backend onnx
 
 Writes report.html, summary.json, frames.csv, patients.csv and overlays/, worst frames first: purple
-found, yellow missed, green invented. `compare` sets two of these folders against each other.
+found, yellow missed, green invented. `compare` compares two of these folders.
 
-Several runs are folds of one data set: each is evaluated on its own validation frames, and the figures are
-over all frames together. Without --threshold and --min-area each fold's are chosen on the others' frames.")]
+Several runs are folds of one data set. Each is evaluated on its own validation frames, and the figures
+are over all of them. Without --threshold and --min-area, each fold takes the values that are best on the
+validation frames of the others.")]
 pub struct Arguments {
     /// Directory of the training run; several are folds
     #[arg(long, alias = "runs", value_name = "DIR", num_args = 1.., required_unless_present = "bundle")]

@@ -1,4 +1,4 @@
-//! `export`: a trained network as a model bundle, checked against itself in ONNX Runtime.
+//! `export`: writes a trained network as a model bundle and checks it in ONNX Runtime.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -24,8 +24,8 @@ Examples:
   nervelight-train export --run runs/first --out first.tar --threshold 0.5 --min-area 400
   nervelight-train export --run runs/first --out first.bundle --layers
 
-The bundle appears when ONNX Runtime computes the same maps from fp32 as the trained network. The other
-precisions follow; one that loses too much is left out, and the table says why.
+The bundle appears once ONNX Runtime computes the trained network's maps from its fp32 model. The other
+precisions follow. One that loses too much is left out, and the table says why.
 ONNX Runtime is looked for in --library, ORT_DYLIB_PATH and the usual places.")]
 pub struct Arguments {
     /// Directory of the training run
@@ -34,7 +34,7 @@ pub struct Arguments {
     /// The bundle to write: a directory, or one file when the name ends in .tar
     #[arg(long, value_name = "NAME.bundle")]
     out: PathBuf,
-    /// The run's data, where it lies elsewhere now
+    /// Where the run's data lies now, if it was moved
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Which checkpoint

@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Directory of the training run
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// The run's data, where it lies elsewhere now
+    /// Where the run's data lies now, if it was moved
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Which checkpoint
@@ -29,7 +29,7 @@ pub struct Arguments {
     /// Validation frames to compare
     #[arg(long, value_name = "N", default_value_t = 3)]
     frames: usize,
-    /// Keep the graph that gives every layer's output
+    /// Write the graph that gives every layer's output to this file
     #[arg(long, value_name = "FILE")]
     onnx: Option<PathBuf>,
     /// libonnxruntime.so

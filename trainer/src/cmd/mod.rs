@@ -50,7 +50,7 @@ enum Command {
     Watch(watch::Arguments),
     /// Evaluate a trained network by frame and by patient
     Evaluate(evaluate::Arguments),
-    /// Set two evaluations against each other
+    /// Compare two evaluations of the same frames
     Compare(compare::Arguments),
     /// Write a trained network as a model bundle
     Export(export::Arguments),

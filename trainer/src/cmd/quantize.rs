@@ -1,4 +1,4 @@
-//! `quantize`: further precisions for a bundle that exists.
+//! `quantize`: adds precisions to a bundle.
 
 use std::path::PathBuf;
 
@@ -18,8 +18,8 @@ Examples:
   nervelight-train quantize --bundle old.bundle --data data --out new.bundle
   nervelight-train quantize --bundle old.bundle --data data --split runs/first/split.json --out new.bundle
 
-With --split the training part calibrates and the precisions are evaluated on the validation part. Without it every other patient
-calibrates, and the precisions are evaluated on the rest.")]
+With --split the training part calibrates, and the precisions are evaluated on the validation part.
+Without it every other patient calibrates, and the precisions are evaluated on the rest.")]
 pub struct Arguments {
     /// The bundle whose fp32 model to quantise
     #[arg(long, value_name = "NAME.bundle")]

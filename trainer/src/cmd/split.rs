@@ -1,4 +1,4 @@
-//! `split`: folds in a file.
+//! `split`: draws folds into a file.
 
 use std::path::PathBuf;
 

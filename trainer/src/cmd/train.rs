@@ -20,9 +20,9 @@ Examples:
   nervelight-train train --config configs/train.toml --resume
   nervelight-train train --config configs/train.toml --watch     # and http://127.0.0.1:6007
 
-Ctrl-C ends after the batch under way and keeps a checkpoint; --resume goes on from there.
-Only epochs (not with the cosine schedule), threads, device and save_every may change then; run, data and
-corrections may be written otherwise.")]
+Ctrl-C ends after the batch under way and keeps a checkpoint; --resume goes on from there. Then only
+threads, device, save_every and, unless the schedule is \"cosine\", epochs may change. run, data and
+corrections may be other paths to the same files.")]
 pub struct Arguments {
     /// Settings of the run; configs/train.toml explains every key
     #[arg(long, value_name = "FILE")]

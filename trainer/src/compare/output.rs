@@ -1,4 +1,4 @@
-//! The comparison as table, page and CSV.
+//! A comparison as table, page and CSV.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What `evaluate` wrote, read back.
+//! An evaluation, read from the files of `evaluate`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Frames side by side as tensors.
+//! Several frames as one batch of tensors.
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};

@@ -1,4 +1,4 @@
-//! The value that everything here is about.
+//! One frame with its nerve.
 
 /// One crop with its truth.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,4 +1,4 @@
-//! What lies in a directory of frames and masks, unread.
+//! The files of frames and masks in a directory, before they are read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Frames as recorded, uncropped, with masks as stored. A file that cannot be used is reported and left out.
+//! Frames as recorded, not cropped, with their masks as stored. A file that cannot be used is reported and left out.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A mask as stored, in runs of equal pixels: a nerve's outline takes some hundred of them.
+//! Run-length encoding of masks: a nerve takes some hundred runs.
 
 /// Runs of equal pixels, row by row, lossless.
 #[derive(Debug, Clone, PartialEq, Eq)]

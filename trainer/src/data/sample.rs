@@ -1,4 +1,4 @@
-//! Some of many frames.
+//! Samples of frames: evenly spaced, or spread over patients.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! In which order, and how often, an epoch shows the training frames.
+//! The order of the training frames in an epoch, and how often each comes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which frames train and which validate: folds, fixed by the seed.
+//! Splits: which frames train and which validate, in folds that the seed fixes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A bundle in an engine: the same figures for every precision and backend.
+//! Evaluates a bundle in an engine; the figures are the same for every precision and backend.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Maps of an engine.
+//! Predictions of an engine, and how long they take.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Frames evaluated, and all that must be said beside the figures.
+//! An evaluation: its frames, and what a reader must know beside the figures.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Several runs that are folds of one data set: every frame evaluated by the run that did not see it.
+//! Evaluates several runs that are folds of one data set, each on the frames that it did not see.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The trained network of one run.
+//! Evaluates the trained network of one run.
 
 use anyhow::{Context, Result};
 

@@ -1,4 +1,4 @@
-//! The table on the terminal.
+//! An evaluation as tables on the terminal.
 
 use super::evaluation::Evaluation;
 use crate::metrics::SoftMetrics;
@@ -26,7 +26,7 @@ pub fn print(evaluation: &Evaluation, summary: &Summary) {
         table.add_row(counts.into_iter().chain(means.map(|(measure, mean)| measure.text(*mean))));
     }
     outln!("{}", util::lines(&table));
-    let mut table = util::table(["", "frames", "95% interval", "patients", "95% interval", "all empty"]);
+    let mut table = util::table(["", "by frame", "95% interval", "by patient", "95% interval", "all empty"]);
     for measure in &MEASURES {
         let Some(figure) = summary.figures.get(measure.name) else { continue };
         let e = &figure.estimate;

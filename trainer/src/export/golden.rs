@@ -1,4 +1,4 @@
-//! Which frames become golden: they must test an engine, not the noise of a frame that is on the edge of being shown.
+//! Chooses the golden frames. They must test the engine, and a frame on the edge of being shown tests only noise.
 
 use anyhow::Result;
 use nervelight_engines::bundle::threshold_byte;

@@ -1,4 +1,4 @@
-//! Where a bundle comes from, and how well it did.
+//! Provenance of a bundle: the command that made it, and its figures.
 
 use std::collections::BTreeMap;
 use std::path::Path;

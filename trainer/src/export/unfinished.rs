@@ -1,4 +1,4 @@
-//! Bundles appear whole, and in one step.
+//! Bundles are made beside their place and appear there whole, in one step.
 
 use std::path::{Path, PathBuf};
 

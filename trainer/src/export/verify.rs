@@ -1,4 +1,4 @@
-//! A bundle's fp32 model against the trained network it was written from.
+//! Verifies that a bundle's fp32 model computes what the trained network does.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What is measured of a frame, and the mean of it with an interval.
+//! The measures of a frame, and their means with intervals.
 
 use std::collections::BTreeMap;
 

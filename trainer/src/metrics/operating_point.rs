@@ -1,4 +1,4 @@
-//! The operating point: where a probability map becomes a yes or no, and how well it then does.
+//! The operating point: the threshold and least area that make a yes or no of a probability map.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;

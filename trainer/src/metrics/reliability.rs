@@ -1,4 +1,4 @@
-//! Whether a probability of 70% is right seven times in ten.
+//! Reliability: whether a probability of 70% is right seven times in ten.
 
 use rayon::prelude::*;
 use serde::Serialize;

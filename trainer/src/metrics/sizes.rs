@@ -1,4 +1,4 @@
-//! Figures by the size of the nerve: small ones are the hard ones.
+//! Figures by the size of the nerve: small nerves are the hard ones.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! How well a yes or no for each pixel does, by frame and over frames.
+//! Thresholded metrics: Dice, IoU and presence at an operating point.
 
 use serde::Serialize;
 

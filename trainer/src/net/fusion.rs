@@ -1,4 +1,4 @@
-//! Batch normalisation as part of the convolution before it.
+//! Batch-norm fusion: batch normalisation becomes part of the convolution before it.
 
 use tch::Tensor;
 

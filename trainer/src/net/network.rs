@@ -1,4 +1,4 @@
-//! The network as data: what the module, the ONNX writer and the cost report all read.
+//! The network as data, which the module, the ONNX writer and the cost report read.
 
 use super::parameters::NORMALISATION;
 

@@ -1,4 +1,4 @@
-//! Parameters by name, and which of them no gradient moves.
+//! Parameters by name. No gradient moves the running statistics among them.
 
 use std::collections::BTreeMap;
 

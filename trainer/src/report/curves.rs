@@ -1,4 +1,4 @@
-//! Curves of a run from its `metrics.csv`.
+//! Curves of a run, from its `metrics.csv`.
 
 use std::path::Path;
 

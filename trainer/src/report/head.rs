@@ -1,4 +1,4 @@
-//! The begin of a page.
+//! Title, style and warnings at the top of a page.
 
 use std::fmt::Write;
 

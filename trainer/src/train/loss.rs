@@ -1,4 +1,4 @@
-//! What training minimises.
+//! Losses: what training minimises.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};

@@ -1,4 +1,4 @@
-//! Training: settings, loss, optimiser, loop, the run's directory, and those who watch.
+//! Training: settings, loss, optimiser, loop, the run's directory, and how a run is watched.
 //!
 //! Uses `metrics`, `weights`, `net`, `data` and `util`.
 

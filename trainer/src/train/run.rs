@@ -1,4 +1,4 @@
-//! The directory of a training run and what it remembers.
+//! The directory of a training run.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a run remembers besides tensors.
+//! The state of a run: what a checkpoint holds besides tensors.
 
 use serde::{Deserialize, Serialize};
 

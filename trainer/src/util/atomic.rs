@@ -1,4 +1,4 @@
-//! Files that are whole or not there.
+//! Writes a file whole or not at all.
 
 use std::io::{self, Write};
 use std::path::Path;

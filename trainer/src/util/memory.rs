@@ -1,4 +1,4 @@
-//! Memory that is given back and taken anew with every batch costs a page fault for every 4 kB.
+//! Keeps freed memory: giving it back and taking it anew with every batch costs a page fault for every 4 kB.
 #![allow(unsafe_code, reason = "the C library's settings; nothing else is in this file")]
 
 /// Makes the C library keep freed memory, and libtorch ask for large pages. To be called before other

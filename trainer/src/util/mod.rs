@@ -1,4 +1,4 @@
-//! What knows nothing of networks and frames of a data set: random numbers, progress, text, local pages.
+//! Helpers that know neither networks nor data sets: random numbers, progress, tables, text, local pages.
 //!
 //! Uses none of the other rooms.
 

@@ -8,6 +8,7 @@ pub fn table<'a>(names: impl IntoIterator<Item = &'a str>) -> Table {
     table.load_preset(presets::NOTHING).set_header(names.into_iter().map(str::to_owned));
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_cell_alignment(if i == 0 { CellAlignment::Left } else { CellAlignment::Right });
+        column.set_padding((u16::from(i > 0), 1));
     }
     table
 }
@@ -33,4 +34,23 @@ where
     }
     let bytes = writer.into_inner().map_err(|error| error.into_error())?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_end_where_their_names_end() {
+        let mut table = table(["fold", "frames", "nerve"]);
+        table.add_row([10, 7, 12345678]);
+        assert_eq!(lines(&table), "fold  frames     nerve\n10         7  12345678\n");
+    }
+
+    #[test]
+    fn cells_with_commas_are_quoted_and_rows_are_whole() {
+        let rows = [["1_1".to_owned(), "a, b".to_owned()]];
+        assert_eq!(csv_text(["frame", "about"], rows).unwrap(), "frame,about\n1_1,\"a, b\"\n");
+        assert!(csv_text(["frame"], [["1_1".to_owned(), String::new()]]).is_err());
+    }
 }

@@ -1,4 +1,4 @@
-//! Weights out of a model bundle or its ONNX file, for a run whose folder is gone.
+//! Weights from a model bundle or its ONNX file, for a run whose folder is gone.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Parameters from a file: torchvision's VGG16, or an earlier run's.
+//! Parameters from a file: an earlier run's, a bundle's, or torchvision's VGG16.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Parameters to start from when there are none.
+//! Random parameters to begin with.
 
 use tch::{Kind, Tensor};
 

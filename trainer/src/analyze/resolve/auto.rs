@@ -1,4 +1,4 @@
-//! `--auto`: decides without a person.
+//! Decisions by a rule, without a person: `--auto`.
 
 use anyhow::Result;
 use clap::ValueEnum;

@@ -1,4 +1,4 @@
-//! The page of [`super`].
+//! The page on which a person decides.
 
 use std::net::TcpListener;
 use std::path::Path;

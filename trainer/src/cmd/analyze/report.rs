@@ -28,7 +28,7 @@ pub struct Arguments {
     /// Frames with a difference under this form groups
     #[arg(long, value_name = "N", default_value_t = DUPLICATES)]
     pub duplicates: u32,
-    /// Groups to picture, those that contradict themselves first
+    /// Number of groups to picture; those that contradict themselves come first
     #[arg(long, value_name = "N", default_value_t = 24)]
     pub groups: usize,
 }

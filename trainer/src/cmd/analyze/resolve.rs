@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Directory with S_N.tif and S_N_mask.tif, or with a folder `train` of them
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// File of decisions; made when it is not there
+    /// File of decisions; written anew when it is not there
     #[arg(long, value_name = "FILE", default_value = "corrections.toml")]
     corrections: PathBuf,
     /// Frames with a difference under this are one picture

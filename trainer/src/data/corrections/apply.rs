@@ -1,4 +1,4 @@
-//! Corrections put into a data set.
+//! Corrections applied to a data set.
 
 use std::collections::HashSet;
 use std::fmt;

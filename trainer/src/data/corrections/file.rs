@@ -1,4 +1,4 @@
-//! The file: read, checked, written.
+//! `corrections.toml`: read, checked and written.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

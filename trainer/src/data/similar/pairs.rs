@@ -1,4 +1,4 @@
-//! The difference of every pair of frames: those below a limit, or all of them.
+//! Pairs of frames by their difference: those below a limit, or all.
 
 use rayon::prelude::*;
 

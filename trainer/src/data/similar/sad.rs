@@ -1,4 +1,4 @@
-//! Sums of absolute differences of bytes, by the widest instructions the processor has.
+//! Sums of absolute differences of bytes, with the widest instructions that the processor has.
 //!
 //! One instruction (`vpsadbw`) takes 64 byte differences and adds them up. Two loads feed it, so a
 //! pair at a time is bound by loads; four frames against four take 8 loads for 16 of them.

@@ -1,4 +1,4 @@
-//! From the network's description and parameters to an ONNX graph, bytes in and bytes out.
+//! The ONNX graph in 32 bits, from bytes to bytes, out of the network's description and parameters.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use nervelight_engines::contract::{INPUT, OUTPUT};

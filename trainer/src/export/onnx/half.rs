@@ -1,4 +1,4 @@
-//! The network in half precision; what half precision cannot hold stays 32-bit.
+//! The ONNX graph in half precision; layers that half precision cannot hold stay in 32 bits.
 
 use std::collections::{BTreeMap, BTreeSet};
 

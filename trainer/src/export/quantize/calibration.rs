@@ -1,4 +1,4 @@
-//! What values the layers of a network take on frames it was trained on.
+//! Calibration: the ranges of each layer on training frames.
 
 use std::collections::BTreeMap;
 

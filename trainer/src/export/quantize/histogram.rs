@@ -1,4 +1,4 @@
-//! How often which absolute value occurs, and where to cut: the range of 8-bit integers.
+//! Histograms of absolute values, and where to cut them for 8-bit integers.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Models of the other precisions, made.
+//! Makes the models of the other precisions.
 
 use std::collections::BTreeSet;
 

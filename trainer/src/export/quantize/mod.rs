@@ -1,4 +1,4 @@
-//! The precisions of a bundle beside fp32: written, calibrated, and evaluated against it on frames held out.
+//! The precisions of a bundle beside fp32: calibrated, written, and compared with it on frames held out.
 
 mod calibration;
 mod histogram;

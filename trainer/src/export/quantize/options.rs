@@ -1,4 +1,4 @@
-//! What the user says of precisions.
+//! Options of `export` and `quantize` about precisions.
 
 use nervelight_engines::Precision;
 
@@ -15,12 +15,13 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     pub calibration_frames: u64,
     /// Frames held out to evaluate the precisions on, evenly over the patients
-    #[arg(long, alias = "judged-frames", value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, alias = "judged-frames", value_name = "N", default_value_t = 400,
+          value_parser = clap::value_parser!(u64).range(1..))]
     pub evaluation_frames: u64,
-    /// Mean Dice that a precision may lose against fp32 on these frames; one that loses more is left out
+    /// Mean Dice that a precision may lose against fp32 on those frames; one that loses more is left out
     #[arg(long, value_name = "DICE", default_value_t = 0.01)]
     pub max_loss: f64,
-    /// Precisions without which there is to be no bundle
+    /// Precisions that the bundle must have; when one of them fails, none is written
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = named::<Precision>)]
     pub require: Vec<Precision>,
 }

@@ -1,4 +1,4 @@
-//! One table of the precisions.
+//! The precisions of a bundle, compared in one table.
 
 use std::collections::BTreeMap;
 

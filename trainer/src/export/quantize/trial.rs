@@ -1,4 +1,4 @@
-//! Models that are not in a bundle yet, run in an engine that computes them right.
+//! Tries models that are not in a bundle yet, in an engine that computes them right.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

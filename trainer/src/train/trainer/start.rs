@@ -1,4 +1,4 @@
-//! A run made ready: its directory, frames, network and optimiser, new or from the last checkpoint.
+//! Begins a run, or goes on from its last checkpoint.
 
 use anyhow::{Result, anyhow, bail};
 

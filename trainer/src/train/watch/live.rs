@@ -1,4 +1,4 @@
-//! What there is to see of a run at this moment.
+//! The state of a run that terminal and page show.
 
 use std::time::Duration;
 

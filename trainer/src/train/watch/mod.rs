@@ -53,7 +53,7 @@ pub struct Options {
     pub port: Option<u16>,
 }
 
-/// Who watches a run. What fails here is said and does not end the run.
+/// Shows a run to whoever watches. When something here fails, a line says so and the run goes on.
 #[derive(Debug)]
 pub struct Watch {
     live: Arc<Mutex<Live>>,
@@ -62,7 +62,7 @@ pub struct Watch {
     page: bool,
     events: Option<Events>,
     screen: Option<Screen>,
-    /// Lines said before it.
+    /// Lines that were said before the screen was up.
     told: usize,
     progress: Option<Progress>,
 }
@@ -173,7 +173,7 @@ impl Watch {
         }
     }
 
-    /// Tells the person at the terminal.
+    /// Says `line` to the person at the terminal.
     pub fn say(&mut self, line: &str) {
         lock(&self.live).lines.push(line.to_owned());
         if self.screen.is_none() {
