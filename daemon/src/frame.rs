@@ -6,6 +6,7 @@ use std::time::Instant;
 use gst_video::prelude::*;
 use gst_video::{VideoColorRange, VideoFormat, VideoFrameRef, VideoInfo};
 use nervelight_engines::{HEIGHT, Plane, WIDTH};
+use serde::Serialize;
 
 /// One frame on its way from a source to the sinks.
 pub struct Frame {
@@ -29,7 +30,7 @@ pub struct Region {
 }
 
 /// A frame too small for the model's crop.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "frames are {width}x{height}, the region of {WIDTH}x{HEIGHT} at x = {}, y = {} does not fit. Raise the \
      source's resolution, move region.x and region.y, or set region.pad = true to add a black border",
@@ -64,8 +65,68 @@ impl Region {
     }
 }
 
+/// What the overlay shows on a frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OverlayState {
+    /// A mask that is fresh enough, be it empty.
+    On,
+    /// The newest mask is too old to show.
+    Stale,
+    /// The engine fails, hangs or has not answered yet, or the frame is smaller than the crop.
+    #[default]
+    Off,
+    /// Somebody switched the overlay off.
+    Disabled,
+}
+
+/// What the signal is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignalState {
+    /// Nothing has come yet, and nothing is late.
+    #[default]
+    Waiting,
+    /// Frames come.
+    Ok,
+    /// The source sends no frames.
+    NoSignal,
+}
+
+/// Luma of a frame, from a grid of its pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct LumaStatistics {
+    /// Mean, 0..255.
+    pub mean: f32,
+    /// Standard deviation.
+    pub deviation: f32,
+}
+
+impl LumaStatistics {
+    /// Of every 16th pixel of every 16th row of `width` pixels, `stride` bytes apart.
+    pub fn of(luma: &[u8], width: usize, stride: usize) -> Self {
+        let (mut count, mut sum, mut squares) = (0u64, 0u64, 0u64);
+        for row in luma.chunks(stride).step_by(16) {
+            for &value in row[..width.min(row.len())].iter().step_by(16) {
+                count += 1;
+                sum += u64::from(value);
+                squares += u64::from(value) * u64::from(value);
+            }
+        }
+        if count == 0 {
+            return Self::default();
+        }
+        let (mean, square) = (sum as f64 / count as f64, squares as f64 / count as f64);
+        Self { mean: mean as f32, deviation: (square - mean * mean).max(0.0).sqrt() as f32 }
+    }
+}
+
 /// The writable samples of a 4:2:0 picture.
 pub struct Picture<'a> {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
     /// Luma rows of `luma_stride` bytes.
     pub luma: &'a mut [u8],
     /// Bytes from one luma row to the next.
@@ -100,13 +161,14 @@ impl<'a> Picture<'a> {
         let stride = |plane: usize| frame.plane_stride()[plane] as usize;
         let (luma_stride, chroma_stride) = (stride(0), stride(1));
         let planar = frame.format() == VideoFormat::I420;
+        let (width, height) = (frame.width() as usize, frame.height() as usize);
         let [luma, first, second, _] = frame.planes_data_mut();
         let chroma = if planar {
             Chroma::Planar { u: first, v: second, stride: chroma_stride }
         } else {
             Chroma::Interleaved { uv: first, stride: chroma_stride }
         };
-        Self { luma, luma_stride, chroma }
+        Self { width, height, luma, luma_stride, chroma }
     }
 }
 
@@ -135,6 +197,13 @@ pub fn is_limited(info: &VideoInfo) -> bool {
     info.colorimetry().range() != VideoColorRange::Range0_255
 }
 
+/// Size, format, colorimetry and rate of frames, in words.
+pub fn describe(info: &VideoInfo) -> String {
+    let (fps, colorimetry) = (info.fps(), info.colorimetry());
+    let (width, height, format) = (info.width(), info.height(), info.name());
+    format!("{width}x{height} {format} {colorimetry} {}/{} fps", fps.numer(), fps.denom())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +221,15 @@ mod tests {
         let error = Region::place(None, None, 320, 240).unwrap_err().to_string();
         assert!(error.contains("320x240") && error.contains("576x416"), "{error}");
         assert!(Region::place(Some(6), None, 580, 420).is_err(), "6 + 576 > 580");
+    }
+
+    #[test]
+    fn luma_is_measured_on_a_grid() {
+        let flat = LumaStatistics::of(&[40; 64 * 64], 64, 64);
+        assert_eq!((flat.mean, flat.deviation), (40.0, 0.0));
+        let halves: Vec<u8> = (0..64 * 64).map(|i| if i % 64 < 32 { 0 } else { 200 }).collect();
+        let halves = LumaStatistics::of(&halves, 64, 64);
+        assert_eq!((halves.mean, halves.deviation), (100.0, 100.0));
+        assert_eq!(LumaStatistics::of(&[], 64, 64), LumaStatistics::default());
     }
 }

@@ -1,16 +1,17 @@
 //! The log: lines on standard error, written by a thread of its own. A terminal that has closed, a full disk or a reader
 //! that sleeps keeps no frame waiting.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, Write, stderr};
 
+use nervelight_engines::say;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
-use crate::redact;
+use crate::redact::redact;
 
 /// What is logged, and how.
 #[derive(Debug, clap::Args)]
-pub struct Style {
+pub struct LogOptions {
     /// Least level of log lines; the environment variable RUST_LOG, or else info, if absent.
     #[arg(long = "log-level", global = true, value_enum)]
     level: Option<Level>,
@@ -39,12 +40,12 @@ pub enum Format {
 }
 
 /// Starts the log; dropping what it returns writes the last lines.
-pub fn start(style: &Style) -> WorkerGuard {
-    let filter = match style.level {
+pub fn start(options: &LogOptions) -> WorkerGuard {
+    let filter = match options.level {
         Some(level) => EnvFilter::new(format!("{level:?}").to_lowercase()),
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
     };
-    let (writer, guard) = tracing_appender::non_blocking(redact::log());
+    let (writer, guard) = tracing_appender::non_blocking(Writer);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -52,9 +53,59 @@ pub fn start(style: &Style) -> WorkerGuard {
         .log_internal_errors(false)
         .with_ansi(stderr().is_terminal())
         .with_target(false);
-    match style.format {
+    match options.format {
         Format::Text => log.init(),
         Format::Json => log.json().flatten_event(true).init(),
     }
     guard
+}
+
+/// Standard error, without secrets and without what could harm a terminal. Each line comes whole, so that no secret is
+/// cut in two.
+struct Writer;
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        stderr().write_all(clean(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        stderr().flush()
+    }
+}
+
+/// A line of the log as it may be shown.
+fn clean(text: &str) -> String {
+    let line = redact(text);
+    // A line end inside of a line would let a name pass for a line of its own.
+    let line = line.trim_end_matches('\n').replace('\n', "\n    ") + "\n";
+    // The log's own colours stay, which are `ESC [ digits m`.
+    let mut clean = String::with_capacity(line.len());
+    for (i, part) in line.split('\u{1b}').enumerate() {
+        let is_colour = part
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once('m'))
+            .is_some_and(|(code, _)| code.chars().all(|c| c.is_ascii_digit() || c == ';'));
+        clean += match (i, is_colour) {
+            (0, _) => "",
+            (_, true) => "\u{1b}",
+            (_, false) => "\\u{1b}",
+        };
+        clean += &say::harmless(part);
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_keeps_its_colours_and_nothing_else_that_a_terminal_obeys() {
+        let line = "\u{1b}[31mERROR\u{1b}[0m user-pw=x \u{1b}]0;title\u{7} a\nb\n";
+        let shown = clean(line);
+        assert!(shown.starts_with("\u{1b}[31mERROR\u{1b}[0m user-pw=*** \\u{1b}]0;title"), "{shown:?}");
+        assert!(shown.ends_with(" a\n    b\n") && !shown.contains('\u{7}'), "{shown:?}");
+    }
 }

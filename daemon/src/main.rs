@@ -7,6 +7,7 @@ extern crate nervelight_engines;
 
 mod cmd;
 mod config;
+mod control;
 mod frame;
 mod infer;
 mod log;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::{EngineError, say};
 
-use crate::cmd::{bench, build, engines, options};
+use crate::cmd::{bench, build, check, completions, engines, options, run};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -36,7 +37,7 @@ const DEVICE_LOST: u8 = 75;
 #[command(version, about)]
 struct Arguments {
     #[command(flatten)]
-    log: log::Style,
+    log: log::LogOptions,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,16 +50,10 @@ Examples:
   nervelightd run --source phantom                  # synthetic ultrasound, on the page at http://127.0.0.1:8321
   nervelightd run --source clip.mp4 --bundle nerve.bundle --record out.mp4
   nervelightd run --config configs/cart.toml")]
-    Run(options::Wishes),
+    Run(options::RunOptions),
     /// Check a configuration, its model and its engine, and print the pipelines it would run.
     #[command(after_help = "Example:\n  nervelightd check --config configs/cart.toml --deep")]
-    Check {
-        #[command(flatten)]
-        wishes: options::Wishes,
-        /// Open the source too, and say what frames it gives.
-        #[arg(long)]
-        deep: bool,
-    },
+    Check(check::Arguments),
     /// Build the TensorRT engine of a bundle for this machine, ahead of the first start.
     #[command(after_help = "Example:\n  nervelightd build --bundle nerve.bundle --precision fp16")]
     Build(build::Arguments),
@@ -70,30 +65,25 @@ Examples:
     Bench(bench::Arguments),
     /// Print what completes commands and options in a shell.
     #[command(after_help = "Example:\n  nervelightd completions bash >/etc/bash_completion.d/nervelightd")]
-    Completions {
-        /// Which shell.
-        shell: clap_complete::Shell,
-    },
+    Completions(completions::Arguments),
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let log = log::start(&arguments.log);
-    let is_run = matches!(arguments.command, Command::Run(_));
-    let done = match arguments.command {
-        Command::Run(wishes) => supervise::run(&wishes),
-        Command::Check { wishes, deep } => supervise::check(&wishes, deep),
-        Command::Completions { shell } => {
-            let mut script = vec![];
-            clap_complete::generate(shell, &mut Arguments::command(), "nervelightd", &mut script);
-            out!("{}", String::from_utf8_lossy(&script));
-            Ok(())
-        }
+    let Arguments { log: options, command } = Arguments::parse();
+    let log = log::start(&options);
+    let is_run = matches!(command, Command::Run(_));
+    let done = match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Completions(arguments) => {
+            completions::completions(&arguments, &mut Arguments::command());
+            Ok(())
+        }
     };
-    if let (Err(error), log::Format::Json) = (&done, arguments.log.format) {
+    if let (Err(error), log::Format::Json) = (&done, options.format) {
         tracing::error!("{error:#}");
     }
     // What was logged comes before the last word.
@@ -105,18 +95,19 @@ fn main() -> ExitCode {
         }
         _ => Ok(()),
     });
-    let code = match done {
-        Ok(()) => 0,
-        Err(error) => {
-            errln!("nervelightd: {}", redact::redact(&format!("{error:#}")));
-            let is_device_lost = error.is::<infer::DeviceLost>()
-                || error.downcast_ref::<EngineError>().is_some_and(EngineError::is_device_lost);
-            if is_device_lost {
-                errln!("nervelightd: this process cannot use its GPU any more; start it again");
-            }
-            if is_device_lost { DEVICE_LOST } else { FAILURE }
-        }
-    };
+    let code = done.map_or_else(|error| report(&error), |()| 0);
     infer::exit_if_left_at_work(code);
     code.into()
+}
+
+/// Says on standard error why a subcommand failed; returns the exit code.
+fn report(error: &anyhow::Error) -> u8 {
+    errln!("nervelightd: {}", redact::redact(&format!("{error:#}")));
+    let is_device_lost = error.is::<infer::DeviceLost>()
+        || error.downcast_ref::<EngineError>().is_some_and(EngineError::is_device_lost);
+    if !is_device_lost {
+        return FAILURE;
+    }
+    errln!("nervelightd: this process cannot use its GPU any more; start it again");
+    DEVICE_LOST
 }

@@ -24,7 +24,7 @@ pub fn parse(text: &str, what: &str) -> Result<gst::Pipeline> {
 /// must not keep the daemon from ending.
 pub fn stop(pipeline: &gst::Pipeline, patience: Duration) {
     if set_state(pipeline, gst::State::Null, patience, &AtomicBool::new(false)) != Some(true) {
-        tracing::warn!("a pipeline did not stop in {patience:?}; the process ends without it");
+        tracing::warn!("a pipeline did not stop in {patience:?}; it is left behind");
     }
 }
 

@@ -4,11 +4,8 @@
 //! the values themselves, which [`learn`] takes from the configuration: an element may quote one alone.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
-
-use nervelight_engines::say;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
@@ -211,43 +208,6 @@ fn decoded(value: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Standard error for the log. Each line comes whole, so that no secret is cut in two.
-pub struct Log;
-
-/// The log's writer.
-pub fn log() -> Log {
-    Log
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        let line = redact(&text);
-        // A line end inside of a line would let a name pass for a line of its own.
-        let line = line.trim_end_matches('\n').replace('\n', "\n    ") + "\n";
-        // The log's own colours stay, which are `ESC [ digits m`.
-        let mut clean = String::with_capacity(line.len());
-        for (i, part) in line.split('\u{1b}').enumerate() {
-            let is_colour = part
-                .strip_prefix('[')
-                .and_then(|rest| rest.split_once('m'))
-                .is_some_and(|(code, _)| code.chars().all(|c| c.is_ascii_digit() || c == ';'));
-            clean += match (i, is_colour) {
-                (0, _) => "",
-                (_, true) => "\u{1b}",
-                (_, false) => "\\u{1b}",
-            };
-            clean += &say::harmless(part);
-        }
-        io::stderr().write_all(clean.as_bytes())?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! Golden frames: proof that an engine on this machine computes what the trainer computed.
 
+pub use crate::bundle::Golden;
 use crate::bundle::{Bundle, BundleError, Manifest};
+use crate::components::{Components, shown};
 use crate::contract::{self, Plane, WIDTH, plane};
 use crate::engine::{Engine, EngineError, Precision};
 use crate::processor;
-use crate::regions::{Regions, shown};
 
 /// Least range of an expected map for which a map of one value throughout is a failure by itself. Rounding to half
 /// precision moves a byte or two.
 const FLAT: u8 = 16;
-/// Pixels of a region that is a nerve beyond doubt: 20 x 20.
+/// Pixels of a component that is a nerve beyond doubt: 20 x 20.
 const CLEAR_NERVE: usize = 400;
 
 /// Least Dice of what an engine lets the cart show against what the expected fp32 map does.
@@ -18,17 +19,6 @@ pub fn min_dice(precision: Precision) -> f64 {
         Precision::Fp32 | Precision::Fp16 => 0.98,
         Precision::Int8 => 0.95,
     }
-}
-
-/// A crop with the fp32 map that the trainer computed for it.
-#[derive(Debug)]
-pub struct Golden {
-    /// Name of the frame in the bundle.
-    pub name: String,
-    /// Full-range luma.
-    pub crop: Box<Plane>,
-    /// Probability x 255.
-    pub map: Box<Plane>,
 }
 
 /// Agreement of an engine with the golden frames.
@@ -115,14 +105,14 @@ pub fn check(engine: &mut dyn Engine, bundle: &Bundle) -> Result<Agreement, Engi
 /// [`BundleError::Hidden`].
 pub fn check_shown(bundle: &Bundle) -> Result<(), BundleError> {
     let Manifest { threshold, min_area, .. } = bundle.manifest;
-    let (mut regions, mut largest) = (Regions::default(), 0);
+    let (mut components, mut largest) = (Components::default(), 0);
     for golden in bundle.golden()? {
         let byte = bundle.manifest.threshold_byte();
         if shown(&golden.map[..], WIDTH, byte, min_area).contains(&1) {
             return Ok(());
         }
-        regions.find(&golden.map[..], WIDTH, byte.min(128));
-        largest = regions.runs().map(|(_, _, area)| area).max().unwrap_or(0).max(largest);
+        components.find(&golden.map[..], WIDTH, byte.min(128));
+        largest = components.runs().map(|(_, _, area)| area).max().unwrap_or(0).max(largest);
     }
     if largest < CLEAR_NERVE {
         return Ok(());

@@ -8,21 +8,27 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod bundle;
+pub mod components;
 pub mod contract;
+pub mod digest;
 pub mod engine;
 pub mod golden;
 mod library;
+mod name;
 pub mod onnx;
+mod open;
 pub mod openvino;
+mod precision;
 pub mod processor;
-pub mod regions;
 pub mod say;
 pub mod settings;
+pub mod store;
 pub mod tensorrt;
 
 pub use bundle::{Bundle, BundleError, Manifest};
 pub use contract::{HEIGHT, PIXELS, Plane, WIDTH, plane};
 pub use engine::{
-    Backend, Engine, EngineError, EngineInfo, EngineSettings, Precision, Provider, open, open_proven,
-    open_watched,
+    Backend, BuildMonitor, BuildProgress, Engine, EngineError, EngineInfo, EngineSettings, Precision,
+    Provider,
 };
+pub use open::{build, open, open_proven};

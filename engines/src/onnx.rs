@@ -4,7 +4,6 @@
 //! missing. See <https://onnxruntime.ai/docs/api/c/>.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProviderDispatch};
@@ -16,7 +15,7 @@ use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 use crate::bundle::Bundle;
 use crate::contract::{INPUT, OUTPUT, Plane, SHAPE};
 use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Provider};
-use crate::library::{self, threads};
+use crate::library::{self, Once, threads};
 
 const NAME: &str = "ONNX Runtime";
 const INSTALL: &str = "Install it (`pip install onnxruntime`) and set engine.library, or ORT_DYLIB_PATH, to its \
@@ -52,7 +51,7 @@ impl OnnxEngine {
         binding.bind_output(OUTPUT, map).map_err(fail)?;
         let info = EngineInfo {
             runtime: runtime.version.clone(),
-            provider: provider_name(settings.provider).into(),
+            provider: settings.provider.title().into(),
             precision: settings.precision,
             threads,
             model: bundle.model(),
@@ -87,7 +86,7 @@ fn build(
     model: &[u8],
 ) -> Result<Session, EngineError> {
     let mut builder = begin(runtime, provider, threads).map_err(|e| EngineError::Provider {
-        provider: provider_name(provider).to_lowercase(),
+        provider,
         runtime: runtime.version.clone(),
         reason: e.to_string(),
     })?;
@@ -116,14 +115,6 @@ fn dispatch(provider: Provider) -> Option<ExecutionProviderDispatch> {
     }
 }
 
-fn provider_name(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Cpu => "CPU",
-        Provider::Cuda => "CUDA",
-        Provider::Tensorrt => "TensorRT",
-    }
-}
-
 fn check_outlet(file: &str, what: &'static str, found: &[Outlet], name: &str) -> Result<(), EngineError> {
     let fits = |outlet: &Outlet| {
         outlet.name() == name
@@ -146,32 +137,26 @@ fn check_outlet(file: &str, what: &'static str, found: &[Outlet], name: &str) ->
 struct Runtime {
     environment: Environment,
     version: String,
-    path: PathBuf,
 }
 
 impl Runtime {
     fn load(configured: Option<&Path>) -> Result<&'static Self, EngineError> {
-        static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-        static LOADING: Mutex<()> = Mutex::new(());
-        let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(runtime) = RUNTIME.get() {
-            return match configured {
-                Some(path) if path != runtime.path => {
-                    Err(broken(path, format!("this process already uses {}", runtime.path.display())))
-                }
-                _ => Ok(runtime),
-            };
-        }
-        let path = find_library(configured)?;
-        let fail = |reason: String| broken(&path, reason);
-        let environment = ort::init_from(&path)
-            .map_err(|e| fail(e.to_string()))?
-            .with_name("nervelight")
-            .with_telemetry(false)
-            .build()
-            .map_err(|e| fail(e.to_string()))?;
-        let version = format!("{NAME} {}", library_version(&path).map_err(|e| fail(e.to_string()))?);
-        Ok(RUNTIME.get_or_init(|| Self { environment, version, path }))
+        static RUNTIME: Once<Runtime> = Once::new();
+        let load = || {
+            let path = find_library(configured)?;
+            let fail = |reason: String| broken(&path, reason);
+            let environment = ort::init_from(&path)
+                .map_err(|e| fail(e.to_string()))?
+                .with_name("nervelight")
+                .with_telemetry(false)
+                .build()
+                .map_err(|e| fail(e.to_string()))?;
+            let version = format!("{NAME} {}", library_version(&path).map_err(|e| fail(e.to_string()))?);
+            Ok((Some(path), Self { environment, version }))
+        };
+        RUNTIME.get(configured, load, |loaded| {
+            broken(configured.unwrap_or(Path::new(NAME)), library::in_use(loaded))
+        })
     }
 }
 

@@ -4,31 +4,22 @@
 //! <https://docs.openvino.ai/>.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use openvino::{
     Core, DeviceType, ElementType, InferRequest, InferenceError, Node, RwPropertyKey, Shape, Tensor,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
 use crate::contract::{INPUT, OUTPUT, Plane, SHAPE};
+pub use crate::engine::OpenvinoSettings;
 use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision};
-use crate::library::{self, threads};
+use crate::library::{self, Once, threads};
 
 const NAME: &str = "OpenVINO";
 /// The C API, by the name that `setup.sh` gives it.
 const FILE: &str = "libopenvino_c.so";
 const INSTALL: &str = "Install it (`pip install openvino`) and set engine.openvino.library, or OPENVINO_DYLIB_PATH, to \
                        its libopenvino_c.so";
-
-/// What a configuration says about OpenVINO, all of it optional.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OpenvinoSettings {
-    /// `libopenvino_c.so`, with OpenVINO's other libraries beside it; when absent see [`find_library`].
-    pub library: Option<PathBuf>,
-}
 
 /// A compiled model with its input and output tensors, allocated once.
 pub struct OpenvinoEngine {
@@ -152,32 +143,26 @@ pub fn find_library(configured: Option<&Path>) -> Result<PathBuf, EngineError> {
     })
 }
 
-/// Loads the library once in the life of the process, and returns its version.
+/// Loads the library, and returns its version.
 fn load(configured: Option<&Path>) -> Result<&'static str, EngineError> {
-    static LOADED: OnceLock<(PathBuf, String)> = OnceLock::new();
-    static LOADING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+    static VERSION: Once<String> = Once::new();
     let fail = |path: &Path, reason: String| EngineError::Library {
         runtime: NAME,
         path: path.into(),
         reason,
         oldest: "2025.1",
     };
-    if let Some((loaded, version)) = LOADED.get() {
-        return match configured {
-            Some(path) if path != loaded => {
-                Err(fail(path, format!("this process already uses {}", loaded.display())))
-            }
-            _ => Ok(version),
-        };
-    }
-    let path = find_library(configured)?;
-    if let Err(reason) = library::has_symbol(&path, b"ov_get_openvino_version\0") {
-        return Err(fail(&path, reason));
-    }
-    openvino_sys::library::load_from(&path).map_err(|reason| fail(&path, reason))?;
-    let build = openvino::version().build_number;
-    // `2026.4.1-21919-...`
-    let version = build.split('-').next().unwrap_or_default().to_owned();
-    Ok(&LOADED.get_or_init(|| (path, version)).1)
+    let load = || {
+        let path = find_library(configured)?;
+        if let Err(reason) = library::has_symbol(&path, b"ov_get_openvino_version\0") {
+            return Err(fail(&path, reason));
+        }
+        openvino_sys::library::load_from(&path).map_err(|reason| fail(&path, reason))?;
+        let build = openvino::version().build_number;
+        // `2026.4.1-21919-...`
+        let version = build.split('-').next().unwrap_or_default().to_owned();
+        Ok((Some(path), version))
+    };
+    let refuse = |loaded: Option<&Path>| fail(configured.unwrap_or(Path::new(NAME)), library::in_use(loaded));
+    VERSION.get(configured, load, refuse).map(String::as_str)
 }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use common::{bundle, draft, model};
 use nervelight_engines::golden::{self, Golden};
-use nervelight_engines::tensorrt::Watch;
 use nervelight_engines::{
-    Backend, BundleError, EngineError, EngineSettings, Precision, Provider, open, open_proven, plane,
+    Backend, BuildMonitor, BundleError, EngineError, EngineSettings, Precision, Provider, open, open_proven,
+    plane,
 };
 
 /// ONNX Runtime on the CPU.
@@ -111,11 +111,11 @@ fn a_precision_that_the_golden_frames_reject_gives_way_to_the_next() {
         draft.write(&dir.path().join(format!("{}.bundle", files.len()))).unwrap()
     };
     let bundle = with_zero_in(&["int8-cpu.onnx"]);
-    let (engine, agreement) = open_proven(&bundle, &settings, &Watch::default()).unwrap();
+    let (engine, agreement) = open_proven(&bundle, &settings, &BuildMonitor::default()).unwrap();
     assert_eq!((engine.info().precision, agreement.dice), (Precision::Fp32, 1.0));
 
     let bundle = with_zero_in(&["int8-cpu.onnx", "fp32.onnx"]);
-    let error = open_proven(&bundle, &settings, &Watch::default()).err().unwrap();
+    let error = open_proven(&bundle, &settings, &BuildMonitor::default()).err().unwrap();
     assert!(matches!(&error, EngineError::Golden { engine, .. } if engine.contains("fp32")), "{error}");
 }
 

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use common::{bundle, draft};
 use nervelight_engines::golden::Golden;
 use nervelight_engines::openvino::OpenvinoSettings;
-use nervelight_engines::tensorrt::Watch;
 use nervelight_engines::{
-    Backend, Bundle, EngineError, EngineSettings, Precision, open, open_proven, plane, processor,
+    Backend, BuildMonitor, Bundle, EngineError, EngineSettings, Precision, open, open_proven, plane,
+    processor,
 };
 
 fn openvino() -> EngineSettings {
@@ -27,7 +27,7 @@ fn every_precision_of_the_demo_model_agrees_with_the_trainer_on_each_backend() {
     {
         for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8] {
             let settings = EngineSettings { backend, precision, ..Default::default() };
-            let (engine, agreement) = open_proven(&demo, &settings, &Watch::default()).unwrap();
+            let (engine, agreement) = open_proven(&demo, &settings, &BuildMonitor::default()).unwrap();
             let info = engine.info();
             assert_eq!(info.precision, precision, "{agreement:?}");
             assert!(info.runtime.starts_with(name), "{info:?}");
@@ -71,9 +71,9 @@ fn a_disagreement_names_runtime_and_processor() {
     draft.golden(&Golden { name: "1".into(), crop, map }).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let bundle = draft.write(&dir.path().join("b")).unwrap();
-    let error = open_proven(&bundle, &openvino(), &Watch::default()).err().unwrap().to_string();
+    let error = open_proven(&bundle, &openvino(), &BuildMonitor::default()).err().unwrap().to_string();
     assert!(error.contains("OpenVINO 20") && error.contains(&processor::name()), "{error}");
     // Neither of the backends that `auto` stands for is right, and the last one is told of.
-    let error = open_proven(&bundle, &EngineSettings::default(), &Watch::default()).err().unwrap();
+    let error = open_proven(&bundle, &EngineSettings::default(), &BuildMonitor::default()).err().unwrap();
     assert!(error.to_string().contains("ONNX Runtime"), "{error}");
 }

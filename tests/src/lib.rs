@@ -2,7 +2,7 @@
 
 pub mod browser;
 #[cfg(feature = "tensorrt")]
-pub mod double;
+pub mod fake_tensorrt;
 pub mod video;
 pub mod web;
 

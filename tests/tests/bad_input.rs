@@ -59,8 +59,14 @@ fn no_such_file() {
 
 #[test]
 fn no_such_device() {
-    let said = refused("source = { kind = \"v4l2\", device = \"/dev/video99\" }");
-    assert_says(&said, &["source.device", "/dev/video99 does not exist", "v4l2-ctl --list-devices"]);
+    let cart = Cart::new(&format!(
+        "{QUIET}source = {{ kind = \"v4l2\", device = \"/dev/video99\", reconnect = false }}"
+    ))
+    .unwrap();
+    for said in [cart.refused().unwrap(), cart.run("check").unwrap().stderr] {
+        assert_says(&said, &["source.device", "/dev/video99 does not exist", "v4l2-ctl --list-devices"]);
+        assert!(!said.contains("cart.toml"), "it may be plugged in later; the configuration is good: {said}");
+    }
 }
 
 #[test]
@@ -155,22 +161,32 @@ fn a_source_that_hangs() {
 #[test]
 fn frames_smaller_than_the_crop() {
     let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("out.mp4");
+    let out = dir.path().join("out.mkv");
     let cart = Cart::new(&format!(
         r#"
-        source = {{ kind = "pipeline", pipeline = "videotestsrc ! video/x-raw,width=320,height=240" }}
+        source = {{ kind = "pipeline", reconnect = false, pipeline = "videotestsrc pattern=black num-buffers=20 is-live=true ! video/x-raw,width=320,height=240,framerate=20/1" }}
         model = {{ bundle = "BUNDLE" }}
         http = {{ enabled = false }}
+        report = {{ path = "report.json" }}
         sinks = [{{ kind = "file", path = "{}" }}]
         "#,
         out.display()
     ))
     .unwrap();
-    assert_says(
-        &cart.refused().unwrap(),
-        &["320x240", "576x416", "Raise the source's resolution", "region.pad = true"],
-    );
-    assert!(!out.exists(), "no empty recording is left behind");
+    let ended = cart.run("run").unwrap();
+    assert!(ended.success, "{}", ended.stderr);
+    let words = ["320x240", "576x416", "Raise the source's resolution", "region.pad = true"];
+    assert_says(&ended.stderr, &words);
+    let report = cart.report().unwrap();
+    assert_says(report["frames_problem"].as_str().unwrap(), &words);
+    assert_eq!(report["frames_badged"], report["frames_out"], "{report:#}");
+    let pictures = decode(&out).unwrap();
+    let badge = &pictures[pictures.len() / 2];
+    assert!(badge.luma[20 * 320 + 20..][..200].iter().any(|&l| l > 150), "white letters on black");
+    assert!(badge.luma[150 * 320..].iter().all(|&l| l < 40), "the picture itself is as it was");
+    let deep = nervelight_tests::run(cart.command("check").unwrap().arg("--deep")).unwrap();
+    assert!(!deep.success);
+    assert_says(&deep.stderr, &words);
 }
 
 #[test]
@@ -343,7 +359,8 @@ fn a_server_that_gives_nothing() {
         assert_says(&said, &[&format!("{closed} cannot be reached"), "Check host and port"]);
     }
     let fragment = format!("souphttpsrc location=http://{closed}/us ! multipartdemux ! jpegdec");
-    let said = refused(&format!("source = {{ kind = \"pipeline\", pipeline = \"{fragment}\" }}"));
+    let said =
+        refused(&format!("source = {{ kind = \"pipeline\", pipeline = \"{fragment}\", reconnect = false }}"));
     assert_says(&said, &["its server cannot be reached", "Check host and port"]);
     for (answer, words) in [
         ("401 Unauthorized", ["refuses to send it", "Check user name and password"]),

@@ -108,3 +108,82 @@ fn a_path_is_shown_as_it_is_called() {
     let said = cart.refused().unwrap();
     assert!(said.contains("Scan ä 100%.mp4") && !said.contains("%20"), "{said}");
 }
+
+#[test]
+fn a_recording_over_a_hard_link_of_the_source_or_of_another_one_is_refused() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "file", path = "clip.mp4" }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        [[sinks]]
+        kind = "file"
+        path = "numbered.mp4"
+        [[sinks]]
+        kind = "file"
+        path = "link.mp4"
+        overwrite = true
+        [[sinks]]
+        kind = "file"
+        path = "other.mp4"
+        overwrite = true
+        [[sinks]]
+        kind = "file"
+        path = "again.mp4"
+        overwrite = true
+        "#,
+    )
+    .unwrap();
+    for (file, links) in
+        [("clip.mp4", ["link.mp4", "numbered.mp4"]), ("other.mp4", ["again.mp4", "spare.mp4"])]
+    {
+        fs::write(cart.path(file), "precious").unwrap();
+        for link in links {
+            fs::hard_link(cart.path(file), cart.path(link)).unwrap();
+        }
+    }
+    for said in [cart.refused().unwrap(), cart.run("check").unwrap().stderr] {
+        for (key, other) in [("sinks[1].path", "the source"), ("sinks[3].path", "sinks[2].path")] {
+            let same = said.lines().find(|line| line.contains(&format!("{key}: "))).unwrap_or(&said);
+            assert!(same.contains(&format!("is the same file as {other}, by another name")), "{said}");
+        }
+        assert!(!said.contains("sinks[0].path:"), "it is numbered: {said}");
+        assert_eq!(fs::read_to_string(cart.path("clip.mp4")).unwrap(), "precious");
+    }
+}
+
+#[test]
+fn run_refuses_the_files_that_check_refuses() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "phantom", frames = 3 }
+        model = { bundle = "BUNDLE" }
+        http = { enabled = false }
+        report = { path = "folder.json" }
+        [[sinks]]
+        kind = "file"
+        path = "/proc/nerve.mp4"
+        [[sinks]]
+        kind = "file"
+        path = "pipe.mp4"
+        overwrite = true
+        [[sinks]]
+        kind = "file"
+        path = "taken.mp4"
+        "#,
+    )
+    .unwrap();
+    fs::create_dir(cart.path("folder.json")).unwrap();
+    for pipe in ["pipe.mp4", "taken.mp4"] {
+        assert!(std::process::Command::new("mkfifo").arg(cart.path(pipe)).status().unwrap().success());
+    }
+    let mistakes = |said: &str| -> Vec<String> {
+        said.lines().map(|line| line.trim_start_matches("nervelightd: ").to_owned()).collect()
+    };
+    let (run, check) = (mistakes(&cart.refused().unwrap()), mistakes(&cart.run("check").unwrap().stderr));
+    // What the log of `check` says of the engine comes before.
+    assert_eq!(run.len(), 3, "a recording that gets a number needs no place: {run:#?}");
+    for mistake in &run {
+        assert!(check.contains(mistake), "{mistake:?} is missing in {check:#?}");
+    }
+}

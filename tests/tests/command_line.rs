@@ -76,9 +76,31 @@ fn mistakes_on_the_command_line_are_named() {
     assert!(!ended.success && ended.stderr.contains("--source"), "{}", ended.stderr);
     let bundle = demo_bundle().display().to_string();
     let ended = says(&["check", "--source", "/absent.mp4", "--record", "out.avi", "--bundle", &bundle]);
-    for word in ["the command line: source.path: /absent.mp4", "Check the path", ".mp4 or .mkv"] {
+    for word in ["the command line: --source: /absent.mp4", "Check the path", ".mp4 or .mkv"] {
         assert!(!ended.success && ended.stderr.contains(word), "{word:?} in {}", ended.stderr);
     }
+    assert!(ended.stderr.contains("the command line: --record out.avi: must end in"), "{}", ended.stderr);
+    let ended = says(&["check", "--source", "phantom", "--bundle", "/absent.bundle"]);
+    let said = "the command line: --bundle /absent.bundle: does not exist. Check the path";
+    assert!(!ended.success && ended.stderr.contains(said), "{}", ended.stderr);
+}
+
+#[test]
+fn an_option_is_named_and_so_is_the_configuration_it_is_merged_into() {
+    let cart = Cart::new(
+        "source = { kind = \"phantom\", fps = 0 }\nmodel = { bundle = \"BUNDLE\" }\nhttp = { enabled = false }",
+    )
+    .unwrap();
+    let mut command = cart.command("check").unwrap();
+    let ended = run(command.args(["--sink", "preview", "--record", "out.avi"])).unwrap();
+    for words in [
+        "cart.toml: source.fps: must be from 1 to 240",
+        "the command line: --sink preview: \"preview\" needs the page",
+        "the command line: --record out.avi: must end in .mp4 or .mkv",
+    ] {
+        assert!(!ended.success && ended.stderr.contains(words), "{words:?} in {}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("sinks["), "{}", ended.stderr);
 }
 
 #[test]
@@ -98,5 +120,19 @@ fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let ended = says(&["completions", shell]);
         assert!(ended.success && ended.stdout.contains("completions") && ended.stdout.contains("bench"));
+    }
+}
+
+#[test]
+fn bench_refuses_an_output_that_cannot_be_written_before_it_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let absent = folder.path().join("absent/bench.json");
+    let bundle = demo_bundle().display().to_string();
+    for (path, why) in [(&pipe, "is no regular file, it is a pipe"), (&absent, "cannot be written")] {
+        let ended = says(&["bench", "--bundle", &bundle, "--json", path.to_str().unwrap()]);
+        assert!(!ended.success && ended.stderr.contains("nervelightd: --json: "), "{}", ended.stderr);
+        assert!(ended.stderr.contains(why) && !ended.stderr.contains(" ms ("), "{}", ended.stderr);
     }
 }

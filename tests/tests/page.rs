@@ -218,6 +218,7 @@ fn only_loopback_unless_a_proxy_is_named() {
     let config = |more: &str| {
         Cart::new(&format!(
             "source = {{ kind = \"phantom\" }}\nmodel = {{ bundle = \"BUNDLE\" }}\nsinks = [{{ kind = \"preview\" }}]\n\
+             sync = {{ max_mask_age_ms = 60000, engine_timeout_ms = 60000 }}\n\
              [http]\nlisten = \"0.0.0.0:{port}\"\n{more}"
         ))
         .unwrap()

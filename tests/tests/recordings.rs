@@ -98,7 +98,8 @@ fn a_network_camera_without_time_stamps() {
         }
     });
     let cart = recording(&format!(
-        "{{ kind = \"pipeline\", pipeline = \"souphttpsrc location=http://{address}/ ! multipartdemux ! jpegdec\" }}"
+        "{{ kind = \"pipeline\", reconnect = false, \
+         pipeline = \"souphttpsrc location=http://{address}/ ! multipartdemux ! jpegdec\" }}"
     ));
     let ended = cart.run("run").unwrap();
     assert!(ended.success, "{}", ended.stderr);
@@ -321,4 +322,55 @@ fn small_frames_get_a_border_where_that_is_wished() {
     assert_eq!((picture.width, picture.height), (576, 416), "{said}");
     assert!(luma_at(&picture, 0.05, 0.05) < 20 && luma_at(&picture, 0.3, 0.3) > 128);
     assert!(luma_at(&picture, 0.6, 0.6) < 20);
+}
+
+/// Every frame's type and time in seconds, in the order stored.
+fn types(path: &Path) -> Vec<(char, f64, bool)> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v", "-show_entries"])
+        .args(["frame=pict_type,key_frame,best_effort_timestamp_time", "-of", "json"])
+        .arg(path)
+        .output()
+        .unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let frames = shown["frames"].as_array().unwrap().iter();
+    let read = frames.map(|frame| {
+        let text = |key: &str| frame[key].as_str().unwrap();
+        let is_key = frame["key_frame"] == 1;
+        (
+            text("pict_type").chars().next().unwrap(),
+            text("best_effort_timestamp_time").parse().unwrap(),
+            is_key,
+        )
+    });
+    read.collect()
+}
+
+#[test]
+fn one_encoder_feeds_all_recordings_with_what_any_player_shows() {
+    let cart = recording("{ kind = \"phantom\", frames = 130, fps = 50, paced = false }");
+    let ended = cart.run("run").unwrap();
+    assert!(ended.success, "{}", ended.stderr);
+    assert_eq!(assert_recorded(&cart), 130);
+    assert_eq!(ended.stderr.matches("encoder started").count(), 1, "{}", ended.stderr);
+    for name in ["out.mkv", "out.mp4"] {
+        let stream = Command::new("ffprobe")
+            .args([
+                "-v",
+                "error",
+                "-show_entries",
+                "stream=profile,has_b_frames,color_range",
+                "-of",
+                "csv=p=0",
+            ])
+            .arg(cart.path(name))
+            .output()
+            .unwrap();
+        let stream = String::from_utf8_lossy(&stream.stdout).into_owned();
+        assert_eq!(stream.trim(), "Constrained Baseline,0,pc", "{name}");
+        let types = types(&cart.path(name));
+        assert!(types[0].2 && types.iter().all(|(kind, ..)| *kind != 'B'), "{name}: {types:?}");
+        let keys: Vec<_> = types.iter().filter(|(.., is_key)| *is_key).map(|(_, at, _)| *at).collect();
+        assert!(keys.len() >= 3 && keys.windows(2).all(|two| two[1] - two[0] <= 1.001), "{name}: {keys:?}");
+    }
 }

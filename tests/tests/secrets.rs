@@ -18,7 +18,7 @@ fn assert_none(what: &str, text: &str) {
 fn cart(port: u16, source: &str, more: &str) -> Cart {
     let config = format!(
         r#"
-        source = {{ kind = "pipeline", pipeline = '{source}' }}
+        source = {{ kind = "pipeline", pipeline = '{source}', reconnect = false }}
         model = {{ bundle = "BUNDLE" }}
         report = {{ path = "report.json" }}
         http = {{ listen = "127.0.0.1:{port}" }}

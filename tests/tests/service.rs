@@ -218,6 +218,7 @@ fn a_source_that_falls_silent_is_said_to() {
         [source]
         kind = "pipeline"
         live = true
+        reconnect = false
         pipeline = "videotestsrc num-buffers=2 pattern=white ! video/x-raw,width=640,height=480 ! identity sleep-time=3000000"
         [[sinks]]
         kind = "file"

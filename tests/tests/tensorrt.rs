@@ -7,31 +7,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use nervelight_engines::tensorrt::store::{Found, Key, Record, Store};
-use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings, Watch};
-use nervelight_engines::{Backend, Bundle, Engine, EngineError, EngineSettings, Precision, open, plane};
-use nervelight_tests::double::{self, Double, compile, fetched};
+use nervelight_engines::store::engines::{Found, Key, Record, Store};
+use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings};
+use nervelight_engines::{
+    Backend, BuildMonitor, Bundle, Engine, EngineError, EngineSettings, Precision, build, open, open_proven,
+    plane,
+};
+use nervelight_tests::fake_tensorrt::{self, FakeTensorrt, compile, fetched};
 use tempfile::TempDir;
 
 const WARNINGS: [&str; 3] = ["-Wall", "-Wextra", "-Werror"];
 
-/// Double, bundle and store in a folder of their own.
+/// Fake libraries, bundle and store in a folder of their own.
 struct Bench {
-    double: Double,
+    fake: FakeTensorrt,
     dir: TempDir,
     bundle: Bundle,
 }
 
 impl Bench {
     fn new(faults: &str, models: &[(&str, &str)]) -> Self {
-        let double = Double::load(faults).unwrap();
+        let fake = FakeTensorrt::load(faults).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let bundle = double::bundle(&dir.path().join("bundle"), models).unwrap();
-        Self { double, dir, bundle }
+        let bundle = fake_tensorrt::bundle(&dir.path().join("bundle"), models).unwrap();
+        Self { fake, dir, bundle }
     }
 
     fn good(faults: &str) -> Self {
-        Self::new(faults, &[("fp16.onnx", "double:identity")])
+        Self::new(faults, &[("fp16.onnx", "fake:identity")])
     }
 
     fn settings(&self, precision: Precision) -> EngineSettings {
@@ -39,7 +42,7 @@ impl Bench {
             backend: Backend::Tensorrt,
             precision,
             tensorrt: TensorrtSettings {
-                library: Some(self.double.folder.path().into()),
+                library: Some(self.fake.folder.path().into()),
                 store: Some(self.dir.path().join("engines")),
                 ..Default::default()
             },
@@ -56,7 +59,7 @@ impl Bench {
     }
 
     fn journal(&self) -> String {
-        self.double.journal().unwrap()
+        self.fake.journal().unwrap()
     }
 
     fn plan(&self) -> std::path::PathBuf {
@@ -91,7 +94,7 @@ fn the_shim_compiles_and_behaves_with_both_major_versions() {
 fn a_plan_is_built_kept_loaded_and_freed_in_order() {
     let bench = Bench::good("");
     let mut engine = bench.open().unwrap();
-    assert_eq!(engine.info().provider, "Double GPU");
+    assert_eq!(engine.info().provider, "Fake GPU");
     assert_eq!(engine.info().precision, Precision::Fp16);
     assert!(engine.info().runtime.starts_with("TensorRT 1"), "{:?}", engine.info());
     let journal = bench.journal();
@@ -119,7 +122,7 @@ fn a_plan_is_built_kept_loaded_and_freed_in_order() {
     let freed =
         "ready- graph- context- engine- runtime- host- host- memory- memory- stream- event- event- device-";
     assert_eq!(bench.journal(), freed);
-    assert_eq!(bench.double.alive().unwrap(), 0);
+    assert_eq!(bench.fake.alive().unwrap(), 0);
 
     let mut engine = bench.open().unwrap();
     assert_eq!(first_byte(engine.as_mut(), 9), 9);
@@ -137,7 +140,7 @@ fn an_integrated_gpu_copies_nothing() {
     let journal = bench.journal();
     assert!(journal.contains("host+ host+ runtime+ load engine+ context+ map map"), "{journal}");
     assert!(["memory+", "upload", "download"].iter().all(|call| !journal.contains(call)), "{journal}");
-    assert_eq!(bench.double.alive().unwrap(), 0);
+    assert_eq!(bench.fake.alive().unwrap(), 0);
 }
 
 #[test]
@@ -165,20 +168,20 @@ fn a_plan_that_cannot_be_trusted_is_built_again() {
     let record = plan.with_extension("json");
     fs::write(&plan, "").unwrap();
     rebuilt("no bytes");
-    fs::write(&plan, "PLANdouble:invert").unwrap();
+    fs::write(&plan, "PLANfake:invert").unwrap();
     rebuilt("other bytes");
     fs::remove_file(&plan).unwrap();
     rebuilt("no plan");
     fs::write(&record, "{").unwrap();
     rebuilt("half a record");
     let text = fs::read_to_string(&record).unwrap();
-    fs::write(&record, text.replace("Double GPU", "Other GPU")).unwrap();
+    fs::write(&record, text.replace("Fake GPU", "Other GPU")).unwrap();
     rebuilt("a record of another GPU");
     // Its digest is right, and the library does not take it.
     let text = fs::read_to_string(&record).unwrap();
     let mut kept: Record = serde_json::from_str(&text).unwrap();
     fs::write(&plan, "garbage").unwrap();
-    kept.sha256 = nervelight_engines::bundle::hex(b"garbage");
+    kept.sha256 = nervelight_engines::digest::sha256(b"garbage");
     fs::write(&record, serde_json::to_vec(&kept).unwrap()).unwrap();
     rebuilt("a plan of another version");
 }
@@ -219,7 +222,7 @@ fn another_model_library_option_or_gpu_is_another_plan() {
 #[test]
 fn the_golden_frames_reject_a_precision_and_the_next_one_is_used() {
     let models =
-        [("int8-trt.onnx", "double:invert"), ("fp16.onnx", "double:flat"), ("fp32.onnx", "double:identity")];
+        [("int8-trt.onnx", "fake:invert"), ("fp16.onnx", "fake:flat"), ("fp32.onnx", "fake:identity")];
     let bench = Bench::new("", &models);
     let mut engine = open(&bench.bundle, &bench.settings(Precision::Int8)).unwrap();
     assert_eq!(engine.info().precision, Precision::Fp32);
@@ -235,22 +238,39 @@ fn the_golden_frames_reject_a_precision_and_the_next_one_is_used() {
     assert!(rejected.iter().any(|why| why.contains("int8") && why.contains("at least 0.95")), "{rejected:?}");
     assert!(rejected.iter().any(|why| why.contains("fp16") && why.contains("NaN")), "{rejected:?}");
     // Unless somebody asks.
-    let watch = Watch::default();
-    drop(tensorrt::open(&bench.bundle, &bench.settings(Precision::Int8), true, &watch).unwrap());
+    let watch = BuildMonitor::default();
+    drop(build(&bench.bundle, &bench.settings(Precision::Int8), true, &watch).unwrap());
     assert_eq!(bench.journal().matches("build ").count(), 3);
-    assert_eq!(bench.double.alive().unwrap(), 0);
+    assert_eq!(bench.fake.alive().unwrap(), 0);
+}
+
+#[test]
+fn the_golden_frames_are_computed_once() {
+    let bench = Bench::good("");
+    for how in ["build", "load"] {
+        let (engine, agreement) =
+            open_proven(&bench.bundle, &bench.settings(Precision::Fp16), &BuildMonitor::default()).unwrap();
+        assert_eq!((engine.info().precision, agreement.dice), (Precision::Fp16, 1.0));
+        let journal = bench.journal();
+        assert!(journal.contains(how), "{journal}");
+        assert_eq!(
+            journal.matches("launch").count(),
+            bench.bundle.golden().unwrap().len(),
+            "{how}: {journal}"
+        );
+    }
 }
 
 #[test]
 fn an_engine_that_no_precision_makes_right_is_refused() {
-    let bench = Bench::new("", &[("fp16.onnx", "double:invert"), ("fp32.onnx", "double:invert again")]);
+    let bench = Bench::new("", &[("fp16.onnx", "fake:invert"), ("fp32.onnx", "fake:invert again")]);
     let error = bench.open().err().unwrap();
     assert!(matches!(error, EngineError::Golden { limit: 0.98, .. }), "{error}");
     let again = bench.open().err().unwrap();
     assert!(matches!(again, EngineError::Rejected(_)) && again.to_string().contains("Dice"), "{again}");
     let absent = open(&bench.bundle, &bench.settings(Precision::Int8)).err().unwrap();
     assert!(absent.to_string().contains("int8-trt.onnx"), "{absent}");
-    assert_eq!(bench.double.alive().unwrap(), 0);
+    assert_eq!(bench.fake.alive().unwrap(), 0);
 }
 
 #[test]
@@ -258,21 +278,21 @@ fn a_plan_that_finds_no_memory_is_kept_and_not_built_again() {
     let bench = Bench::good("");
     drop(bench.open().unwrap());
     for faults in ["load_no_memory", "no_context", "no_memory"] {
-        bench.double.set(faults).unwrap();
+        bench.fake.set(faults).unwrap();
         bench.journal();
         let error = bench.open().err().unwrap().to_string().to_lowercase();
         assert!(error.contains("memory"), "{faults}: {error}");
         assert!(!bench.journal().contains("build "), "{faults}: minutes for nothing");
     }
-    bench.double.set("").unwrap();
+    bench.fake.set("").unwrap();
     drop(bench.open().unwrap());
     assert!(!bench.journal().contains("build "));
-    assert_eq!(bench.double.alive().unwrap(), 0);
+    assert_eq!(bench.fake.alive().unwrap(), 0);
 }
 
 #[test]
 fn a_precision_that_was_rejected_is_not_one_that_was_built() {
-    let bench = Bench::new("", &[("fp16.onnx", "double:flat"), ("fp32.onnx", "double:identity")]);
+    let bench = Bench::new("", &[("fp16.onnx", "fake:flat"), ("fp32.onnx", "fake:identity")]);
     let settings = bench.settings(Precision::Fp16);
     let prospect = tensorrt::probe(&bench.bundle, &settings).unwrap();
     assert!(!prospect.is_built && prospect.rejected.is_none());
@@ -287,8 +307,9 @@ fn a_precision_that_was_rejected_is_not_one_that_was_built() {
 fn tensorrt_itself_builds_nothing_ahead() {
     let bench = Bench::good("");
     let settings = bench.settings(Precision::Fp16);
-    let error =
-        tensorrt::build_ahead(&bench.bundle, &settings, "8.9", false, &Watch::default()).err().unwrap();
+    let error = tensorrt::build_ahead(&bench.bundle, &settings, "8.9", false, &BuildMonitor::default())
+        .err()
+        .unwrap();
     assert!(matches!(error, EngineError::Tensorrt(TensorrtError::NotAhead)), "{error}");
 }
 
@@ -296,7 +317,7 @@ fn tensorrt_itself_builds_nothing_ahead() {
 fn every_fault_of_the_libraries_is_a_typed_error_and_leaks_nothing() {
     let bench = Bench::good("");
     let failed = |faults: &str| {
-        bench.double.set(faults).unwrap();
+        bench.fake.set(faults).unwrap();
         match bench.open().err().unwrap() {
             EngineError::Tensorrt(error) => error,
             other => panic!("{faults}: {other}"),
@@ -318,15 +339,15 @@ fn every_fault_of_the_libraries_is_a_typed_error_and_leaks_nothing() {
         let error = failed(faults);
         assert!(error.to_string().contains(words), "{faults}: {error}");
         assert!(matches!(error, TensorrtError::Step { step: s, .. } if s == step), "{faults}: {error}");
-        assert_eq!(bench.double.alive().unwrap(), 0, "{faults}");
+        assert_eq!(bench.fake.alive().unwrap(), 0, "{faults}");
         assert!(bench.store().list().unwrap().is_empty(), "{faults}: nothing is kept");
     }
     let error = failed("no_memory");
     assert!(matches!(error, TensorrtError::Cuda { code: 2, .. }), "{error}");
     assert!(error.to_string().contains("CUDA_ERROR_OUT_OF_MEMORY"), "{error}");
-    assert_eq!(bench.double.alive().unwrap(), 0);
+    assert_eq!(bench.fake.alive().unwrap(), 0);
     // And with nothing wrong it works again.
-    bench.double.set("").unwrap();
+    bench.fake.set("").unwrap();
     bench.open().unwrap();
 }
 
@@ -336,16 +357,16 @@ fn a_frame_that_fails_is_an_error_and_a_device_that_fell_off_stays_one() {
     let mut engine = bench.open().unwrap();
     let (crop, mut map) = (plane(), plane());
     engine.infer(&crop, &mut map).unwrap();
-    bench.double.set("no_graph,enqueue_fails=0").unwrap();
+    bench.fake.set("no_graph,enqueue_fails=0").unwrap();
     let error = engine.infer(&crop, &mut map).unwrap_err();
     assert!(error.to_string().contains("enqueue failed"), "{error}");
-    bench.double.set("no_graph").unwrap();
+    bench.fake.set("no_graph").unwrap();
     engine.infer(&crop, &mut map).unwrap();
     drop(engine);
 
-    bench.double.set("").unwrap();
+    bench.fake.set("").unwrap();
     let mut engine = bench.open().unwrap();
-    bench.double.set("falls_off=3").unwrap();
+    bench.fake.set("falls_off=3").unwrap();
     for _ in 0..3 {
         engine.infer(&crop, &mut map).unwrap();
     }
@@ -357,7 +378,7 @@ fn a_frame_that_fails_is_an_error_and_a_device_that_fell_off_stays_one() {
     let error = bench.open().err().unwrap();
     assert!(error.to_string().contains("CUDA refused"), "{error}");
     drop(engine);
-    assert_eq!(bench.double.alive().unwrap(), 0, "freed all the same");
+    assert_eq!(bench.fake.alive().unwrap(), 0, "freed all the same");
 }
 
 #[test]
@@ -366,7 +387,7 @@ fn an_engine_tells_its_errors_when_the_one_before_it_is_gone() {
     let old = bench.open().unwrap();
     let mut new = bench.open().unwrap();
     drop(old);
-    bench.double.set("no_graph,enqueue_fails=0").unwrap();
+    bench.fake.set("no_graph,enqueue_fails=0").unwrap();
     let error = new.infer(&plane(), &mut plane()).unwrap_err().to_string();
     assert_eq!(error, "TensorRT failed to enqueue a frame:\n  enqueue failed");
 }
@@ -379,10 +400,10 @@ fn without_a_gpu_tensorrt_is_not_touched() {
         matches!(error, EngineError::Tensorrt(TensorrtError::NoDevice { asked: 0, found: 0 })),
         "{error}"
     );
-    bench.double.set("old_driver").unwrap();
+    bench.fake.set("old_driver").unwrap();
     let error = bench.open().err().unwrap();
     assert!(error.to_string().contains("CUDA 11.4"), "{error}");
-    bench.double.set("").unwrap();
+    bench.fake.set("").unwrap();
     let mut settings = bench.settings(Precision::Fp16);
     settings.tensorrt.device = 4;
     let error = open(&bench.bundle, &settings).err().unwrap();
@@ -408,7 +429,7 @@ fn a_library_that_is_missing_or_of_another_version_is_named() {
 fn a_build_shows_how_far_it_is_and_stops_when_told_to() {
     let bench = Bench::good("slow_build=20");
     let stop = Arc::new(AtomicBool::new(false));
-    let watch = Arc::new(Watch::new(stop.clone()));
+    let watch = Arc::new(BuildMonitor::new(stop.clone()));
     assert!(watch.progress().is_none());
     let seen = watch.clone();
     let told = thread::spawn(move || {
@@ -420,7 +441,7 @@ fn a_build_shows_how_far_it_is_and_stops_when_told_to() {
             thread::yield_now();
         }
     });
-    let error = tensorrt::open(&bench.bundle, &bench.settings(Precision::Fp16), false, &watch).err().unwrap();
+    let error = build(&bench.bundle, &bench.settings(Precision::Fp16), false, &watch).err().unwrap();
     assert!(matches!(error, EngineError::Tensorrt(TensorrtError::Cancelled)), "{error}");
     let progress = told.join().unwrap();
     assert_eq!(progress.what, "fp16 engine of tiny 1");
@@ -429,7 +450,7 @@ fn a_build_shows_how_far_it_is_and_stops_when_told_to() {
     assert!(["Building Engine", "Tactics"].contains(&progress.phase.as_str()) && progress.done < 1.0);
     assert!(bench.journal().contains("cancelled"));
     assert!(watch.progress().is_none() && bench.store().list().unwrap().is_empty());
-    assert_eq!(bench.double.alive().unwrap(), 0);
+    assert_eq!(bench.fake.alive().unwrap(), 0);
 }
 
 #[test]
@@ -454,7 +475,7 @@ fn the_real_lean_runtime_tells_its_version_and_fails_cleanly() {
     let error = open(&bench.bundle, &settings).err().unwrap();
     assert!(matches!(error, EngineError::Tensorrt(TensorrtError::NoDevice { .. })), "{error}");
 
-    bench.double.set("").unwrap();
+    bench.fake.set("").unwrap();
     let prospect = tensorrt::probe(&bench.bundle, &settings).unwrap();
     assert_eq!(prospect.info.runtime, "TensorRT 11.4.0");
     assert!(!prospect.is_built);
@@ -473,7 +494,7 @@ fn the_real_lean_runtime_tells_its_version_and_fails_cleanly() {
     assert!(tensorrt::probe(&bench.bundle, &settings).unwrap().is_built);
     let error = open(&bench.bundle, &settings).err().unwrap();
     assert!(error.to_string().contains("make a runtime"), "{error}");
-    let error = tensorrt::open(&bench.bundle, &settings, true, &Watch::default()).err().unwrap();
+    let error = build(&bench.bundle, &settings, true, &BuildMonitor::default()).err().unwrap();
     assert!(error.to_string().contains("builds no plans"), "{error}");
-    assert_eq!(bench.double.alive().unwrap(), 0);
+    assert_eq!(bench.fake.alive().unwrap(), 0);
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use nervelight_tests::double::{self, compile, fetched};
+use nervelight_tests::fake_tensorrt::{self, compile, fetched};
 use nervelight_tests::{Cart, Ended, program, root, run};
 use tempfile::TempDir;
 
@@ -35,14 +35,14 @@ impl Bench {
             fetched("rtx").unwrap().display(),
         ))
         .unwrap();
-        Self { cart, driver: double::libraries().unwrap() }
+        Self { cart, driver: fake_tensorrt::libraries().unwrap() }
     }
 
     /// Runs it with the stand-in of a GPU, or of none.
     fn run(&self, faults: &str, arguments: &[&str]) -> Ended {
         let mut command = Command::new(program("nervelightd").unwrap());
         command.args(arguments).args(["--config", "cart.toml"]).current_dir(self.cart.dir.path());
-        command.env("LD_LIBRARY_PATH", self.driver.path()).env("NERVELIGHT_DOUBLE", faults);
+        command.env("LD_LIBRARY_PATH", self.driver.path()).env("NERVELIGHT_FAKE_TENSORRT", faults);
         run(&mut command).unwrap()
     }
 
@@ -75,7 +75,7 @@ fn an_engine_is_built_ahead_and_found_by_the_gpu_that_it_is_for() {
 
     let check = bench.run("cc=89", &["check"]);
     assert!(check.success && check.stdout.contains("TensorRT for RTX 1.7"), "{check:?}");
-    assert!(check.stdout.contains("Double GPU, fp16, built before"), "{check:?}");
+    assert!(check.stdout.contains("Fake GPU, fp16, built before"), "{check:?}");
     let other = bench.run("cc=86", &["check"]);
     assert!(other.success && other.stdout.contains("not built yet"), "{other:?}");
 

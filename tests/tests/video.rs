@@ -187,6 +187,17 @@ fn odd_sizes_are_recorded() {
     assert!(ended.success, "{}", ended.stderr);
     let pictures = decode(&cart.path("out.mp4")).unwrap();
     assert_eq!((pictures.len(), pictures[0].width, pictures[0].height), (3, 582, 422));
+    // The last row and column once more; videotestsrc has no black in the columns looked at.
+    for Picture { width, luma, chroma, .. } in &pictures {
+        let at = |x: usize, y: usize| luma[y * width + x];
+        for y in 0..200 {
+            assert!(at(581, y).abs_diff(at(580, y)) < 12, "row {y}: {} {}", at(580, y), at(581, y));
+            assert!(at(581, y) > 30, "row {y} ends black");
+        }
+        let black = (0..400).filter(|x| at(*x, 421).abs_diff(at(*x, 420)) > 12).count();
+        assert_eq!(black, 0, "columns that end in another shade");
+        assert_eq!(chroma[0].len(), 291 * 211);
+    }
 }
 
 #[test]

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use nervelight_engines::tensorrt::store::Store;
-use nervelight_engines::tensorrt::{self, TensorrtError, TensorrtSettings, Watch};
-use nervelight_engines::{Backend, Bundle, EngineError, EngineSettings, Precision, golden};
+use nervelight_engines::store::engines::Store;
+use nervelight_engines::tensorrt::{self, TensorrtError};
+use nervelight_engines::{
+    self as engines, Backend, BuildMonitor, Bundle, EngineError, EngineSettings, Precision,
+};
 
 use crate::FAILURE;
+use crate::cmd::options::StoreOptions;
 use crate::config::Config;
 use crate::infer::{self, BUILD_PATIENCE};
 use crate::supervise::signals;
@@ -25,7 +28,7 @@ pub struct Arguments {
     #[arg(long, required_unless_present = "config")]
     bundle: Option<PathBuf>,
     /// fp32, fp16 or int8; fp16 unless a configuration says otherwise.
-    #[arg(long, value_parser = parse_precision)]
+    #[arg(long)]
     precision: Option<Precision>,
     /// tensorrt or tensorrt-rtx; as the configuration says, or tensorrt.
     #[arg(long, value_parser = parse_backend)]
@@ -38,43 +41,12 @@ pub struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    place: Place,
-}
-
-/// Where the store and the libraries are.
-#[derive(clap::Args)]
-pub struct Place {
-    /// Where engines are kept.
-    #[arg(long)]
-    pub store: Option<PathBuf>,
-    /// The folder of libnvinfer.so, or of libtensorrt_rtx.so.
-    #[arg(long)]
-    pub library: Option<PathBuf>,
-}
-
-impl Place {
-    /// Replaces what is stated.
-    pub fn apply(&self, settings: &mut TensorrtSettings) {
-        for (stated, setting) in [(&self.store, &mut settings.store), (&self.library, &mut settings.library)]
-        {
-            if stated.is_some() {
-                setting.clone_from(stated);
-            }
-        }
-    }
-}
-
-fn parse_precision(text: &str) -> Result<Precision, String> {
-    let all = [Precision::Fp32, Precision::Fp16, Precision::Int8];
-    all.into_iter().find(|p| p.to_string() == text).ok_or_else(|| "it is fp32, fp16 or int8".into())
+    location: StoreOptions,
 }
 
 fn parse_backend(text: &str) -> Result<Backend, String> {
-    match text {
-        "tensorrt" => Ok(Backend::Tensorrt),
-        "tensorrt-rtx" => Ok(Backend::TensorrtRtx),
-        _ => Err("it is tensorrt or tensorrt-rtx".into()),
-    }
+    let backend = text.parse().ok().filter(|backend: &Backend| backend.is_tensorrt());
+    backend.ok_or_else(|| "it is tensorrt or tensorrt-rtx".into())
 }
 
 /// Builds the engine, unless the store has it, and proves it on the golden frames. Ctrl-C stops it.
@@ -93,13 +65,13 @@ pub fn build(arguments: &Arguments) -> Result<()> {
         None => Backend::Tensorrt,
     };
     settings.precision = arguments.precision.unwrap_or(settings.precision);
-    arguments.place.apply(&mut settings.tensorrt);
+    arguments.location.apply(&mut settings.tensorrt);
     let path = arguments.bundle.clone().or(config.map(|config| config.bundle));
     let bundle = Bundle::open(path.context("--bundle is missing")?)?;
 
     let stop = signals::listen()?;
     let begun = Instant::now();
-    let (force, watch) = (arguments.force, Watch::new(stop));
+    let (force, watch) = (arguments.force, BuildMonitor::new(stop));
     if let Some(target) = &arguments.compute_capability {
         let ahead = under_a_bar(&watch, || tensorrt::build_ahead(&bundle, &settings, target, force, &watch))?;
         outln!(
@@ -116,8 +88,7 @@ pub fn build(arguments: &Arguments) -> Result<()> {
         );
         return Ok(());
     }
-    let mut engine = under_a_bar(&watch, || tensorrt::open(&bundle, &settings, force, &watch))?;
-    let agreement = golden::check(engine.as_mut(), &bundle)?;
+    let (engine, agreement) = under_a_bar(&watch, || engines::build(&bundle, &settings, force, &watch))?;
     let info = engine.info();
     outln!(
         "{} {} engine for {} ({}), golden frames agree with Dice {:.4}, {:.1} s, in {}",
@@ -134,7 +105,10 @@ pub fn build(arguments: &Arguments) -> Result<()> {
 
 /// Does `work` on another thread and shows how far it is. Ends the process when a stop was asked for and TensorRT, which
 /// looks for one between its steps only, is at one of minutes.
-fn under_a_bar<T: Send>(watch: &Watch, work: impl FnOnce() -> Result<T, EngineError> + Send) -> Result<T> {
+fn under_a_bar<T: Send>(
+    watch: &BuildMonitor,
+    work: impl FnOnce() -> Result<T, EngineError> + Send,
+) -> Result<T> {
     let bar = ProgressBar::new(1000);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {percent:>3} % {wide_msg}")?);
     let done = thread::scope(|scope| {

@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use nervelight_engines::bundle::hex;
-use nervelight_engines::tensorrt::store::{Entry, Store, now};
+use nervelight_engines::digest::sha256;
+use nervelight_engines::store::engines::{Entry, Store, now};
 use nervelight_engines::tensorrt::{self, Machine, Product, TensorrtSettings};
 use nervelight_engines::{Bundle, Precision};
 use serde_json::json;
 
-use crate::cmd::build::Place;
+use crate::cmd::options::StoreOptions;
 use crate::config::Config;
 
 /// Which store to look at, and what to do with it.
@@ -29,10 +29,10 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    location: StoreOptions,
 }
 
-/// Lists the store, each plan compared with its record; prunes it when told to.
+/// Lists the store, each plan compared with its record; prunes it if `--prune` is given.
 ///
 /// # Errors
 /// When the store cannot be read, or a file not removed.
@@ -41,13 +41,13 @@ pub fn engines(arguments: &Arguments) -> Result<()> {
         Some(path) => Config::read(path)?.engine.tensorrt,
         None => TensorrtSettings::default(),
     };
-    arguments.place.apply(&mut settings);
+    arguments.location.apply(&mut settings);
     let store = Store::new(settings.store.as_deref());
-    // Without a GPU here nothing can be said about whose plans these are.
+    // Without a GPU here it is not known whose plans these are.
     let here = |product: Product| match tensorrt::machine(product, &settings) {
         Ok(machine) => Some(machine),
         Err(error) => {
-            tracing::warn!(%error, "plans of other machines cannot be told from this one's");
+            tracing::warn!(%error, "it is not known which plans are of other machines");
             None
         }
     };
@@ -81,9 +81,9 @@ pub fn engines(arguments: &Arguments) -> Result<()> {
 /// sha256 of each model in the bundle.
 fn digests(path: &PathBuf) -> Result<Vec<String>> {
     let bundle = Bundle::open(path)?;
-    let all = [Precision::Fp32, Precision::Fp16, Precision::Int8].map(Precision::tensorrt_file);
+    let all = Precision::ALL.map(Precision::tensorrt_file);
     let present = all.iter().filter(|file| bundle.manifest.files.contains_key(**file));
-    present.map(|file| Ok(hex(&bundle.read(file)?))).collect()
+    present.map(|file| Ok(sha256(&bundle.read(file)?))).collect()
 }
 
 /// What a plan is good for, in a word or two, and whether it may go.

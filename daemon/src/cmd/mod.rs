@@ -1,10 +1,11 @@
-//! Subcommands, one file each.
+//! Subcommands, one file each: they read arguments, ask the other rooms and print. This room may use all others, and none
+//! uses it.
 
 pub mod bench;
 pub mod build;
 pub mod check;
-mod energy;
+pub mod completions;
 pub mod engines;
-#[cfg(feature = "nvidia")]
-mod nvml;
 pub mod options;
+mod outside;
+pub mod run;

@@ -1,19 +1,22 @@
-//! What a person asks for on the command line, with or without a configuration file.
+//! Options that several subcommands take: what to run, and where engines are kept.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use nervelight_engines::settings::{self, Problems};
+use anyhow::{Context, Result, bail};
+use nervelight_engines::settings::{self, Problem, Problems};
+use nervelight_engines::tensorrt::TensorrtSettings;
 use toml::{Table, Value};
 
 use crate::config::Config;
 
 /// Where an installed cart keeps its model, and where a clone of the repository has one.
 const BUNDLES: [&str; 2] = ["/var/lib/nervelight/model.bundle", "engines/demo.bundle"];
+/// What stands for a file's name in mistakes of the command line.
+const COMMAND_LINE: &str = "the command line";
 
 /// A configuration file, and what replaces parts of it.
 #[derive(Debug, Default, clap::Args)]
-pub struct Wishes {
+pub struct RunOptions {
     /// TOML file; configs/cart.toml explains every key.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -32,56 +35,59 @@ pub struct Wishes {
     record: Vec<PathBuf>,
 }
 
-impl Wishes {
+impl RunOptions {
     /// What the configuration is called.
     pub fn name(&self) -> String {
-        self.config.as_ref().map_or("the command line".into(), |path| path.display().to_string())
+        self.config.as_ref().map_or(COMMAND_LINE.into(), |path| path.display().to_string())
     }
 
-    /// The configuration: the file's, and the wishes over it.
+    /// The configuration: the file's, with the parts that options replace.
     ///
     /// # Errors
-    /// Every mistake in it.
+    /// Every mistake in it. A value that came from an option is named by that option.
     pub fn read(&self) -> Result<Config> {
-        let Self { config, source, bundle, sink, record } = self;
-        let mut table = match config {
-            None => Table::new(),
-            Some(path) => {
-                let text = settings::text(path)?;
-                match text.parse::<Table>() {
-                    Ok(table)
-                        if source.is_some() || bundle.is_some() || !sink.is_empty() || !record.is_empty() =>
-                    {
-                        table
-                    }
-                    // Every mistake with its line.
-                    _ => return Ok(Config::read(path)?),
-                }
-            }
+        let Some(path) = &self.config else {
+            return self.merge(Table::new());
         };
-        if let Some(source) = source {
+        let text = settings::text(path)?;
+        let replaces_nothing =
+            self.source.is_none() && self.bundle.is_none() && self.sink.is_empty() && self.record.is_empty();
+        match text.parse::<Table>() {
+            Ok(table) if !replaces_nothing => self.merge(table),
+            // Every mistake with its line.
+            _ => Ok(Config::read_text(path, &text)?),
+        }
+    }
+
+    /// Puts the options into the configuration's `table` and checks the whole.
+    fn merge(&self, mut table: Table) -> Result<Config> {
+        if let Some(source) = &self.source {
             table.insert("source".into(), Value::Table(self.source(source)?));
         }
         let default = || BUNDLES.into_iter().map(PathBuf::from).find(|path| path.exists());
-        if let Some(bundle) = bundle.clone().or_else(|| default().filter(|_| config.is_none())) {
+        if let Some(bundle) = self.bundle.clone().or_else(|| default().filter(|_| self.config.is_none())) {
             let model = table.entry("model").or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(model) = model {
-                model.insert("bundle".into(), text(&bundle)?);
+                model.insert("bundle".into(), absolute("--bundle", &bundle)?);
             }
         }
         let mut sinks = match table.remove("sinks") {
-            Some(Value::Array(sinks)) if sink.is_empty() => sinks,
-            _ if sink.is_empty() => vec![named_sink("preview")],
-            _ => sink.iter().map(|name| named_sink(name)).collect(),
+            Some(Value::Array(sinks)) if self.sink.is_empty() => sinks,
+            _ if self.sink.is_empty() => vec![named_sink("preview")],
+            _ => self.sink.iter().map(|name| named_sink(name)).collect(),
         };
-        for path in record {
+        for path in &self.record {
             let mut sink = kind("file");
-            sink.insert("path".into(), text(path)?);
+            sink.insert("path".into(), absolute("--record", path)?);
             sinks.push(Value::Table(sink));
         }
+        let count = sinks.len();
         table.insert("sinks".into(), Value::Array(sinks));
-        let path = config.clone().unwrap_or_else(|| "the command line".into());
-        Config::read_text(&path, &toml::to_string(&table)?).map_err(|problems| without_lines(problems).into())
+        let path = self.config.clone().unwrap_or_else(|| COMMAND_LINE.into());
+        match Config::read_text(&path, &toml::to_string(&table)?) {
+            Ok(config) => Ok(config),
+            Err(problems) => bail!(self.name_options(problems, count)),
+        }
     }
 
     fn source(&self, source: &str) -> Result<Table> {
@@ -95,13 +101,50 @@ impl Wishes {
         }
         let mut table = kind("file");
         let is_uri = source.contains("://");
-        table.insert(
-            "path".into(),
-            if is_uri { Value::String(source.into()) } else { text(Path::new(source))? },
-        );
+        let path =
+            if is_uri { Value::String(source.into()) } else { absolute("--source", Path::new(source))? };
+        table.insert("path".into(), path);
         // Somebody watches; a recording takes every frame.
         table.insert("paced".into(), Value::Boolean(self.record.is_empty()));
         Ok(table)
+    }
+
+    /// The option that set the configuration's `key`, of which there are `sinks` tables of sinks; none if the file did.
+    pub fn option(&self, key: &str, sinks: usize) -> Option<String> {
+        let has_file = self.config.is_some();
+        if let Some(rest) = key.strip_prefix("sinks[") {
+            let index: usize = rest.split(']').next()?.parse().ok()?;
+            // Recordings come last.
+            return match index.checked_sub(sinks.saturating_sub(self.record.len())) {
+                Some(record) => self.record.get(record).map(|path| format!("--record {}", path.display())),
+                None => self.sink.get(index).map(|name| format!("--sink {name}")),
+            };
+        }
+        match key.split('.').next()? {
+            "source" => self.source.as_ref().map(|_| "--source".into()),
+            "model" => match &self.bundle {
+                Some(bundle) => Some(format!("--bundle {}", bundle.display())),
+                None => (!has_file).then(|| "--bundle".into()),
+            },
+            "sinks" if !has_file || !self.sink.is_empty() => Some("--sink and --record".into()),
+            _ => None,
+        }
+    }
+
+    /// The mistakes, each named by its option where it has one. Lines of the merged table are nobody's lines.
+    fn name_options(&self, problems: Problems, sinks: usize) -> String {
+        let Problems { path, list, more } = problems;
+        let named = list.into_iter().map(|problem| {
+            let option = problem.key.as_ref().and_then(|key| self.option(key, sinks));
+            let path = if option.is_some() { COMMAND_LINE.into() } else { path.clone() };
+            let problem = Problem { line: None, key: option.or(problem.key), message: problem.message };
+            Problems { path, list: vec![problem], more: 0 }.to_string()
+        });
+        let mut lines: Vec<_> = named.collect();
+        if more > 0 {
+            lines.push(Problems { path: path.clone(), list: vec![], more }.to_string().trim().to_owned());
+        }
+        lines.join("\n")
     }
 }
 
@@ -118,15 +161,60 @@ fn named_sink(name: &str) -> Value {
     Value::Table(table)
 }
 
-/// A path of the command line, which a configuration would take for relative to itself.
-fn text(path: &Path) -> Result<Value> {
-    let path = std::path::absolute(path).with_context(|| format!("{}: no such path", path.display()))?;
-    let text = path.to_str().with_context(|| format!("{}: is not UTF-8. Rename it", path.display()))?;
+/// A path of the command line. A configuration would take a relative one for relative to itself.
+fn absolute(option: &str, path: &Path) -> Result<Value> {
+    let absolute =
+        std::path::absolute(path).with_context(|| format!("{option} {}: no such path", path.display()))?;
+    let text =
+        absolute.to_str().with_context(|| format!("{option} {}: is not UTF-8. Rename it", path.display()))?;
     Ok(Value::String(text.into()))
 }
 
-/// Lines of the table that was put together are nobody's lines.
-fn without_lines(mut problems: Problems) -> Problems {
-    problems.list.iter_mut().for_each(|problem| problem.line = None);
-    problems
+/// Where the engine store and the libraries are.
+#[derive(Debug, clap::Args)]
+pub struct StoreOptions {
+    /// Where engines are kept.
+    #[arg(long)]
+    store: Option<PathBuf>,
+    /// The folder of libnvinfer.so, or of libtensorrt_rtx.so.
+    #[arg(long)]
+    library: Option<PathBuf>,
+}
+
+impl StoreOptions {
+    /// Replaces the settings that an option is given for.
+    pub fn apply(&self, settings: &mut TensorrtSettings) {
+        for (given, setting) in [(&self.store, &mut settings.store), (&self.library, &mut settings.library)] {
+            if given.is_some() {
+                setting.clone_from(given);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_named_by_the_option_that_set_it() {
+        let none = RunOptions { config: Some("cart.toml".into()), ..RunOptions::default() };
+        for key in ["source.path", "model.bundle", "sinks", "sinks[0].path", "http.listen"] {
+            assert_eq!(none.option(key, 1), None, "{key} is the file's");
+        }
+        let options = RunOptions {
+            source: Some("clip.mp4".into()),
+            record: vec!["a.mp4".into(), "b.avi".into()],
+            ..RunOptions::default()
+        };
+        let option = |key: &str| options.option(key, 3).unwrap();
+        assert_eq!((option("source.path"), option("source")), ("--source".into(), "--source".into()));
+        assert_eq!(
+            (option("model.bundle"), option("sinks[2].path")),
+            ("--bundle".into(), "--record b.avi".into())
+        );
+        assert_eq!(options.option("sinks[0].kind", 3), None, "the default has no option");
+        let shown = RunOptions { sink: vec!["preview".into()], ..none };
+        assert_eq!(shown.option("sinks[0].kind", 1).unwrap(), "--sink preview");
+    }
 }

@@ -22,6 +22,11 @@ impl Cropper {
         Self { region, expand }
     }
 
+    /// Its place in the frame.
+    pub fn region(&self) -> Region {
+        self.region
+    }
+
     /// Fills `crop` from `luma`, rows of `stride` bytes that hold the whole region.
     pub fn copy(&self, luma: &[u8], stride: usize, crop: &mut Plane) {
         let Region { x, y } = self.region;

@@ -1,6 +1,6 @@
 //! Mask: the engine's probability map, cut at the threshold and freed of specks.
 
-use nervelight_engines::regions::Regions;
+use nervelight_engines::components::Components;
 use nervelight_engines::{HEIGHT, PIXELS, Plane, WIDTH, plane};
 
 /// The nerve in one crop. Reused from map to map; nothing is allocated after the first.
@@ -11,7 +11,7 @@ pub struct Mask {
     pub outline: Vec<u32>,
     /// Pixels of nerve.
     pub area: usize,
-    regions: Regions,
+    components: Components,
 }
 
 impl Default for Mask {
@@ -20,18 +20,18 @@ impl Default for Mask {
             inside: plane(),
             outline: Vec::with_capacity(PIXELS),
             area: 0,
-            regions: Regions::with_room_for(PIXELS),
+            components: Components::with_room_for(PIXELS),
         }
     }
 }
 
 impl Mask {
-    /// Keeps the regions of `map >= threshold` that have at least `min_area` pixels.
+    /// Keeps the components of `map >= threshold` that have at least `min_area` pixels.
     pub fn update(&mut self, map: &Plane, threshold: u8, min_area: u32) {
-        self.regions.find(map, WIDTH, threshold);
+        self.components.find(map, WIDTH, threshold);
         self.inside.fill(0);
         self.area = 0;
-        for (run, _, area) in self.regions.runs() {
+        for (run, _, area) in self.components.runs() {
             if area >= min_area as usize {
                 self.inside[run.row * WIDTH + run.start..run.row * WIDTH + run.end].fill(1);
                 self.area += run.end - run.start;
@@ -42,7 +42,7 @@ impl Mask {
 
     fn find_outline(&mut self) {
         self.outline.clear();
-        for (run, ..) in self.regions.runs() {
+        for (run, ..) in self.components.runs() {
             for col in run.start..run.end {
                 let i = run.row * WIDTH + col;
                 // The crop's edge is no boundary of the nerve, which may go on beyond it.

@@ -1,9 +1,8 @@
 //! Overlay: what is drawn into a frame.
 //!
 //! The tint changes chroma only, so that the echo texture the clinician reads stays as it was; luma
-//! changes under the one-pixel outline and the badge, nowhere else.
+//! changes under the one-pixel outline and the badges of `badge.rs`, nowhere else.
 
-use font8x8::UnicodeFonts;
 use gst_video::VideoColorMatrix;
 use nervelight_engines::{HEIGHT, Plane, WIDTH};
 
@@ -13,9 +12,12 @@ use crate::path::mask::Mask;
 /// A colour as Y'CbCr bytes in the video's own matrix and range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colour {
-    y: u8,
-    u: u8,
-    v: u8,
+    /// Luma.
+    pub y: u8,
+    /// Blue difference.
+    pub u: u8,
+    /// Red difference.
+    pub v: u8,
 }
 
 impl Colour {
@@ -37,7 +39,7 @@ impl Colour {
 
 /// How the nerve is drawn.
 #[derive(Debug, Clone, Copy)]
-pub struct Style {
+pub struct OverlayStyle {
     /// Colour of tint and outline.
     pub colour: Colour,
     /// Weight of the colour in the tint's chroma, 0..1.
@@ -47,7 +49,7 @@ pub struct Style {
 }
 
 /// Draws the nerve of the region's crop into the picture.
-pub fn draw(picture: &mut Picture<'_>, region: Region, mask: &Mask, style: &Style) {
+pub fn draw(picture: &mut Picture<'_>, region: Region, mask: &Mask, style: &OverlayStyle) {
     if mask.area == 0 {
         return;
     }
@@ -61,7 +63,7 @@ pub fn draw(picture: &mut Picture<'_>, region: Region, mask: &Mask, style: &Styl
 }
 
 /// Chroma moves towards the colour in proportion to how much of its 2x2 pixels is nerve.
-fn tint(chroma: &mut Chroma<'_>, region: Region, inside: &Plane, style: &Style) {
+fn tint(chroma: &mut Chroma<'_>, region: Region, inside: &Plane, style: &OverlayStyle) {
     // 8-bit fixed point: weight[n] of 256 for n of 4 pixels inside.
     let weight: [i32; 5] = std::array::from_fn(|n| (style.opacity * 64.0 * n as f32).round() as i32);
     for row in 0..HEIGHT / 2 {
@@ -83,75 +85,17 @@ fn tint(chroma: &mut Chroma<'_>, region: Region, inside: &Plane, style: &Style) 
     }
 }
 
-/// A short notice in a corner of the region, drawn once into a bitmap.
-pub struct Badge {
-    width: usize,
-    height: usize,
-    /// 1 where the text is, 0 on its ground.
-    text: Vec<u8>,
-    ink: Colour,
-    ground: Colour,
-}
-
-impl Badge {
-    /// Pixels of the picture for one pixel of the 8x8 font.
-    const SCALE: usize = 3;
-    /// Ground around the text, in font pixels.
-    const MARGIN: usize = 3;
-    /// Distance from the region's corner in pixels.
-    const OFFSET: usize = 8;
-
-    /// A badge that says `text` in `ink` on `ground`.
-    pub fn new(text: &str, ink: Colour, ground: Colour) -> Self {
-        let scaled = |font_pixels: usize| (font_pixels + 2 * Self::MARGIN) * Self::SCALE;
-        let (width, height) = (scaled(8 * text.chars().count()), scaled(8));
-        let mut bitmap = vec![0; width * height];
-        let glyphs = text.chars().map(|c| font8x8::BASIC_FONTS.get(c).unwrap_or_default());
-        for (i, glyph) in glyphs.enumerate() {
-            for (y, x) in (0..8).flat_map(|y| (0..8).map(move |x| (y, x))) {
-                if (glyph[y] >> x) & 1 == 0 {
-                    continue;
-                }
-                let (left, top) =
-                    ((Self::MARGIN + 8 * i + x) * Self::SCALE, (Self::MARGIN + y) * Self::SCALE);
-                for row in top..top + Self::SCALE {
-                    bitmap[row * width + left..][..Self::SCALE].fill(1);
-                }
-            }
-        }
-        Self { width, height, text: bitmap, ink, ground }
-    }
-
-    /// Draws the badge into the region's upper left corner.
-    pub fn draw(&self, picture: &mut Picture<'_>, region: Region) {
-        // Chroma is at half resolution and the corner on even coordinates.
-        let (left, top) = (region.x + Self::OFFSET, region.y + Self::OFFSET);
-        for (row, bits) in self.text.chunks_exact(self.width).enumerate() {
-            let start = (top + row) * picture.luma_stride + left;
-            for (luma, &bit) in picture.luma[start..start + self.width].iter_mut().zip(bits) {
-                *luma = if bit == 1 { self.ink.y } else { self.ground.y };
-            }
-        }
-        for row in 0..self.height / 2 {
-            for col in 0..self.width / 2 {
-                let (u, v) = picture.chroma.at(left / 2 + col, top / 2 + row);
-                (*u, *v) = (self.ground.u, self.ground.v);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use nervelight_engines::plane;
 
-    const REGION: Region = Region { x: 2, y: 2 };
-    const FRAME: (usize, usize) = (580, 420);
+    pub const REGION: Region = Region { x: 2, y: 2 };
+    pub const FRAME: (usize, usize) = (580, 420);
 
-    fn style(opacity: f32, outline: bool) -> Style {
+    fn style(opacity: f32, outline: bool) -> OverlayStyle {
         let colour = Colour::new([255, 220, 0], VideoColorMatrix::Bt601, false);
-        Style { colour, opacity, outline }
+        OverlayStyle { colour, opacity, outline }
     }
 
     fn disc() -> Mask {
@@ -166,7 +110,7 @@ mod tests {
     }
 
     /// Draws into a gray I420 or NV12 picture; returns luma and the U and V of every chroma sample.
-    fn drawn(planar: bool, draw: impl Fn(&mut Picture<'_>)) -> (Vec<u8>, Vec<(u8, u8)>) {
+    pub fn drawn(planar: bool, draw: impl Fn(&mut Picture<'_>)) -> (Vec<u8>, Vec<(u8, u8)>) {
         let (width, height) = FRAME;
         let mut luma: Vec<u8> = (0..width * height).map(|i| i as u8).collect();
         let (mut a, mut b) = (vec![128; width * height / 2], vec![128; width * height / 4]);
@@ -175,7 +119,7 @@ mod tests {
         } else {
             Chroma::Interleaved { uv: &mut a, stride: width }
         };
-        let mut picture = Picture { luma: &mut luma, luma_stride: width, chroma };
+        let mut picture = Picture { width, height, luma: &mut luma, luma_stride: width, chroma };
         draw(&mut picture);
         let mut samples = vec![];
         for y in 0..height / 2 {
@@ -231,22 +175,5 @@ mod tests {
         let red = Colour::new([255, 0, 0], VideoColorMatrix::Bt709, true);
         assert_eq!(red, Colour { y: 63, u: 102, v: 240 }, "BT.709 red");
         assert_eq!(Colour::new([0; 3], VideoColorMatrix::Bt601, false), Colour { y: 0, u: 128, v: 128 });
-    }
-
-    #[test]
-    fn a_badge_stays_in_its_corner_and_is_legible() {
-        let (ink, ground) = (
-            Colour::new([255; 3], VideoColorMatrix::Bt601, false),
-            Colour::new([200, 0, 0], VideoColorMatrix::Bt601, false),
-        );
-        let badge = Badge::new("AI OFF", ink, ground);
-        let (before, _) = drawn(true, |_| {});
-        let (luma, samples) = drawn(true, |p| badge.draw(p, REGION));
-        let inked = luma.iter().filter(|&&l| l == ink.y).count();
-        assert!(inked > 1000, "{inked} pixels of text");
-        for (i, (a, b)) in luma.iter().zip(&before).enumerate() {
-            assert!(a == b || (i % FRAME.0 < 200 && i / FRAME.0 < 60), "changed at {i}");
-        }
-        assert!(samples.contains(&(ground.u, ground.v)));
     }
 }

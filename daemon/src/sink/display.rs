@@ -1,11 +1,78 @@
-//! Which sink shows video on this machine's screen. `autovideosink` asks every one there is, and some crash where there
-//! is no screen.
+//! The display: video on this machine's screen. `autovideosink` asks every sink there is, and some crash where there is
+//! no screen.
 
 use std::env;
 use std::fs;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use gst::prelude::*;
+use gst_video::VideoInfo;
+
+use crate::sink::feed::{self, Feed};
+use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
+
+/// Shows frames on a screen.
+pub struct Display {
+    feed: Feed,
+    status: Arc<SinkStatus>,
+}
+
+impl Display {
+    /// Opens the screen.
+    ///
+    /// # Errors
+    /// When there is no such element, or no screen now.
+    pub fn open(
+        name: String,
+        element: &str,
+        info: &VideoInfo,
+        context: &SinkContext,
+    ) -> Result<Self, SinkError> {
+        let what = format!("sink {name}");
+        let text = describe(element).map_err(|error| SinkError::Unavailable(error.context(what.clone())))?;
+        let status = Arc::new(SinkStatus::new(name));
+        let failing = status.clone();
+        let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
+        let feed = Feed::open(&what, &text, Some(&feed::caps(info)?), context, |_| {}, tell)?;
+        Ok(Self { feed, status })
+    }
+}
+
+impl Sink for Display {
+    fn push(&mut self, shown: Shown<'_>) {
+        self.status.count(self.feed.push(shown.buffer));
+    }
+
+    fn follow(&mut self, info: &Arc<VideoInfo>) -> bool {
+        self.feed.follow(info)
+    }
+
+    fn end(&mut self) {
+        self.feed.end();
+    }
+
+    fn finish(&mut self, deadline: Instant) {
+        self.feed.finish(deadline);
+    }
+
+    fn status(&self) -> Arc<SinkStatus> {
+        self.status.clone()
+    }
+}
+
+/// The pipeline of `element`, or of the best there is.
+///
+/// # Errors
+/// When there is no screen.
+pub fn describe(element: &str) -> Result<String> {
+    let element = match element {
+        "auto" | "autovideosink" => choose()?,
+        element => element,
+    };
+    Ok(format!("appsrc name=frames ! videoconvert ! {element} sync=false"))
+}
 
 /// What there is to show video on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +113,7 @@ impl Screens {
 }
 
 /// The sink to show video with: the best of those that are installed and open here.
-///
-/// # Errors
-/// When there is no screen, or nothing that shows video on it.
-pub fn choose() -> Result<&'static str> {
+fn choose() -> Result<&'static str> {
     let screens = Screens::look();
     let sinks = screens.sinks();
     if sinks.is_empty() {

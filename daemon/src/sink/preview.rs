@@ -1,13 +1,23 @@
 //! The preview: pictures for the page, each with what is true of it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
+use gst_video::VideoInfo;
 use tokio::sync::watch;
 
-use crate::status::Ai;
+use crate::frame::OverlayState;
+use crate::sink::feed::{self, Feed};
+use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
+
+/// JPEG is full range by definition (JFIF 1.02). From I420 to I420 videoconvert copies, whatever the ranges are; on the
+/// way to RGB it minds them.
+pub const PIPELINE: &str = "appsrc name=frames ! videoconvert ! video/x-raw,format=BGRx ! jpegenc quality=85 ! \
+     appsink name=jpeg sync=false max-buffers=1 drop=true";
 
 /// Where the newest picture is published.
 pub type Pictures = watch::Sender<Option<Picture>>;
@@ -28,7 +38,7 @@ pub struct Picture {
 #[derive(Debug, Clone, Copy)]
 pub struct State {
     /// State of the overlay on it.
-    pub ai: Ai,
+    pub ai: OverlayState,
     /// Whether it came from the source; else it is the black one that says NO SIGNAL.
     pub signal: bool,
     /// When it arrived.
@@ -37,39 +47,77 @@ pub struct State {
 
 /// Puts each picture that leaves the encoder together with the state that its frame came with.
 pub struct Preview {
+    feed: Feed,
+    status: Arc<SinkStatus>,
     pictures: Pictures,
     states: Sender<(Option<gst::ClockTime>, State)>,
 }
 
 impl Preview {
-    /// Publishes what comes out of `sink`.
-    pub fn attach(sink: &AppSink, pictures: Pictures) -> Self {
+    /// Starts to publish pictures.
+    ///
+    /// # Errors
+    /// When the encoder cannot be built or started.
+    pub fn open(name: String, info: &VideoInfo, context: &SinkContext) -> Result<Self, SinkError> {
+        let what = format!("sink {name}");
+        let status = Arc::new(SinkStatus::new(name));
+        let failing = status.clone();
+        let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
         let (states, known) = bounded(STATES);
-        let published = pictures.clone();
-        let on_sample = move |sink: &AppSink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            if let Some(buffer) = sample.buffer()
-                && let Some(state) = state_of(buffer.pts(), &known)
-                && let Ok(map) = buffer.map_readable()
-            {
-                published.send_replace(Some(Picture { jpeg: map.as_slice().to_vec().into(), state }));
+        let pictures = context.pictures.clone();
+        let attach = |pipeline: &gst::Pipeline| {
+            if let Some(jpeg) = pipeline.by_name("jpeg").and_then(|e| e.downcast::<AppSink>().ok()) {
+                publish(&jpeg, known, pictures);
             }
-            Ok(gst::FlowSuccess::Ok)
         };
-        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample).build());
-        Self { pictures, states }
+        let feed = Feed::open(&what, PIPELINE, Some(&feed::caps(info)?), context, attach, tell)?;
+        Ok(Self { feed, status, pictures: context.pictures.clone(), states })
+    }
+}
+
+impl Sink for Preview {
+    fn push(&mut self, shown: Shown<'_>) {
+        // Pictures are encoded only while somebody looks.
+        if self.pictures.receiver_count() == 0 {
+            return;
+        }
+        self.status.count(self.feed.give(|source| {
+            // Full only when the encoder hangs; its next picture is then without a state, and not shown at all.
+            let _ = self.states.try_send((shown.buffer.pts(), shown.state));
+            source.push_buffer(shown.buffer.clone())
+        }));
     }
 
-    /// Whether somebody looks; pictures are encoded only then.
-    pub fn is_watched(&self) -> bool {
-        self.pictures.receiver_count() > 0
+    fn follow(&mut self, info: &Arc<VideoInfo>) -> bool {
+        self.feed.follow(info)
     }
 
-    /// Says what is true of the frame that is handed to the encoder next.
-    pub fn expect(&self, frame: &gst::Buffer, state: State) {
-        // Full only when the encoder hangs; its next picture is then shown without a state, which is not at all.
-        let _ = self.states.try_send((frame.pts(), state));
+    fn end(&mut self) {
+        self.feed.end();
     }
+
+    fn finish(&mut self, deadline: Instant) {
+        self.feed.finish(deadline);
+    }
+
+    fn status(&self) -> Arc<SinkStatus> {
+        self.status.clone()
+    }
+}
+
+/// Publishes what comes out of `jpeg`.
+fn publish(jpeg: &AppSink, known: Receiver<(Option<gst::ClockTime>, State)>, pictures: Pictures) {
+    let on_sample = move |sink: &AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        if let Some(buffer) = sample.buffer()
+            && let Some(state) = state_of(buffer.pts(), &known)
+            && let Ok(map) = buffer.map_readable()
+        {
+            pictures.send_replace(Some(Picture { jpeg: map.as_slice().to_vec().into(), state }));
+        }
+        Ok(gst::FlowSuccess::Ok)
+    };
+    jpeg.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample).build());
 }
 
 /// The state of the frame of time `pts`; those before it were lost on the way. A picture whose state is not known is
@@ -82,7 +130,7 @@ fn state_of(pts: Option<gst::ClockTime>, known: &Receiver<(Option<gst::ClockTime
 mod tests {
     use super::*;
 
-    fn state(ai: Ai) -> State {
+    fn state(ai: OverlayState) -> State {
         State { ai, signal: true, arrived: Instant::now() }
     }
 
@@ -90,12 +138,14 @@ mod tests {
     fn a_picture_has_the_state_of_its_own_frame() {
         let (send, known) = bounded(8);
         let ms = |n| Some(gst::ClockTime::from_mseconds(n));
-        for (n, ai) in [(1, Ai::On), (2, Ai::Stale), (3, Ai::Off), (4, Ai::On)] {
+        for (n, ai) in
+            [(1, OverlayState::On), (2, OverlayState::Stale), (3, OverlayState::Off), (4, OverlayState::On)]
+        {
             send.send((ms(n), state(ai))).unwrap();
         }
-        assert_eq!(state_of(ms(1), &known).unwrap().ai, Ai::On);
-        assert_eq!(state_of(ms(3), &known).unwrap().ai, Ai::Off, "the second was lost");
-        assert_eq!(state_of(ms(4), &known).unwrap().ai, Ai::On);
+        assert_eq!(state_of(ms(1), &known).unwrap().ai, OverlayState::On);
+        assert_eq!(state_of(ms(3), &known).unwrap().ai, OverlayState::Off, "the second was lost");
+        assert_eq!(state_of(ms(4), &known).unwrap().ai, OverlayState::On);
         assert!(state_of(ms(5), &known).is_none());
     }
 }

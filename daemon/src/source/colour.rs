@@ -11,7 +11,6 @@ use gst::prelude::*;
 use gst_video::{VideoColorRange, VideoColorimetry};
 
 use crate::config::Source;
-use crate::source::gstreamer::formats;
 
 /// What a container says of colour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -178,6 +177,14 @@ fn find_range(file: &mut (impl Read + Seek), mut at: u64, end: u64) -> Option<bo
         at = next;
     }
     None
+}
+
+/// What the frame path processes, in the notation of caps: square pixels, and only I420 where a border is added.
+pub fn formats(pads: bool) -> &'static str {
+    match pads {
+        false => "video/x-raw,format=(string){I420,NV12},pixel-aspect-ratio=1/1",
+        true => "video/x-raw,format=I420,pixel-aspect-ratio=1/1",
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
@@ -16,7 +16,9 @@ use crate::frame::Frame;
 use crate::pipeline::{parse, quoted, set_state, stop};
 use crate::source::colour;
 use crate::source::damage::Damage;
-use crate::source::slot::{Slot, SlotSender, SourceError, slot};
+use crate::source::device;
+use crate::source::failure::{SourceError, failure};
+use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
 use crate::source::stamp::{self, Stamps};
 
 /// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
@@ -35,7 +37,7 @@ pub fn describe(source: &Source, pads: bool) -> String {
     let head = match source {
         Source::Phantom(_) => return "phantom".into(),
         Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
-        Source::V4l2 { device, caps } => {
+        Source::V4l2 { device, caps, .. } => {
             let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
             format!("v4l2src device={}{caps} ! decodebin", quoted(&device.display().to_string()))
         }
@@ -46,16 +48,8 @@ pub fn describe(source: &Source, pads: bool) -> String {
     format!(
         "{head} ! videoconvert name=convert ! videoscale ! capsfilter name=format caps={} ! \
          deinterlace method=linear fields=top ! videoflip video-direction=auto{pad} ! appsink name=frames",
-        formats(pads)
+        colour::formats(pads)
     )
-}
-
-/// What the frame's way processes, in the notation of caps: square pixels, and only I420 where a border is added.
-pub fn formats(pads: bool) -> &'static str {
-    match pads {
-        false => "video/x-raw,format=(string){I420,NV12},pixel-aspect-ratio=1/1",
-        true => "video/x-raw,format=I420,pixel-aspect-ratio=1/1",
-    }
 }
 
 /// Builds the source's pipeline without starting it; returns its description.
@@ -75,7 +69,13 @@ impl Capture {
     ///
     /// # Errors
     /// When the pipeline cannot be built or started; failures of later come as the slot's end.
-    pub fn start(source: &Source, pads: bool, to_stop: &AtomicBool) -> Result<Option<(Self, Slot)>> {
+    pub fn start(
+        source: &Source,
+        pads: bool,
+        counts: &Arc<FrameCounts>,
+        to_stop: &AtomicBool,
+    ) -> Result<Option<(Self, Slot)>> {
+        device::look(source).context("source.device")?;
         let (name, live) = (source.to_string(), source.is_live());
         let text = describe(source, pads);
         let pipeline = parse(&text, &format!("source {name}"))?;
@@ -90,7 +90,7 @@ impl Capture {
         // A live source paces itself, and the clock's wait would only add latency.
         sink.set_sync(source.is_paced_by_clock());
         sink.set_max_buffers(1);
-        let (sender, mut slot) = slot(live);
+        let (sender, mut slot) = slot(live, counts);
         let damage = matches!(source, Source::File { .. }).then(Damage::new);
         watch(&pipeline, &name, &sender, damage.clone());
         stamp_frames(&sink, live && !source.is_paced_by_clock());
@@ -230,7 +230,7 @@ fn on_sample(
 
 /// Turns the bus's messages into the slot's end.
 fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: Option<Damage>) {
-    overhear(pipeline, name, sender);
+    tap_errors(pipeline, name, sender);
     let Some(bus) = pipeline.bus() else { return };
     let (name, sender, weak) = (name.to_owned(), sender.clone(), pipeline.downgrade());
     let stated = Mutex::new(None);
@@ -269,7 +269,7 @@ fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: Opti
 /// that pulls its data is at work by then, on a thread of its own; when that one fails before decodebin is
 /// done (gstdecodebin2.c, `remove_error_filter` after `GST_PAD_STREAM_UNLOCK`), nothing is tried any more,
 /// no frame comes, and no end.
-fn overhear(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender) {
+fn tap_errors(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender) {
     let (name, sender) = (name.to_owned(), sender.clone());
     pipeline.connect_deep_element_added(move |_, _, element| {
         let Some(bus) = element.bus() else { return };
@@ -314,77 +314,6 @@ fn ended(name: &str, stated: Option<Duration>, ended: Duration) -> Result<(), So
     }
 }
 
-fn failure(name: &str, error: &gst::message::Error) -> SourceError {
-    let kind = error.error();
-    let debug = error.debug().map(|text| text.to_string()).unwrap_or_default();
-    let element = error.src().map_or_else(String::new, |s| format!(" ({})", s.name()));
-    // A fragment may read from a server too.
-    let is_network = ["GstSoupHTTPSrc", "GstRTSPSrc"].iter().any(|element| debug.contains(element));
-    let server = server(name).or(is_network.then_some("its server"));
-    let (message, remedy) = server
-        .and_then(|server| unreachable_server(&kind, &debug, server))
-        .or_else(|| without_video(&debug))
-        .unwrap_or_else(|| (format!("{}{element}", kind.message().trim_end_matches('.')), remedy(&kind)));
-    SourceError::Failed { name: name.into(), message, remedy: remedy.into() }
-}
-
-/// What to do about a failure of a file or device.
-fn remedy(kind: &gst::glib::Error) -> &'static str {
-    if kind.matches(gst::ResourceError::NotFound) {
-        "Check the path or device, and that it is plugged in"
-    } else if kind.matches(gst::ResourceError::Busy) {
-        "Another program holds the device; stop it"
-    } else if kind.matches(gst::ResourceError::OpenRead) || kind.matches(gst::ResourceError::NotAuthorized) {
-        "Check that it exists and that this user may read it (for a device: group video)"
-    } else if kind.matches(gst::StreamError::TypeNotFound) || kind.matches(gst::StreamError::WrongType) {
-        "It is no video that GStreamer knows; check the file"
-    } else if kind.matches(gst::StreamError::CodecNotFound) || kind.matches(gst::CoreError::MissingPlugin) {
-        "Install the GStreamer plugin that decodes it (gstreamer1.0-libav, -plugins-good, -plugins-bad)"
-    } else if kind.matches(gst::StreamError::Demux) || kind.matches(gst::StreamError::Decode) {
-        "The file is damaged or incomplete; copy or record it again"
-    } else {
-        "Try the pipeline of `nervelightd check` with gst-launch-1.0 -v to see more"
-    }
-}
-
-/// Host and port of a URI that is no file.
-fn server(name: &str) -> Option<&str> {
-    let (scheme, rest) = name.split_once("://")?;
-    let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    let host = rest.split(['/', '?', '#']).next()?;
-    // A user and a password stay out of it.
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    (is_scheme && scheme != "file" && !host.is_empty()).then_some(host)
-}
-
-/// Why a server gives no stream, and what to do.
-fn unreachable_server(kind: &gst::glib::Error, debug: &str, server: &str) -> Option<(String, &'static str)> {
-    let says =
-        |words: &[&str]| words.iter().any(|word| kind.message().contains(word) || debug.contains(word));
-    let is = |code: gst::ResourceError| kind.matches(code);
-    if is(gst::ResourceError::NotAuthorized) || says(&["Unauthorized", "Forbidden", "(401)", "(403)"]) {
-        return Some((format!("{server} refuses to send it"), "Check user name and password"));
-    }
-    if is(gst::ResourceError::NotFound) || says(&["(404)"]) {
-        return Some((format!("{server} has no such stream"), "Check the address after the host"));
-    }
-    // souphttpsrc says no more than this when nobody answers.
-    let is_silent = kind.matches(gst::StreamError::Failed) && debug.contains("GstSoupHTTPSrc");
-    let is_closed = is(gst::ResourceError::OpenRead)
-        || is(gst::ResourceError::OpenReadWrite)
-        || says(&["Failed to connect"]);
-    (is_silent || is_closed).then(|| {
-        let remedy = "Check host and port, the network, and that the server runs";
-        (format!("{server} cannot be reached"), remedy)
-    })
-}
-
-/// A file of sound only: no element wants what its demuxer finds.
-fn without_video(debug: &str) -> Option<(String, &'static str)> {
-    let message = "there is no video in it, only sound or data";
-    debug.contains("reason not-linked").then(|| (message.into(), "Choose one that holds video"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -406,19 +335,11 @@ mod tests {
                 element.bus().unwrap().set_sync_handler(|_, _| gst::BusSyncReply::Drop);
             }
         });
-        let (sender, mut slot) = slot(false);
+        let (sender, mut slot) = slot(false, &Arc::default());
         watch(&pipeline, "clip", &sender, None);
         pipeline.set_state(gst::State::Playing).unwrap();
         let Next::End(Err(error)) = slot.next(Duration::from_secs(30)) else { panic!("no error was heard") };
         assert!(error.to_string().contains("damaged or incomplete"), "{error}");
         stop(&pipeline, Duration::from_secs(30));
-    }
-
-    #[test]
-    fn servers_are_named_without_secrets() {
-        assert_eq!(server("rtsp://nurse:pa@ss@10.0.0.2:554/us"), Some("10.0.0.2:554"));
-        assert_eq!(server("http://camera/a.mjpg?token=1"), Some("camera"));
-        assert_eq!(server("`rtspsrc location=rtsp://10.0.0.2/us`"), None, "a fragment is no URI");
-        assert_eq!((server("/clips/a.mp4"), server("file:///a.mp4")), (None, None));
     }
 }

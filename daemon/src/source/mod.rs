@@ -1,8 +1,40 @@
-//! Where frames come from, and the slot they are taken from. It may use frames and the configuration.
+//! Where frames come from, and the slot they are taken from. It may use frames, pipelines and the configuration.
 
 mod colour;
 mod damage;
+pub mod device;
+pub mod failure;
 pub mod gstreamer;
-pub mod phantom;
+mod phantom;
 pub mod slot;
 mod stamp;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+
+use crate::config::{Config, Source};
+use crate::source::gstreamer::Capture;
+use crate::source::slot::{FrameCounts, Slot};
+
+/// A source that runs. Its slot goes to the frame path; dropping the rest stops it.
+pub struct OpenSource {
+    /// Where its frames, and its end, come out.
+    pub slot: Slot,
+    /// None for the phantom, whose thread ends with the slot.
+    pub capture: Option<Capture>,
+}
+
+/// Opens the source, which may take up to [`gstreamer::STALL`]. None when the daemon is told to stop meanwhile.
+///
+/// # Errors
+/// When it cannot be built or started; failures of later come as the slot's end.
+pub fn open(config: &Config, counts: &Arc<FrameCounts>, stop: &AtomicBool) -> Result<Option<OpenSource>> {
+    if let Source::Phantom(settings) = &config.source {
+        let slot = phantom::start(settings, config.x, config.y, counts)?;
+        return Ok(Some(OpenSource { slot, capture: None }));
+    }
+    let opened = Capture::start(&config.source, config.pad, counts, stop)?;
+    Ok(opened.map(|(capture, slot)| OpenSource { slot, capture: Some(capture) }))
+}

@@ -12,13 +12,19 @@ use nervelight_phantom::{HEIGHT, Phantom, WIDTH};
 
 use crate::config::PhantomSettings;
 use crate::frame::{Frame, Region};
-use crate::source::slot::{Slot, SlotSender, SourceError, slot};
+use crate::source::failure::SourceError;
+use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
 
 /// Renders `settings.frames` frames, or without end for 0, on a thread that ends with the slot.
 ///
 /// # Errors
 /// When the region does not fit or the thread cannot be started.
-pub fn start(settings: &PhantomSettings, x: Option<usize>, y: Option<usize>) -> Result<Slot> {
+pub fn start(
+    settings: &PhantomSettings,
+    x: Option<usize>,
+    y: Option<usize>,
+    counts: &Arc<FrameCounts>,
+) -> Result<Slot> {
     let region = Region::place(x, y, WIDTH, HEIGHT)?;
     let colorimetry: VideoColorimetry = "1:4:0:0".parse().context("full-range BT.601")?;
     let info = VideoInfo::builder(VideoFormat::I420, WIDTH as u32, HEIGHT as u32)
@@ -26,7 +32,7 @@ pub fn start(settings: &PhantomSettings, x: Option<usize>, y: Option<usize>) -> 
         .colorimetry(&colorimetry)
         .build()
         .context("phantom's video format")?;
-    let (sender, slot) = slot(settings.paced);
+    let (sender, slot) = slot(settings.paced, counts);
     let settings = settings.clone();
     let run = move || {
         let end = render(&settings, region, &Arc::new(info), &sender);

@@ -1,7 +1,9 @@
-//! The freshest-frame slot between a source and the frame's way.
+//! The freshest-frame slot between a source and the frame path.
 //!
 //! A live source never waits: a frame that comes before the last one was taken displaces it, and
 //! the displaced one is counted. Any other source waits until its frame is taken.
+//!
+//! A slot lives as long as its source. The counts live as long as the daemon and outlast every source.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,45 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use crate::frame::Frame;
-
-/// Why a source stopped before its end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
-    /// The source's element or device reported a failure.
-    #[error("source {name}: {message}. {remedy}")]
-    Failed {
-        /// The source as configured.
-        name: String,
-        /// What the element said.
-        message: String,
-        /// What to do.
-        remedy: String,
-    },
-    /// The source ended before the length it had stated.
-    #[error(
-        "source {name} is cut short: it ended at {ended:.2?} of {stated:.2?}. Every whole frame up to there \
-         was processed; copy or record the file again for the rest"
-    )]
-    CutShort {
-        /// The source as configured.
-        name: String,
-        /// End of its last frame.
-        ended: Duration,
-        /// The duration it had stated.
-        stated: Duration,
-    },
-    /// Frames in the middle are missing or damaged.
-    #[error(
-        "source {name} is damaged: about {frames} frames are missing or broken. Every frame that could be \
-         decoded was processed; copy or record the file again for the rest"
-    )]
-    Damaged {
-        /// The source as configured.
-        name: String,
-        /// How many.
-        frames: u64,
-    },
-}
+use crate::source::failure::SourceError;
 
 /// What a source has next.
 pub enum Next {
@@ -64,38 +28,74 @@ pub enum Next {
 #[derive(Clone)]
 pub struct SlotSender {
     frames: Sender<Frame>,
-    /// A live source's means of displacing; any other's absence lets it see the slot go.
+    /// Only a live source can displace a frame.
     displace: Option<Receiver<Frame>>,
     end: Sender<Result<(), SourceError>>,
-    counts: Arc<Counts>,
+    shared: Arc<Shared>,
+    counts: Arc<FrameCounts>,
 }
 
-/// The frame's way's end of the slot.
+/// The frame path's end of the slot.
 pub struct Slot {
     frames: Receiver<Frame>,
     end: Receiver<Result<(), SourceError>>,
     ended: Option<Result<(), SourceError>>,
-    counts: Arc<Counts>,
+    shared: Arc<Shared>,
+    counts: Arc<FrameCounts>,
 }
 
+/// What both ends know.
 #[derive(Default)]
-struct Counts {
-    arrived: AtomicU64,
-    displaced: AtomicU64,
+struct Shared {
     /// End of the latest frame on the source's time line, in ns.
     position: AtomicU64,
-    /// The slot is gone.
+    /// The frame path takes no more.
     closed: AtomicBool,
 }
 
+/// What became of the frames of all sources. A frame that waits in a slot is in none of the counts yet, so frames in
+/// are never fewer than frames out.
+#[derive(Default)]
+pub struct FrameCounts {
+    /// Taken by the frame path.
+    taken: AtomicU64,
+    /// Displaced by fresher ones.
+    displaced: AtomicU64,
+    /// Left in a slot that was closed.
+    discarded: AtomicU64,
+}
+
+impl FrameCounts {
+    /// Frames that sources handed over.
+    pub fn arrived(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed) + self.displaced() + self.discarded()
+    }
+
+    /// Frames displaced by fresher ones.
+    pub fn displaced(&self) -> u64 {
+        self.displaced.load(Ordering::Relaxed)
+    }
+
+    /// Frames that were never taken: the daemon stopped, or another source came.
+    pub fn discarded(&self) -> u64 {
+        self.discarded.load(Ordering::Relaxed)
+    }
+}
+
 /// Makes a slot; a `live` source displaces, any other waits.
-pub fn slot(live: bool) -> (SlotSender, Slot) {
+pub fn slot(live: bool, counts: &Arc<FrameCounts>) -> (SlotSender, Slot) {
     let (sender, frames) = bounded(1);
     let (end_sender, end) = unbounded();
-    let counts = Arc::new(Counts::default());
+    let shared = Arc::new(Shared::default());
     let displace = live.then(|| frames.clone());
-    let sender = SlotSender { frames: sender, displace, end: end_sender, counts: counts.clone() };
-    (sender, Slot { frames, end, ended: None, counts })
+    let sender = SlotSender {
+        frames: sender,
+        displace,
+        end: end_sender,
+        shared: shared.clone(),
+        counts: counts.clone(),
+    };
+    (sender, Slot { frames, end, ended: None, shared, counts: counts.clone() })
 }
 
 impl SlotSender {
@@ -103,20 +103,15 @@ impl SlotSender {
     pub fn send(&self, frame: Frame) -> bool {
         if let Some(pts) = frame.buffer.pts() {
             let end = pts + frame.buffer.duration().unwrap_or_default();
-            self.counts.position.fetch_max(end.nseconds(), Ordering::Relaxed);
+            self.shared.position.fetch_max(end.nseconds(), Ordering::Relaxed);
         }
         let Some(displace) = &self.displace else {
-            let is_sent = self.frames.send(frame).is_ok();
-            self.counts.arrived.fetch_add(u64::from(is_sent), Ordering::Relaxed);
-            return is_sent;
+            return self.frames.send(frame).is_ok();
         };
         let mut frame = frame;
-        while !self.counts.closed.load(Ordering::Relaxed) {
+        while !self.shared.closed.load(Ordering::Relaxed) {
             match self.frames.try_send(frame) {
-                Ok(()) => {
-                    self.counts.arrived.fetch_add(1, Ordering::Relaxed);
-                    return true;
-                }
+                Ok(()) => return true,
                 Err(TrySendError::Disconnected(_)) => return false,
                 Err(TrySendError::Full(back)) => frame = back,
             }
@@ -129,7 +124,7 @@ impl SlotSender {
 
     /// End of the latest frame on the source's time line.
     pub fn position(&self) -> Duration {
-        Duration::from_nanos(self.counts.position.load(Ordering::Relaxed))
+        Duration::from_nanos(self.shared.position.load(Ordering::Relaxed))
     }
 
     /// Says that no frame will follow. Only the first word counts.
@@ -143,10 +138,9 @@ impl Slot {
     /// Waits up to `timeout` for the next frame. The end is told only after the last frame.
     pub fn next(&mut self, timeout: Duration) -> Next {
         if self.ended.is_none() {
-            let end = self.end.clone();
             crossbeam_channel::select! {
-                recv(self.frames) -> frame => if let Ok(frame) = frame { return Next::Frame(frame) },
-                recv(end) -> how => self.ended = Some(how.unwrap_or(Ok(()))),
+                recv(self.frames) -> frame => if let Ok(frame) = frame { return self.take(frame) },
+                recv(self.end) -> how => self.ended = Some(how.unwrap_or(Ok(()))),
                 default(timeout) => return Next::Idle,
             }
         }
@@ -156,9 +150,14 @@ impl Slot {
         }
         // A producer that was inside `send` when it ended gets its frame through.
         match self.frames.try_recv() {
-            Ok(frame) => Next::Frame(frame),
+            Ok(frame) => self.take(frame),
             Err(_) => Next::End(self.ended.clone().unwrap_or(Ok(()))),
         }
+    }
+
+    fn take(&self, frame: Frame) -> Next {
+        self.counts.taken.fetch_add(1, Ordering::Relaxed);
+        Next::Frame(frame)
     }
 
     /// The failure that ended the source, if one has already.
@@ -169,26 +168,13 @@ impl Slot {
         self.ended.clone()?.err()
     }
 
-    /// Frames that the source handed over.
-    pub fn arrived(&self) -> u64 {
-        self.counts.arrived.load(Ordering::Relaxed)
-    }
-
-    /// Frames displaced by a fresher one.
-    pub fn displaced(&self) -> u64 {
-        self.counts.displaced.load(Ordering::Relaxed)
-    }
-
-    /// Whether [`Self::close`] was called.
-    pub fn is_closed(&self) -> bool {
-        self.counts.closed.load(Ordering::Relaxed)
-    }
-
-    /// Refuses every further frame: from here on `arrived` stands still.
+    /// Refuses every further frame, and counts the one that waits as discarded.
     pub fn close(&mut self) {
-        self.counts.closed.store(true, Ordering::Relaxed);
+        self.shared.closed.store(true, Ordering::Relaxed);
         // The other end of this channel is gone already, so is the one that a sender waits at.
-        self.frames = bounded(0).1;
+        let frames = std::mem::replace(&mut self.frames, bounded(0).1);
+        let waiting = frames.try_iter().count() as u64;
+        self.counts.discarded.fetch_add(waiting, Ordering::Relaxed);
     }
 }
 
@@ -215,6 +201,12 @@ mod tests {
         Frame { buffer, info, arrived: Instant::now(), truth: None }
     }
 
+    fn counted(live: bool) -> (Arc<FrameCounts>, (SlotSender, Slot)) {
+        let counts = Arc::default();
+        let ends = slot(live, &counts);
+        (counts, ends)
+    }
+
     fn number(next: Next) -> Option<u64> {
         match next {
             Next::Frame(frame) => frame.buffer.pts().map(gst::ClockTime::mseconds),
@@ -224,18 +216,18 @@ mod tests {
 
     #[test]
     fn a_live_source_displaces_and_counts() {
-        let (sender, mut slot) = slot(true);
+        let (counts, (sender, mut slot)) = counted(true);
         for n in 0..5 {
             assert!(sender.send(frame(n)));
         }
         assert_eq!(number(slot.next(Duration::ZERO)), Some(4), "the freshest");
         assert!(matches!(slot.next(Duration::ZERO), Next::Idle));
-        assert_eq!((slot.arrived(), slot.displaced()), (5, 4));
+        assert_eq!((counts.arrived(), counts.displaced()), (5, 4));
     }
 
     #[test]
     fn any_other_source_waits_and_loses_nothing() {
-        let (sender, mut slot) = slot(false);
+        let (counts, (sender, mut slot)) = counted(false);
         let producer = thread::spawn(move || {
             (0..50).for_each(|n| assert!(sender.send(frame(n))));
             sender.end(Ok(()));
@@ -245,12 +237,12 @@ mod tests {
         }
         producer.join().unwrap();
         assert!(matches!(slot.next(Duration::from_secs(5)), Next::End(Ok(()))));
-        assert_eq!((slot.arrived(), slot.displaced()), (50, 0));
+        assert_eq!((counts.arrived(), counts.displaced()), (50, 0));
     }
 
     #[test]
     fn the_end_comes_after_the_last_frame_and_stays() {
-        let (sender, mut slot) = slot(true);
+        let (_, (sender, mut slot)) = counted(true);
         sender.send(frame(7));
         let cut = SourceError::CutShort {
             name: "clip".into(),
@@ -269,12 +261,26 @@ mod tests {
     #[test]
     fn a_sender_learns_that_nobody_takes_frames() {
         for live in [true, false] {
-            let (sender, receiver) = slot(live);
+            let (_, (sender, receiver)) = counted(live);
             assert!(sender.send(frame(0)));
             // Both kinds are waiting or about to wait for room when the slot goes.
             let producer = thread::spawn(move || while sender.send(frame(1)) {});
             drop(receiver);
             producer.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_frame_that_nobody_took_is_discarded_and_the_counts_outlast_the_source() {
+        let counts = Arc::default();
+        for n in 1..=3 {
+            let (sender, mut slot) = slot(true, &counts);
+            assert!(sender.send(frame(0)) && sender.send(frame(1)));
+            assert_eq!(number(slot.next(Duration::ZERO)), Some(1));
+            assert!(sender.send(frame(2)));
+            drop(slot);
+            assert!(!sender.send(frame(3)));
+            assert_eq!((counts.arrived(), counts.displaced(), counts.discarded()), (3 * n, n, n));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The local page: live picture, figures, Prometheus metrics. Never in a frame's way. It may use figures, commands
-//! and pictures of the preview, and nothing else of the daemon.
+//! The local page: live picture, figures, Prometheus metrics. Never in a frame's way. It may use the status,
+//! control and pictures of the preview, and nothing else of the daemon.
 
 mod routes;
 
@@ -8,29 +8,22 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use crossbeam_channel::Sender;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nervelight_web::Guard;
 
+use crate::control::Control;
 use crate::sink::preview::Pictures;
-use crate::status::Board;
-
-/// What a person may ask the running daemon to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Show the overlay or not.
-    Overlay(bool),
-}
+use crate::status::StatusCell;
 
 /// What the page shows and whom it tells.
 #[derive(Clone)]
 pub struct Page {
     /// The newest figures.
-    pub board: Board,
+    pub status: StatusCell,
     /// The newest picture; none where no preview is configured.
     pub pictures: Option<Pictures>,
-    /// To `run.rs`.
-    pub commands: Sender<Command>,
+    /// Commands to the daemon.
+    pub control: Control,
     /// Renders the Prometheus text format.
     pub metrics: PrometheusHandle,
     /// Where the pictures' time line begins.

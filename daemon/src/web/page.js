@@ -153,7 +153,10 @@ function look() {
 let status = null;
 
 const reason = kind => {
-  if (kind !== "off" || !status) return "";
+  if (!status) return "";
+  if (kind === "silent" && status.source_failed) return " Reason: " + status.source_failed + ". It is tried again by itself.";
+  if (kind !== "off") return "";
+  if (status.frames_problem) return " Reason: " + status.frames_problem;
   if (status.engine_failed) return " Reason: " + status.engine_failed;
   const build = status.engine_build;
   return build ? ` The ${build.what} is being built: ${Math.round(100 * build.done)} %, ${Math.round(build.seconds)} s, ${build.phase}.` : "";
@@ -181,20 +184,25 @@ async function refresh() {
 
 function figures(s) {
   const rows = [
-    ["Source", `${s.source}, ${s.frames.split(" ")[0]} pixels`],
-    ["Pictures shown", `${count(s.frames_out)}, ${s.fps} a second`],
+    ["Source", s.frames ? `${s.source}, ${s.frames.split(" ")[0]} pixels` : `${s.source}, no picture yet`],
+    ["Pictures shown", `${count(s.frames_out)}, ${s.last_minute.fps} a second`],
     ["Pictures left out", s.dropped === 0 ? "none" : `${count(s.dropped)} of ${count(s.frames_in)}`],
     ["Pictures without overlay", s.frames_badged === 0 ? "none" : `${count(s.frames_badged)}, marked AI OFF or AI STALE`],
-    ["Delay of the picture", spread(s.latency_ms)],
-    ["Time to find the nerve", spread(s.engine_ms)],
-    ["Age of the overlay", spread(s.mask_age_ms)],
+    ["Delay of the picture, last minute", spread(s.last_minute.latency_ms)],
+    ["Time to find the nerve, last minute", spread(s.last_minute.engine_ms)],
+    ["Age of the overlay, last minute", spread(s.last_minute.mask_age_ms)],
     ...(s.dice === null ? [] : [["Agreement with the truth", `${s.dice.toFixed(3)} (Dice; 1 is perfect)`]]),
   ];
   id("figures").replaceChildren(...rows.flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
-  id("sinks").replaceChildren(...s.sinks.map(sink => {
+  id("sinks").replaceChildren(...s.sinks.map((sink, number) => {
     const lost = sink.dropped ? `, ${count(sink.dropped)} left out` : "";
-    return sink.failed ? element("li", `${sink.name}: FAILED. ${sink.failed}`, "failed")
-      : element("li", `${sink.name}: ${count(sink.frames)} pictures${lost}`);
+    const gaps = sink.failures ? `, interrupted ${sink.failures === 1 ? "once" : `${sink.failures} times`}` : "";
+    if (!sink.failed) return element("li", `${sink.name}: ${count(sink.frames)} pictures${lost}${gaps}`);
+    const item = element("li", `${sink.name}: FAILED. ${sink.failed} It is tried again by itself. `, "failed");
+    const again = element("button", "Try again now");
+    again.onclick = () => ask("POST", `/sinks/${number}/retry`, "It could not be tried again");
+    item.append(again);
+    return item;
   }));
   troubles = s.sinks.filter(sink => sink.failed).map(sink => sink.name.startsWith("file ")
     ? `RECORDING STOPPED: ${sink.name.slice(5)}: ${sink.failed}` : `OUTPUT FAILED: ${sink.name}: ${sink.failed}`);
@@ -213,19 +221,23 @@ function alarm() {
 
 // ---- What a person may do ----
 
-async function switchOverlay() {
+/** Asks the daemon to do something; says `failure` and why if it was not done. */
+async function ask(method, path, failure, body) {
+  let why = "the program on the cart does not answer.";
   try {
-    const answer = await fetch("/overlay", {
-      method: "PUT", headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ enabled: !overlay }), signal: AbortSignal.timeout(2000),
+    const answer = await fetch(path, {
+      method, headers: { "Content-Type": "application/json" },
+      body: body && JSON.stringify(body), signal: AbortSignal.timeout(2000),
     });
-    if (!answer.ok) throw new Error(await answer.text());
-  } catch {
-    complaint = "The overlay could not be switched: the program on the cart does not answer.";
-    alarm();
-    setTimeout(() => { complaint = ""; alarm(); }, 5000);
-  }
+    if (answer.ok) return;
+    why = (await answer.json()).error.message;
+  } catch { /* no answer, or none of the daemon's own */ }
+  complaint = `${failure}: ${why}`;
+  alarm();
+  setTimeout(() => { complaint = ""; alarm(); }, 5000);
 }
+
+const switchOverlay = () => ask("PUT", "/overlay", "The overlay could not be switched", { enabled: !overlay });
 
 async function switchFull() {
   const live = id("live");

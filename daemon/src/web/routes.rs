@@ -4,16 +4,17 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, get, put};
+use axum::routing::{MethodRouter, get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 
-use super::{Command, Page};
+use super::Page;
+use crate::control::{Answer, Command, ErrorKind, Reply};
 use crate::sink::preview::Picture;
 
 const BOUNDARY: &str = "nervelight-frame";
@@ -32,6 +33,8 @@ pub fn router(page: Page) -> Router {
         .route("/frame.jpg", get(frame))
         .route("/stream.mjpg", get(stream))
         .route("/overlay", put(overlay))
+        .route("/engine/reopen", post(reopen_engine))
+        .route("/sinks/{sink}/retry", post(retry_sink))
         .with_state(page)
 }
 
@@ -40,7 +43,7 @@ fn file(kind: &'static str, text: &'static str) -> MethodRouter<Page> {
 }
 
 async fn status(State(page): State<Page>) -> Response {
-    match page.board.get() {
+    match page.status.get() {
         Some(snapshot) => Json(snapshot).into_response(),
         None => Json(serde_json::json!({ "ai": "waiting" })).into_response(),
     }
@@ -92,9 +95,32 @@ struct Overlay {
     enabled: bool,
 }
 
-async fn overlay(State(page): State<Page>, Json(wish): Json<Overlay>) -> StatusCode {
-    match page.commands.try_send(Command::Overlay(wish.enabled)) {
-        Ok(()) => StatusCode::NO_CONTENT,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+/// Answers when it is done. Who asked knows what for: a success says nothing more.
+async fn overlay(State(page): State<Page>, Json(wish): Json<Overlay>) -> Response {
+    match page.control.ask(Command::SetOverlay { enabled: wish.enabled }).await {
+        Ok(Reply::Overlay { .. }) => StatusCode::NO_CONTENT.into_response(),
+        answer => respond(answer),
     }
+}
+
+async fn reopen_engine(State(page): State<Page>) -> Response {
+    respond(page.control.ask(Command::ReopenEngine).await)
+}
+
+async fn retry_sink(State(page): State<Page>, Path(sink): Path<usize>) -> Response {
+    respond(page.control.ask(Command::RetrySink { sink }).await)
+}
+
+/// What was done, or why not: `{"error": {"kind": ..., "message": ...}}`.
+fn respond(answer: Answer) -> Response {
+    let error = match answer {
+        Ok(reply) => return Json(reply).into_response(),
+        Err(error) => error,
+    };
+    let status = match error.kind {
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(serde_json::json!({ "error": error }))).into_response()
 }

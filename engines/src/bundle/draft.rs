@@ -1,13 +1,14 @@
 //! Writing a bundle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Bundle, BundleError, FileDigest, MANIFEST, Manifest, hex};
+use super::{Bundle, BundleError, FileDigest, Golden, MANIFEST, Manifest};
 use crate::contract::{HEIGHT, Plane, WIDTH};
-use crate::golden::Golden;
+use crate::digest::sha256;
+use crate::store::atomic::{self, Access};
 
 /// A bundle being put together; [`Draft::write`] makes it appear whole or not at all.
 #[derive(Debug)]
@@ -49,26 +50,24 @@ impl Draft {
             return Err(fail(io::ErrorKind::AlreadyExists.into()));
         }
         for (name, bytes) in &self.files {
-            let digest = FileDigest { sha256: hex(bytes), bytes: bytes.len() as u64 };
+            let digest = FileDigest { sha256: sha256(bytes), bytes: bytes.len() as u64 };
             self.manifest.files.insert(name.clone(), digest);
         }
         let manifest = serde_json::to_vec_pretty(&self.manifest).map_err(|e| fail(e.into()))?;
         self.files.insert(MANIFEST.into(), manifest);
 
-        let parent = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
+        let parent = atomic::directory(path);
         fs::create_dir_all(parent).map_err(fail)?;
-        let temporary = tempfile::Builder::new().prefix(".bundle-").tempdir_in(parent).map_err(fail)?;
         if path.extension().is_some_and(|e| e == "tar") {
-            let file = temporary.path().join("bundle.tar");
-            self.write_tar(&file).and_then(|()| fs::rename(&file, path)).map_err(fail)?;
+            atomic::write_with(path, Access::Umask, |file| self.write_tar(file)).map_err(fail)?;
         } else {
+            let temporary = tempfile::Builder::new().prefix(".bundle-").tempdir_in(parent).map_err(fail)?;
             self.write_dir(temporary.path()).map_err(fail)?;
-            fs::rename(temporary.keep(), path).map_err(fail)?;
+            fs::rename(temporary.path(), path).map_err(fail)?;
+            // It has another name now.
+            let _ = temporary.keep();
+            atomic::sync(parent).map_err(fail)?;
         }
-        fs::File::open(parent).and_then(|dir| dir.sync_all()).map_err(fail)?;
         Bundle::open(path)
     }
 
@@ -85,18 +84,21 @@ impl Draft {
             file.write_all(bytes)?;
             file.sync_all()?;
         }
-        Ok(())
+        // A name that is not on the disk is lost with the power, whatever it named.
+        let directories: BTreeSet<&Path> =
+            self.files.keys().filter_map(|name| Path::new(name).parent()).collect();
+        directories.into_iter().try_for_each(|directory| atomic::sync(&root.join(directory)))
     }
 
-    fn write_tar(&self, path: &Path) -> io::Result<()> {
-        let mut tar = tar::Builder::new(fs::File::create(path)?);
+    fn write_tar(&self, file: &mut fs::File) -> io::Result<()> {
+        let mut tar = tar::Builder::new(file);
         for (name, bytes) in &self.files {
             let mut header = tar::Header::new_gnu();
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);
             tar.append_data(&mut header, name, bytes.as_slice())?;
         }
-        tar.into_inner()?.sync_all()
+        tar.finish()
     }
 }
 

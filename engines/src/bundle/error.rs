@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use super::{Geometry, SCHEMA};
 use crate::contract::{HEIGHT, WIDTH};
+use crate::store::unpack::UnpackError;
 
 /// Why a bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,12 +17,12 @@ pub enum BundleError {
         source: io::Error,
     },
     /// A file that is no tar.
-    #[error("{path} is neither a bundle directory nor a tar of one: {reason}. Copy the bundle again")]
+    #[error("{path} is neither a bundle directory nor a tar of one: {source}. Copy the bundle again")]
     Unpack {
         /// The file.
         path: PathBuf,
-        /// The reason.
-        reason: String,
+        /// What is wrong with it.
+        source: UnpackError,
     },
     /// A FIFO, a device or a link where a file should be.
     #[error(
@@ -117,7 +118,7 @@ pub enum BundleError {
     },
     /// A file was changed.
     #[error(
-        "{path}: {file} was changed: its sha256 is {found}, the manifest says {expected}. Copy the bundle again"
+        "{path}: {file} was changed: its SHA-256 is {found}, the manifest says {expected}. Copy the bundle again"
     )]
     Digest {
         /// The bundle.
@@ -151,7 +152,7 @@ pub enum BundleError {
         threshold: f32,
         /// Its least area.
         min_area: u32,
-        /// The largest region at the threshold, or at one half where that is lower.
+        /// The largest component at the threshold, or at one half where that is lower.
         largest: usize,
     },
     /// The bundle cannot be written.

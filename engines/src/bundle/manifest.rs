@@ -30,7 +30,7 @@ pub struct Manifest {
     pub geometry: Geometry,
     /// Least probability that counts as nerve, 0..1.
     pub threshold: f32,
-    /// Least area in pixels of a nerve; smaller regions are noise.
+    /// Least area in pixels of a nerve; smaller components are noise.
     pub min_area: u32,
     /// What the map shows.
     pub class: String,
@@ -42,7 +42,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Of a model of the contract's geometry that shows nerves, at threshold 0.5 with regions of any area;
+    /// Of a model of the contract's geometry that shows nerves, at threshold 0.5 with components of any area;
     /// nothing is said of its origin, and there are no files yet.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
         Self {
@@ -92,13 +92,13 @@ impl Default for Geometry {
 pub struct Provenance {
     /// The network's name and width, such as `vgg16-fcn x0.25`.
     pub network: String,
-    /// sha256 over the names and contents of the training data, and over the digest of its
+    /// SHA-256 over the names and contents of the training data, and over the digest of its
     /// corrections where it has any.
     pub data_digest: String,
-    /// sha256 of the file of corrections that were applied to the data.
+    /// SHA-256 of the file of corrections that were applied to the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrections_digest: Option<String>,
-    /// sha256 of the split into training and validation.
+    /// SHA-256 of the split into training and validation.
     pub split_digest: String,
     /// The run's seed.
     pub seed: u64,
@@ -111,7 +111,7 @@ pub struct Provenance {
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// sha256 and size of a file.
+/// SHA-256 and size of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileDigest {

@@ -1,7 +1,7 @@
 //! Model bundles: a directory, or the same as one tar, whose every byte is accounted for.
 //!
 //! ```text
-//! manifest.json    what the model is, where it comes from, sha256 of every other file
+//! manifest.json    what the model is, where it comes from, SHA-256 of every other file
 //! fp32.onnx        the model; fp16.onnx and int8-*.onnx beside it where they were exported
 //! golden/          crops and the fp32 map expected for each
 //! ```
@@ -16,11 +16,11 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::contract::{HEIGHT, Plane, WIDTH, plane};
-use crate::golden::Golden;
+use crate::digest::sha256;
+use crate::store::unpack::{self, UnpackError};
 
 pub use draft::Draft;
 pub use error::BundleError;
@@ -28,12 +28,23 @@ pub use manifest::{FileDigest, Geometry, Manifest, Provenance, SCHEMA, threshold
 
 const MANIFEST: &str = "manifest.json";
 
+/// A crop with the fp32 map that the trainer computed for it.
+#[derive(Debug)]
+pub struct Golden {
+    /// Name of the frame in the bundle.
+    pub name: String,
+    /// Full-range luma.
+    pub crop: Box<Plane>,
+    /// Probability x 255.
+    pub map: Box<Plane>,
+}
+
 /// A bundle whose every file was found and has the digest that the manifest states.
 #[derive(Debug)]
 pub struct Bundle {
     /// The manifest as read.
     pub manifest: Manifest,
-    /// sha256 of the manifest, hexadecimal: it covers every file through the digests inside.
+    /// SHA-256 of the manifest, in hexadecimal: it covers every file through the digests inside.
     pub digest: String,
     /// The directory or tar it was opened from.
     pub path: PathBuf,
@@ -57,8 +68,12 @@ impl Bundle {
         if !meta.is_file() {
             return Err(BundleError::NotRegular { path, file: None });
         }
-        let unpacked =
-            files::unpack(&path).map_err(|reason| BundleError::Unpack { path: path.clone(), reason })?;
+        let unpack = || -> Result<TempDir, UnpackError> {
+            let directory = tempfile::Builder::new().prefix("nervelight-bundle-").tempdir()?;
+            unpack::unpack(&path, directory.path(), &files::LIMITS)?;
+            Ok(directory)
+        };
+        let unpacked = unpack().map_err(|source| BundleError::Unpack { path: path.clone(), source })?;
         let root = files::root(unpacked.path());
         Self::open_dir(path, root, Some(unpacked))
     }
@@ -83,7 +98,7 @@ impl Bundle {
         if let Some(file) = files::unlisted(&root, listed).map_err(|e| unreadable(path.clone(), "", e))? {
             return Err(BundleError::Unlisted { path, file });
         }
-        let bundle = Self { manifest, digest: hex(&text), path, root, _unpacked: unpacked };
+        let bundle = Self { manifest, digest: sha256(&text), path, root, _unpacked: unpacked };
         for name in bundle.manifest.files.keys() {
             bundle.read(name)?;
         }
@@ -105,7 +120,7 @@ impl Bundle {
             let present = self.manifest.files.keys().cloned().collect::<Vec<_>>().join(", ");
             return Err(BundleError::NotListed { path: bundle(), file: name.into(), present });
         };
-        let limit = expected.bytes.min(files::LARGEST_FILE);
+        let limit = expected.bytes.min(files::LIMITS.file);
         let bytes = files::read(&self.root, name, limit).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => BundleError::Missing { path: bundle(), file: name.into() },
             _ => unreadable(bundle(), name, e),
@@ -114,7 +129,7 @@ impl Bundle {
             let (found, expected) = (bytes.len() as u64, expected.bytes);
             return Err(BundleError::Size { path: bundle(), file: name.into(), found, expected });
         }
-        let found = hex(&bytes);
+        let found = sha256(&bytes);
         if found != expected.sha256 {
             let expected = expected.sha256.clone();
             return Err(BundleError::Digest { path: bundle(), file: name.into(), found, expected });
@@ -125,7 +140,7 @@ impl Bundle {
     /// Reads a model file, which holds all that it computes with: external data is in no digest.
     ///
     /// # Errors
-    /// As of [`Bundle::read`], and when the file refers to others or is no ONNX file.
+    /// The errors of [`Bundle::read`]; when the file refers to others or is no ONNX file.
     pub fn model_file(&self, name: &str) -> Result<Vec<u8>, BundleError> {
         let bytes = self.read(name)?;
         match external::check(&bytes) {
@@ -174,9 +189,4 @@ fn unreadable(path: PathBuf, file: &str, error: io::Error) -> BundleError {
         io::ErrorKind::InvalidInput => BundleError::NotRegular { path, file: Some(file.into()) },
         _ => BundleError::Read { path: path.join(file), source: error },
     }
-}
-
-/// sha256 of `bytes`, hexadecimal, lower case.
-pub fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -1,18 +1,23 @@
 use std::time::Instant;
 
 use super::device::Device;
-use super::error::TensorrtError;
 use super::ffi::{Libraries, Options};
 use super::run::TensorrtEngine;
-use super::store::{Found, Gpu, Key, Record, Store, now};
-use super::watch::Watch;
-use super::{Ahead, Machine, Product, Prospect, TensorrtSettings};
-use crate::bundle::{Bundle, hex};
-use crate::engine::{Engine, EngineError, EngineInfo, EngineSettings, Precision, first_proven};
-use crate::golden;
+use super::{Ahead, Machine, Prospect};
+use crate::bundle::Bundle;
+use crate::digest::sha256;
+use crate::engine::{
+    BuildMonitor, Engine, EngineError, EngineInfo, EngineSettings, Precision, Product, TensorrtError,
+    TensorrtSettings,
+};
+use crate::golden::{self, Agreement};
+use crate::store::engines::{Found, Gpu, Key, Record, Store, now};
 
-/// Device, libraries and store, ready for one bundle. Making it is quick.
-struct Ground<'a> {
+/// An engine, and how well the golden frames agree with it.
+type Proven = (Box<dyn Engine>, Agreement);
+
+/// Opens and builds the engines of one bundle, with device, libraries and store at hand. Making it is quick.
+struct Opener<'a> {
     /// None where plans are built for the GPU of another machine.
     device: Option<Device>,
     /// What plans are bound to.
@@ -24,7 +29,7 @@ struct Ground<'a> {
     settings: &'a EngineSettings,
 }
 
-impl<'a> Ground<'a> {
+impl<'a> Opener<'a> {
     /// With this machine's GPU.
     fn here(bundle: &'a Bundle, settings: &'a EngineSettings) -> Result<Self, TensorrtError> {
         let product = Product::of(settings.backend);
@@ -49,7 +54,7 @@ impl<'a> Ground<'a> {
 
     fn key(&self, onnx: &[u8]) -> Key {
         Key {
-            onnx: hex(onnx),
+            onnx: sha256(onnx),
             backend: self.product.to_string(),
             version: self.libraries.version.clone(),
             gpu: self.gpu.clone(),
@@ -79,8 +84,8 @@ impl<'a> Ground<'a> {
         &self,
         precision: Precision,
         rebuild: bool,
-        watch: &Watch,
-    ) -> Result<Box<dyn Engine>, EngineError> {
+        monitor: &BuildMonitor,
+    ) -> Result<Proven, EngineError> {
         let onnx = self.bundle.model_file(precision.tensorrt_file())?;
         let key = self.key(&onnx);
         if !rebuild {
@@ -97,7 +102,7 @@ impl<'a> Ground<'a> {
             }
         }
         let begun = Instant::now();
-        let plan = self.build(precision, &onnx, &key, watch)?;
+        let plan = self.build(precision, &onnx, &key, monitor)?;
         let proven = self.prove(&plan, precision);
         let rejected = match &proven {
             Ok(_) => None,
@@ -130,7 +135,7 @@ impl<'a> Ground<'a> {
             rejected,
         };
         let kept: &[u8] = if record.rejected.is_some() { &[] } else { plan };
-        self.store.put(record, kept)
+        Ok(self.store.put(record, kept)?)
     }
 
     fn build(
@@ -138,7 +143,7 @@ impl<'a> Ground<'a> {
         precision: Precision,
         onnx: &[u8],
         key: &Key,
-        watch: &Watch,
+        monitor: &BuildMonitor,
     ) -> Result<Vec<u8>, TensorrtError> {
         let what = format!("{precision} engine of {}", self.bundle.model());
         tracing::info!(engine = %what, gpu = %self.gpu.name, "building; this can take minutes");
@@ -146,7 +151,7 @@ impl<'a> Ground<'a> {
             Product::Tensorrt => 0,
             Product::Rtx => number(&self.gpu.compute_capability)?,
         };
-        watch.start(what);
+        monitor.start(what);
         // TensorRT for RTX measures nothing: its timing cache is empty, and it takes none back.
         let measures = self.product == Product::Tensorrt;
         let timing = if measures { self.store.timing(key) } else { vec![] };
@@ -157,8 +162,8 @@ impl<'a> Ground<'a> {
             is_without_gpu: self.device.is_none(),
         };
         let bound = self.device.as_ref().map_or(Ok(()), Device::bind);
-        let built = bound.and_then(|()| self.libraries.build(onnx, &options, &timing, watch));
-        watch.finish();
+        let built = bound.and_then(|()| self.libraries.build(onnx, &options, &timing, monitor));
+        monitor.finish();
         let (plan, grown) = built?;
         if measures
             && !grown.is_empty()
@@ -170,11 +175,11 @@ impl<'a> Ground<'a> {
         Ok(plan)
     }
 
-    fn prove(&self, plan: &[u8], precision: Precision) -> Result<Box<dyn Engine>, EngineError> {
+    fn prove(&self, plan: &[u8], precision: Precision) -> Result<Proven, EngineError> {
         let device = self.device.clone().ok_or(TensorrtError::NoDriver)?;
         let mut engine = TensorrtEngine::new(device, self.libraries, plan, self.info(precision))?;
-        golden::check(&mut engine, self.bundle)?;
-        Ok(Box::new(engine))
+        let agreement = golden::check(&mut engine, self.bundle)?;
+        Ok((Box::new(engine), agreement))
     }
 }
 
@@ -218,23 +223,24 @@ fn is_of_the_plan(error: &EngineError) -> bool {
     }
 }
 
-/// Opens the engine of the precision asked for; builds it unless the store has it, or when `rebuild` is true. One
-/// that the golden frames reject gives way to the next precision in the bundle: int8, fp16, fp32.
+/// Opens the engine of the precision asked for, proven on the golden frames; builds it unless the store has it, or when
+/// `rebuild` is true.
 ///
 /// # Errors
-/// When there is no device or library, TensorRT refuses the model, the build is cancelled, or the golden frames
-/// reject every precision.
+/// When there is no device or library, TensorRT refuses the model, the build is cancelled, or the golden frames reject
+/// the engine, now or when it was built.
 pub fn open(
     bundle: &Bundle,
     settings: &EngineSettings,
     rebuild: bool,
-    watch: &Watch,
-) -> Result<Box<dyn Engine>, EngineError> {
-    let ground = Ground::here(bundle, settings)?;
+    monitor: &BuildMonitor,
+) -> Result<Proven, EngineError> {
+    let opener = Opener::here(bundle, settings)?;
+    // Before minutes are spent on a build.
     if bundle.golden()?.is_empty() {
         return Err(EngineError::NoGolden(bundle.path.clone()));
     }
-    first_proven(bundle, settings, |precision| ground.open(precision, rebuild, watch))
+    opener.open(settings.precision, rebuild, monitor)
 }
 
 /// Builds the plan of the precision asked for, for GPUs of `compute_capability` (such as `8.9`), on a machine that needs
@@ -248,22 +254,22 @@ pub fn build_ahead(
     settings: &EngineSettings,
     compute_capability: &str,
     rebuild: bool,
-    watch: &Watch,
+    monitor: &BuildMonitor,
 ) -> Result<Ahead, EngineError> {
     if Product::of(settings.backend) != Product::Rtx {
         return Err(TensorrtError::NotAhead.into());
     }
     number(compute_capability)?;
-    let ground = Ground::new(None, any_with(compute_capability), bundle, settings)?;
+    let opener = Opener::new(None, any_with(compute_capability), bundle, settings)?;
     let onnx = bundle.model_file(settings.precision.tensorrt_file())?;
-    let key = ground.key(&onnx);
-    let was_built = !rebuild && matches!(ground.store.find(&key), Found::Plan(_));
+    let key = opener.key(&onnx);
+    let was_built = !rebuild && matches!(opener.store.find(&key), Found::Plan(_));
     if !was_built {
         let begun = Instant::now();
-        let plan = ground.build(settings.precision, &onnx, &key, watch)?;
-        ground.keep(key.clone(), settings.precision, begun, &plan, None)?;
+        let plan = opener.build(settings.precision, &onnx, &key, monitor)?;
+        opener.keep(key.clone(), settings.precision, begun, &plan, None)?;
     }
-    Ok(Ahead { key, runtime: ground.runtime(), model: bundle.model(), was_built })
+    Ok(Ahead { key, runtime: opener.runtime(), model: bundle.model(), was_built })
 }
 
 /// Brings device and libraries up and looks for a plan, without loading or building one.
@@ -271,14 +277,14 @@ pub fn build_ahead(
 /// # Errors
 /// When there is no device or library, or the bundle has no model of the precision asked for.
 pub fn probe(bundle: &Bundle, settings: &EngineSettings) -> Result<Prospect, EngineError> {
-    let ground = Ground::here(bundle, settings)?;
-    let key = ground.key(&bundle.model_file(settings.precision.tensorrt_file())?);
-    let (is_built, rejected) = match ground.store.find(&key) {
+    let opener = Opener::here(bundle, settings)?;
+    let key = opener.key(&bundle.model_file(settings.precision.tensorrt_file())?);
+    let (is_built, rejected) = match opener.store.find(&key) {
         Found::Plan(_) => (true, None),
         Found::Rejected(why) => (false, Some(why)),
         Found::Nothing => (false, None),
     };
-    Ok(Prospect { info: ground.info(settings.precision), key, is_built, rejected })
+    Ok(Prospect { info: opener.info(settings.precision), key, is_built, rejected })
 }
 
 /// Brings device and libraries up, and says what they are.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUevent_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaContext, CudaEvent, CudaGraph, CudaStream, DriverError, result};
 
-use super::error::TensorrtError;
-use super::store::Gpu;
 use crate::contract::{PIXELS, Plane};
+use crate::engine::TensorrtError;
+use crate::store::engines::Gpu;
 
 /// CUDA 12.0: what the oldest TensorRT supported here asks for.
 const OLDEST_DRIVER: i32 = 12_000;
@@ -51,7 +51,7 @@ impl Device {
         let mut version = 0;
         // SAFETY: writes one number; it may be called before `cuInit`.
         let asked = unsafe { sys::cuDriverGetVersion(&mut version) };
-        asked.result().map_err(refused("tell its version"))?;
+        asked.result().map_err(refused("report its version"))?;
         if version < OLDEST_DRIVER {
             let found = format!("{}.{}", version / 1000, version % 1000 / 10);
             return Err(TensorrtError::OldDriver { found });
@@ -99,9 +99,9 @@ impl Device {
     /// Device memory in use by everybody, in bytes.
     ///
     /// # Errors
-    /// When the driver does not tell.
+    /// When the driver does not report it.
     pub fn memory_used(&self) -> Result<u64, TensorrtError> {
-        let (free, total) = self.context.mem_get_info().map_err(refused("tell its free memory"))?;
+        let (free, total) = self.context.mem_get_info().map_err(refused("report its free memory"))?;
         Ok(total.saturating_sub(free) as u64)
     }
 }

@@ -14,8 +14,8 @@ use super::ffi::Libraries;
 use super::run::TensorrtEngine;
 use super::{Product, TensorrtError};
 use crate::contract::{self, PIXELS, Plane, plane};
-use crate::engine::{Backend, Engine, EngineInfo, EngineSettings, Precision, Provider, open};
-use crate::{Bundle, golden};
+use crate::engine::{Backend, Engine, EngineInfo, EngineSettings, Precision, Provider};
+use crate::{Bundle, golden, open};
 
 /// Launches of one captured graph.
 const REPLAYS: usize = 100;

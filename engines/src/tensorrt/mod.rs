@@ -1,17 +1,13 @@
 //! TensorRT engines, built on the machine that runs them, and those of TensorRT for RTX, which can be built ahead.
 //!
 //! A plan of TensorRT is bound to its library, GPU and driver, so it is built from the bundle's ONNX file where it will
-//! run and kept in the [store]. One of TensorRT for RTX is bound to its library and to a compute capability; its kernels
-//! are finished on the GPU when it is loaded. After a build, and after every loading, the bundle's golden frames decide
-//! whether a plan is used; if not, the next precision is tried.
+//! run and kept in the [engine store](crate::store::engines). A plan of TensorRT for RTX is bound to its library and to a
+//! compute capability; its kernels are finished on the GPU when it is loaded. After a build, and after every loading, the
+//! bundle's golden frames decide whether a plan is used.
 //!
 //! The libraries are opened at run time: one binary starts with and without them. TensorRT 10.3 to 11.4 and TensorRT for
-//! RTX 1.7 are supported; each binary calls the major version that it was compiled for, of TensorRT for RTX the minor one. Networks are always strongly
-//! typed: precision is in the ONNX file, never a flag of the builder.
-
-mod error;
-pub mod store;
-mod watch;
+//! RTX 1.7 are supported; each binary calls the major version that it was compiled for, of TensorRT for RTX the minor one.
+//! Networks are always strongly typed: precision is in the ONNX file, never a flag of the builder.
 
 #[cfg(feature = "nvidia")]
 mod build;
@@ -26,93 +22,13 @@ mod rtx_tests;
 #[cfg(feature = "nvidia")]
 mod run;
 
-use std::fmt;
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
-
-pub use error::TensorrtError;
-pub use watch::{Progress, Watch};
+pub use crate::engine::{Product, TensorrtError, TensorrtSettings};
 
 #[cfg(feature = "nvidia")]
 pub use build::{build_ahead, machine, open, probe};
 
-use crate::engine::{Backend, EngineInfo};
-
-/// NVIDIA has two libraries of one interface, each with a layout of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Product {
-    /// Measures kernels on the GPU that will run them; for Jetsons and servers.
-    Tensorrt,
-    /// Chooses kernels without a GPU and finishes them where they run; for PCs.
-    Rtx,
-}
-
-impl Product {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Tensorrt, Self::Rtx];
-
-    /// The library that `backend` asks for; TensorRT unless it says otherwise.
-    pub fn of(backend: Backend) -> Self {
-        if backend == Backend::TensorrtRtx { Self::Rtx } else { Self::Tensorrt }
-    }
-
-    /// What NVIDIA calls it.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Tensorrt => "TensorRT",
-            Self::Rtx => "TensorRT for RTX",
-        }
-    }
-
-    /// What its headers come in.
-    fn headers(self) -> &'static str {
-        match self {
-            Self::Tensorrt => "libnvinfer-headers-dev and libnvonnxparsers-dev",
-            Self::Rtx => "NVIDIA's archive of TensorRT for RTX",
-        }
-    }
-
-    /// Whether this program was compiled with it.
-    pub fn is_compiled(self) -> bool {
-        match self {
-            Self::Tensorrt => cfg!(feature = "tensorrt"),
-            Self::Rtx => cfg!(feature = "tensorrt-rtx"),
-        }
-    }
-}
-
-/// As in a configuration's `engine.backend`, in features and in keys of plans.
-impl fmt::Display for Product {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tensorrt => "tensorrt",
-            Self::Rtx => "tensorrt-rtx",
-        })
-    }
-}
-
-/// What a configuration says about TensorRT, all of it optional.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TensorrtSettings {
-    /// The folder of `libnvinfer` or `libtensorrt_rtx`; the system's loader finds it if absent.
-    pub library: Option<PathBuf>,
-    /// The engine store; see [`store::Store::new`].
-    pub store: Option<PathBuf>,
-    /// MiB that a layer may use for itself while it runs, 0 for all there is.
-    pub workspace_mib: u32,
-    /// 0 builds fast, 5 tries most; TensorRT's own default is 3.
-    pub optimization_level: u8,
-    /// Which GPU.
-    pub device: usize,
-}
-
-impl Default for TensorrtSettings {
-    fn default() -> Self {
-        Self { library: None, store: None, workspace_mib: 1024, optimization_level: 3, device: 0 }
-    }
-}
+use crate::engine::EngineInfo;
+use crate::store::engines::{Gpu, Key, StoreError};
 
 /// What can be known before an engine is opened.
 #[derive(Debug, Clone)]
@@ -120,7 +36,7 @@ pub struct Prospect {
     /// Library, GPU, model and the precision asked for.
     pub info: EngineInfo,
     /// What a plan of that is bound to.
-    pub key: store::Key,
+    pub key: Key,
     /// Whether the store has a plan for that, so that opening takes no build.
     pub is_built: bool,
     /// Why the golden frames rejected such a plan when it was built; another precision will be used.
@@ -131,7 +47,7 @@ pub struct Prospect {
 #[derive(Debug, Clone)]
 pub struct Ahead {
     /// What it is for.
-    pub key: store::Key,
+    pub key: Key,
     /// Version of the library, with its name.
     pub runtime: String,
     /// `name version` of the model.
@@ -148,14 +64,21 @@ pub struct Machine {
     /// Version of TensorRT.
     pub version: String,
     /// The GPU and its driver, as far as plans of this library are bound to them.
-    pub gpu: store::Gpu,
+    pub gpu: Gpu,
+}
+
+impl From<StoreError> for TensorrtError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 #[cfg(not(feature = "nvidia"))]
 mod absent {
-    use super::{Ahead, Machine, Product, Prospect, TensorrtError, TensorrtSettings, Watch};
+    use super::{Ahead, Machine, Product, Prospect, TensorrtError, TensorrtSettings};
     use crate::bundle::Bundle;
-    use crate::engine::{Engine, EngineError, EngineSettings};
+    use crate::engine::{BuildMonitor, Engine, EngineError, EngineSettings};
+    use crate::golden::Agreement;
 
     /// Says that the backend is not in this program.
     ///
@@ -174,7 +97,7 @@ mod absent {
         settings: &EngineSettings,
         _: &str,
         _: bool,
-        _: &Watch,
+        _: &BuildMonitor,
     ) -> Result<Ahead, EngineError> {
         Err(not_built(settings))
     }
@@ -199,8 +122,8 @@ mod absent {
         _: &Bundle,
         settings: &EngineSettings,
         _: bool,
-        _: &Watch,
-    ) -> Result<Box<dyn Engine>, EngineError> {
+        _: &BuildMonitor,
+    ) -> Result<(Box<dyn Engine>, Agreement), EngineError> {
         Err(not_built(settings))
     }
 }

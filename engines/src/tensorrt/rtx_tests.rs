@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::ffi::{Libraries, Options};
-use super::{Product, TensorrtError, Watch};
-use crate::Bundle;
+use super::{Product, TensorrtError};
+use crate::{BuildMonitor, Bundle};
 
 /// The libraries that `setup.sh test` fetched.
 fn libraries() -> &'static Libraries {
@@ -27,19 +27,19 @@ fn build(
     onnx: &[u8],
     target: i32,
     timing: &[u8],
-    watch: &Watch,
+    monitor: &BuildMonitor,
 ) -> Result<(Vec<u8>, Vec<u8>), TensorrtError> {
     let options = Options { workspace: 1 << 30, level: 3, compute_capability: target, is_without_gpu: true };
-    libraries().build(onnx, &options, timing, watch)
+    libraries().build(onnx, &options, timing, monitor)
 }
 
 #[test]
 fn a_damaged_timing_cache_costs_nothing_but_time() {
     let onnx = model("fp16.onnx");
-    let (plan, grown) = build(&onnx, 89, &[], &Watch::default()).unwrap();
+    let (plan, grown) = build(&onnx, 89, &[], &BuildMonitor::default()).unwrap();
     assert!(!plan.is_empty() && !grown.is_empty());
     for damaged in [&b"damaged"[..], &[0xff; 4096], &grown[..grown.len() / 2], &grown] {
-        let (again, _) = build(&onnx, 89, damaged, &Watch::default()).unwrap();
+        let (again, _) = build(&onnx, 89, damaged, &BuildMonitor::default()).unwrap();
         assert!(!again.is_empty());
     }
 }
@@ -47,21 +47,21 @@ fn a_damaged_timing_cache_costs_nothing_but_time() {
 #[test]
 fn a_build_shows_its_phases_and_is_cancelled() {
     let onnx = model("fp16.onnx");
-    let seen = Watch::default();
+    let seen = BuildMonitor::default();
     seen.start("engine".into());
     build(&onnx, 89, &[], &seen).unwrap();
     assert!(seen.progress().unwrap().done > 0.5, "{:?}", seen.progress());
-    let cancelled = Watch::new(Arc::new(AtomicBool::new(true)));
+    let cancelled = BuildMonitor::new(Arc::new(AtomicBool::new(true)));
     let error = build(&onnx, 89, &[], &cancelled).err().unwrap();
     assert!(matches!(error, TensorrtError::Cancelled), "{error}");
     // And the next one is none the worse.
-    build(&onnx, 89, &[], &Watch::default()).unwrap();
+    build(&onnx, 89, &[], &BuildMonitor::default()).unwrap();
 }
 
 #[test]
 fn a_model_that_is_damaged_or_of_another_contract_is_refused_with_the_reason() {
     let onnx = model("fp16.onnx");
-    let refused = |onnx: &[u8]| build(onnx, 89, &[], &Watch::default()).err().unwrap().to_string();
+    let refused = |onnx: &[u8]| build(onnx, 89, &[], &BuildMonitor::default()).err().unwrap().to_string();
     let cut = refused(&onnx[..onnx.len() / 2]);
     assert!(cut.starts_with("TensorRT failed to parse the model:\n"), "{cut}");
     // The output's name, wherever it stands.
@@ -74,6 +74,6 @@ fn a_model_that_is_damaged_or_of_another_contract_is_refused_with_the_reason() {
 
 #[test]
 fn a_gpu_that_it_does_not_know_is_named() {
-    let error = build(&model("fp16.onnx"), 90, &[], &Watch::default()).err().unwrap();
+    let error = build(&model("fp16.onnx"), 90, &[], &BuildMonitor::default()).err().unwrap();
     assert!(matches!(&error, TensorrtError::Target { asked } if asked == "9.0"), "{error}");
 }

@@ -1,10 +1,9 @@
 use std::time::Duration;
 
 use super::device::{Device, Graph, Memory, Stream};
-use super::error::TensorrtError;
 use super::ffi::{self, Libraries};
 use crate::contract::Plane;
-use crate::engine::{Engine, EngineError, EngineInfo};
+use crate::engine::{Engine, EngineError, EngineInfo, TensorrtError};
 
 /// One plan on one stream, all memory allocated once.
 ///

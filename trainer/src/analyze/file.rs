@@ -15,12 +15,13 @@
 
 use std::path::Path;
 
+use nervelight_engines::store::atomic::{self, Access};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::data::similar::{BUCKET, Pair};
 use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, Recorded};
-use crate::util::{csv_text, write_atomically};
+use crate::util::csv_text;
 
 const MAGIC: &[u8] = b"nervelight scan 1\n";
 const DIGEST: usize = 32;
@@ -91,7 +92,7 @@ impl Scan {
     pub fn save(&self, path: &Path) -> Result<(), ScanError> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
-        Ok(write_atomically(path, &self.to_bytes())?)
+        Ok(atomic::write(path, Access::Umask, &self.to_bytes())?)
     }
 
     fn to_bytes(&self) -> Vec<u8> {

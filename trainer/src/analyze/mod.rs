@@ -8,14 +8,16 @@ mod grey;
 mod groups;
 mod page;
 mod picture;
+#[cfg(test)]
+pub mod planted;
 mod profile;
 pub mod resolve;
 mod scan;
 mod strip;
-#[cfg(test)]
-mod tests;
 
 pub use file::Scan;
+#[cfg(test)]
+pub use file::ScanError;
 pub use findings::Findings;
 pub use page::{Shown, html};
 pub use scan::{DEFAULT_LIMIT, load, scan};

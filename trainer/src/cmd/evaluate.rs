@@ -10,7 +10,6 @@ use crate::evaluate::{self, Evaluation, OpenedRun, Options};
 use crate::metrics;
 use crate::report;
 use crate::train::Which;
-use crate::util::text::named;
 
 /// Pixels within which contours count as equal: 1% of a frame's height.
 const TOLERANCE: f64 = 4.0;
@@ -51,13 +50,13 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Which::Best, conflicts_with = "bundle")]
     checkpoint: Which,
     /// The bundle's model: fp32, fp16 or int8
-    #[arg(long, default_value = "fp32", value_parser = named::<Precision>, requires = "bundle")]
+    #[arg(long, default_value = "fp32", requires = "bundle")]
     precision: Precision,
     /// What runs the bundle: auto, onnx or openvino
-    #[arg(long, default_value = "auto", value_parser = named::<Backend>, requires = "bundle")]
+    #[arg(long, default_value = "auto", requires = "bundle")]
     backend: Backend,
     /// Where ONNX Runtime runs it: cpu, cuda or tensorrt
-    #[arg(long, default_value = "cpu", value_parser = named::<Provider>, requires = "bundle")]
+    #[arg(long, default_value = "cpu", requires = "bundle")]
     provider: Provider,
     /// CPU threads of the engine, 0 for one per core
     #[arg(long, value_name = "N", default_value_t = 0, requires = "bundle")]
@@ -183,4 +182,26 @@ fn default_out(path: &Path, arguments: &Arguments) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name = format!("{stem}-{}-{:?}.evaluation", arguments.precision, arguments.backend);
     path.with_file_name(name.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn engines_are_named_as_in_configurations() {
+        let parsed = |more: &[&str]| Line::try_parse_from([&["evaluate", "--bundle", "x"], more].concat());
+        let arguments = parsed(&["--precision", "int8", "--backend", "openvino"]).unwrap().arguments;
+        assert_eq!((arguments.precision, arguments.backend), (Precision::Int8, Backend::Openvino));
+        let error = parsed(&["--precision", "fp64"]).unwrap_err().to_string();
+        assert!(error.contains("fp64") && error.contains("`fp32`"), "{error}");
+    }
 }

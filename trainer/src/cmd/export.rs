@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use nervelight_engines::Bundle;
 use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance};
+use nervelight_engines::store::bundles;
 
 use crate::data::{evenly_spaced, select};
 use crate::export::golden::golden;
 use crate::export::onnx::{Outputs, model};
 use crate::export::quantize::{Job, Options, extend};
-use crate::export::{self, beside, command_line, put, stem, verify};
+use crate::export::{self, beside, command_line, stem, verify};
 use crate::metrics::{self, Thresholded, predict};
 use crate::net::Module;
 use crate::train::{RunDir, Which, trained};
@@ -122,7 +123,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let options = &arguments.options;
     let alone = !options.any();
     if alone || options.fp32_will_do() {
-        put(&unchecked, out)?;
+        bundles::put(&unchecked, out).with_context(|| format!("{}: cannot be put there", out.display()))?;
     }
     if !alone {
         if options.fp32_will_do() {
@@ -148,7 +149,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             }
             extended => extended?,
         };
-        put(&extended, out)?;
+        bundles::put(&extended, out).with_context(|| format!("{}: cannot be put there", out.display()))?;
     }
     let Manifest { name, version, threshold, min_area, .. } = &bundle.manifest;
     outln!("{name} {version} in {}: threshold {threshold}, least area {min_area}", out.display());

@@ -2,7 +2,7 @@
 //!
 //! Uses every other room.
 
-pub(crate) mod analyze;
+mod analyze;
 mod check_split;
 mod compare;
 mod evaluate;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use nervelight_engines::Bundle;
+use nervelight_engines::store::bundles;
 
 use crate::data::{Dataset, Frame, Split};
 use crate::export::quantize::{Job, Options, extend};
@@ -67,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let (_removed_at_last, unchecked) = beside(out)?;
     extend(&bundle, &job, &arguments.options, &unchecked)?;
-    std::fs::rename(&unchecked, out).with_context(|| format!("{}: rename", out.display()))?;
+    bundles::put(&unchecked, out).with_context(|| format!("{}: cannot be put there", out.display()))?;
     outln!("{} {} in {}", bundle.manifest.name, bundle.manifest.version, out.display());
     Ok(())
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use nervelight_engines::store::atomic::{self, Access};
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
 use super::frame::Frame;
-use crate::util::{Rng, sha256, write_atomically};
+use crate::util::{Rng, sha256};
 
 /// What a fold consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -129,7 +130,7 @@ impl Split {
     /// Writes it with its digest.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         let signed = Signed { digest: self.digest(), split: self.clone() };
-        write_atomically(path, &serde_json::to_vec_pretty(&signed)?)
+        atomic::write(path, Access::Umask, &serde_json::to_vec_pretty(&signed)?)
     }
 
     /// Reads a file of [`Self::save`]; one that was changed by hand is refused.

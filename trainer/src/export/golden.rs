@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use nervelight_engines::bundle::threshold_byte;
+use nervelight_engines::components::shown;
 use nervelight_engines::contract::dice;
 use nervelight_engines::golden::Golden;
-use nervelight_engines::regions::shown;
 use nervelight_engines::{PIXELS, plane};
 use rayon::prelude::*;
 

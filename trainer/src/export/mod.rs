@@ -14,5 +14,5 @@ mod unfinished;
 mod verify;
 
 pub use provenance::{command_line, metrics, stem};
-pub use unfinished::{beside, put};
+pub use unfinished::beside;
 pub use verify::verify;

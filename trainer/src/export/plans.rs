@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use nervelight_engines::bundle::{Draft, Manifest};
-use nervelight_engines::tensorrt::{TensorrtSettings, Watch, build_ahead};
-use nervelight_engines::{Backend, Bundle, EngineSettings, Precision};
+use nervelight_engines::tensorrt::{TensorrtSettings, build_ahead};
+use nervelight_engines::{Backend, BuildMonitor, Bundle, EngineSettings, Precision};
 
 use crate::export::onnx::{Outputs, Style, half, int8, model};
 use crate::net::Network;
@@ -84,7 +84,8 @@ impl Exported {
             ..Default::default()
         };
         SAID.lock().unwrap().clear();
-        let built = build_ahead(&self.bundle(file, precision), &settings, TARGET, false, &Watch::default());
+        let built =
+            build_ahead(&self.bundle(file, precision), &settings, TARGET, false, &BuildMonitor::default());
         let said = String::from_utf8_lossy(&SAID.lock().unwrap()).into_owned();
         match built {
             Ok(ahead) => {

@@ -6,17 +6,6 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Moves the bundle `from` to `out`, in the place of one that is there.
-pub fn put(from: &Path, out: &Path) -> Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    let moved = match out.is_dir() {
-        // A directory that is not empty gives way to no other; they change places at once.
-        true => renameat_with(CWD, from, CWD, out, RenameFlags::EXCHANGE).map_err(std::io::Error::from),
-        false => std::fs::rename(from, out),
-    };
-    moved.with_context(|| format!("{}: rename to {}", from.display(), out.display()))
-}
-
 /// A folder beside `out`, so that a bundle that fails never stands there, and the bundle's place in it.
 /// It is removed when a signal stops the program, too.
 pub fn beside(out: &Path) -> Result<(tempfile::TempDir, PathBuf)> {

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use nervelight_engines::bundle::threshold_byte;
-use nervelight_engines::regions::{self, Regions};
+use nervelight_engines::components::{self, Components};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -73,7 +73,7 @@ fn scenes<'a, P>(predictions: &[P], width: usize, threshold: f32) -> Vec<Scene>
 where
     P: Borrow<Prediction<'a>> + Sync,
 {
-    let scene = |found: &mut Regions, p: &Prediction| {
+    let scene = |found: &mut Components, p: &Prediction| {
         found.find(&p.map, width, threshold_byte(threshold));
         let mut regions = BTreeMap::<usize, Region>::new();
         for (run, root, area) in found.runs() {
@@ -84,17 +84,17 @@ where
         }
         Scene { truth: truth(p), regions: regions.into_values().collect() }
     };
-    predictions.par_iter().map(Borrow::borrow).map_init(Regions::default, scene).collect()
+    predictions.par_iter().map(Borrow::borrow).map_init(Components::default, scene).collect()
 }
 
 /// 1 where `point` shows nerve in a map with rows of `width` bytes.
 pub fn shown(map: &[u8], width: usize, point: OperatingPoint) -> Vec<u8> {
-    regions::shown(map, width, threshold_byte(point.threshold), point.min_area)
+    components::shown(map, width, threshold_byte(point.threshold), point.min_area)
 }
 
 /// Regions of `shown`, 1 or 0 in rows of `width`, that touch no nerve of `truth`.
 pub fn invented(shown: &[u8], truth: &[u8], width: usize) -> u32 {
-    let mut found = Regions::default();
+    let mut found = Components::default();
     found.find(shown, width, 1);
     let mut regions = BTreeMap::<usize, bool>::new();
     for (run, root, _) in found.runs() {

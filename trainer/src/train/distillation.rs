@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nervelight_engines::Bundle;
-use nervelight_engines::bundle::hex;
+use nervelight_engines::digest::sha256;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Reduction, Tensor};
 
@@ -89,7 +89,7 @@ fn load(path: &Path, device: Device) -> Result<(Module, String)> {
         let best = run.best();
         let bytes =
             std::fs::read(&best).with_context(|| format!("{}: train at least one epoch", best.display()))?;
-        (settings.network()?, best, settings.precision, hex(&bytes))
+        (settings.network()?, best, settings.precision, sha256(&bytes))
     } else {
         let bundle = Bundle::open(path).context("is neither a run's directory nor a bundle")?;
         let described = &bundle.manifest.provenance.network;

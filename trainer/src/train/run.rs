@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nervelight_engines::store::atomic::{self, Access};
 
 use super::history::{self, Validation};
 use super::settings::Settings;
 use super::state::State;
 use crate::data::{Corrections, Dataset, Split};
-use crate::util::write_atomically;
 use crate::weights::{Checkpoint, checkpoint};
 
 /// The run's copy of its corrections: the file they came from may be edited on.
@@ -50,6 +50,14 @@ impl RunDir {
             .with_context(|| format!("{}: is no directory of a training run", root.display()))?;
         let split = Split::load(&run.split())?;
         Ok((run, settings, split))
+    }
+
+    /// Removes what a kill or a power cut left of files that were being written: half a checkpoint can be large.
+    pub fn sweep(&self) -> Result<()> {
+        for directory in [&self.root, &self.root.join("checkpoints")] {
+            atomic::sweep(directory).with_context(|| format!("{}: tidy up", directory.display()))?;
+        }
+        Ok(())
     }
 
     /// Keeps a copy of the corrections that `data` was loaded with.
@@ -138,7 +146,7 @@ impl RunDir {
     /// Writes a file of the run whole or not at all.
     pub fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
         let path = self.root.join(name);
-        write_atomically(&path, contents).with_context(|| format!("{}: write", path.display()))
+        atomic::write(&path, Access::Umask, contents).with_context(|| format!("{}: write", path.display()))
     }
 
     /// Writes a checkpoint with `state` in its header.

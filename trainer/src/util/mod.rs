@@ -2,7 +2,8 @@
 //!
 //! Uses none of the other rooms.
 
-mod atomic;
+#[cfg(test)]
+pub mod full_disk;
 pub mod local_page;
 pub mod memory;
 pub mod onnx_schema;
@@ -12,8 +13,7 @@ mod rng;
 mod table;
 pub mod text;
 
-pub use atomic::write_atomically;
-pub use nervelight_engines::bundle::hex as sha256;
+pub use nervelight_engines::digest::sha256;
 pub use overlay::overlay;
 pub use progress::Progress;
 pub use rng::Rng;

@@ -1,12 +1,5 @@
 //! Numbers and names as text for people.
 
-use serde::de::DeserializeOwned;
-
-/// A value by the name that configurations give it.
-pub fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(text.into()).map_err(|error| error.to_string())
-}
-
 /// `1.5 M`, `20 k`, `300`.
 pub fn short(value: f64) -> String {
     let trimmed = |value: f64, unit: &str| {

@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
+use nervelight_engines::store::atomic::{self, Access};
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Kind, Tensor};
 
 use crate::net::Parameters;
-use crate::util::write_atomically;
 
 /// What a checkpoint file holds.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
         })
         .collect::<io::Result<Vec<_>>>()?;
     let notes = Some(checkpoint.notes.clone());
-    write_atomically(path, &safetensors::serialize(views, notes).map_err(other)?)
+    atomic::write(path, Access::Umask, &safetensors::serialize(views, notes).map_err(other)?)
 }
 
 /// Reads a file of [`write`], or any other of 16- or 32-bit floats.

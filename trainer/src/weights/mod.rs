@@ -9,6 +9,8 @@ mod error;
 pub mod exported;
 mod file;
 mod random;
+#[cfg(test)]
+mod tests;
 
 pub use checkpoint::Checkpoint;
 pub use file::{from_file, whole};

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::auto::{self, Auto};
 use super::cases::{self, Case};
 use super::session::{Refusal, Session, Wish};
+use crate::analyze::planted::{add, frame, nerve, plant};
 use crate::analyze::scan;
-use crate::analyze::tests::{add, frame, nerve, plant};
 use crate::data::{Corrections, Dataset, Recorded, Rule};
+use crate::util::full_disk::on_full_disk;
 
 struct Folder(tempfile::TempDir);
 
@@ -135,10 +136,7 @@ fn a_file_that_cannot_be_written_or_that_another_wrote_costs_no_decision() {
     let empty = wish(Rule::Empty, None, &[]);
     session.decide(0, Some(&empty), "person").unwrap();
     let before = std::fs::read(folder.file()).unwrap();
-    let mut temporary = folder.file().into_os_string();
-    temporary.push(".tmp");
-    std::os::unix::fs::symlink("/dev/full", &temporary).unwrap();
-    let error = session.decide(1, Some(&empty), "person").unwrap_err();
+    let error = on_full_disk(64, || session.decide(1, Some(&empty), "person")).unwrap_err();
     assert!(error.to_string().contains("the decision is not saved"), "{error}");
     assert_eq!((session.resolved(), session.history()), (1, [1, 0]));
     assert_eq!(std::fs::read(folder.file()).unwrap(), before);

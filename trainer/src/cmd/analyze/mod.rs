@@ -1,8 +1,10 @@
 //! `analyze`: what is wrong with a data set, before anything is trained on it.
 
-pub(crate) mod report;
+mod report;
 mod resolve;
-pub(crate) mod scan;
+mod scan;
+#[cfg(test)]
+mod tests;
 
 use anyhow::Result;
 use clap::Subcommand;

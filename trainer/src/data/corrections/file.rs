@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use nervelight_engines::settings::{self, Problem, Problems};
+use nervelight_engines::store::atomic::{self, Access};
 use serde::{Deserialize, Serialize};
 
 use super::decision::{Decision, Rule};
 use crate::util::sha256;
-use crate::util::write_atomically;
 
 /// The file's layout that this version reads and writes.
 const SCHEMA: u32 = 1;
@@ -70,7 +70,7 @@ impl Corrections {
     pub fn save(path: &Path, data: &str, decisions: Vec<Decision>) -> std::io::Result<Self> {
         let file = File { schema: SCHEMA, data: data.into(), decision: decisions };
         let text = HEADER.to_owned() + &toml::to_string(&file).map_err(std::io::Error::other)?;
-        write_atomically(path, text.as_bytes())?;
+        atomic::write(path, Access::Umask, text.as_bytes())?;
         let digest = sha256(text.as_bytes());
         Ok(Self { path: path.into(), text, digest, data: file.data, decisions: file.decision })
     }

@@ -5,6 +5,8 @@ mod graph;
 mod half;
 mod int8;
 mod scales;
+#[cfg(test)]
+mod tests;
 
 pub use graph::{Outputs, model};
 pub use half::{LARGEST, MARGIN, at_risk, half};

@@ -2,14 +2,11 @@
 
 use nervelight_engines::Precision;
 
-use crate::util::text::named;
-
 /// What to write and how to evaluate it.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Precisions to write; fp32 is always there, the others are measured against it
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32,fp16,int8",
-          value_parser = named::<Precision>)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32,fp16,int8")]
     pub precisions: Vec<Precision>,
     /// Frames of training patients to calibrate with
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
@@ -22,7 +19,7 @@ pub struct Options {
     #[arg(long, value_name = "DICE", default_value_t = 0.01)]
     pub max_loss: f64,
     /// Precisions that the bundle must have; when one of them fails, none is written
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = named::<Precision>)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub require: Vec<Precision>,
 }
 

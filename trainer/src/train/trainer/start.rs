@@ -35,6 +35,7 @@ impl<'a> Trainer<'a> {
             let (run, stored, split) = RunDir::open(&settings.run)?;
             resume::check(&stored, settings)?;
             run.check_corrections(data)?;
+            run.sweep()?;
             (run, split)
         } else {
             let split = settings.split(data)?;

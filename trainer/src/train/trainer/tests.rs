@@ -7,6 +7,7 @@ use crate::train::loss::LossKind;
 use crate::train::schedule::Kind;
 use crate::train::watch::tests_series as series;
 use crate::util::Rng;
+use crate::util::full_disk::on_full_disk;
 use crate::weights;
 
 /// Bright squares on dark noise, sometimes none: 32x64 pixels, learnable in seconds.
@@ -156,17 +157,12 @@ fn a_resumed_run_keeps_its_settings_but_for_more_epochs() {
 fn a_full_disk_names_an_earlier_checkpoint_only_if_there_is_one() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(&directory.path().join("run"));
-    let checkpoints = settings.run.join("checkpoints");
-    std::fs::create_dir_all(&checkpoints).unwrap();
-    let fill = || {
-        std::os::unix::fs::symlink("/dev/full", checkpoints.join("last.safetensors.tmp")).unwrap();
-    };
-    fill();
-    let error = go(&settings, false, true).unwrap_err().to_string();
+    // Enough for the settings, not for a checkpoint.
+    const ROOM: u64 = 16 << 10;
+    let error = on_full_disk(ROOM, || go(&settings, false, true)).unwrap_err().to_string();
     assert!(error.contains("start anew") && !error.contains("resume"), "{error}");
     go(&settings, false, true).unwrap();
-    fill();
-    let error = go(&settings, true, true).unwrap_err().to_string();
+    let error = on_full_disk(ROOM, || go(&settings, true, true)).unwrap_err().to_string();
     assert!(error.contains("resume from the one before"), "{error}");
 }
 

@@ -1,0 +1,24 @@
+//! `[region]`: what the model sees of a frame. It is used as it is written.
+
+use serde::Deserialize;
+
+use crate::config::mistakes::Mistakes;
+
+/// The section as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRegion {
+    pub x: Option<usize>,
+    pub y: Option<usize>,
+    pub pad: bool,
+}
+
+impl RawRegion {
+    /// Whether it can be cut out of 4:2:0 video. Whether it fits into the frames only their size can say.
+    pub fn check(&self, mistakes: &mut Mistakes) {
+        let even = |n: Option<usize>| n.is_none_or(|n| n % 2 == 0);
+        let must_be_even = "must be even: chroma has half the resolution. Use the next even number";
+        mistakes.check(even(self.x), "region.x", must_be_even);
+        mistakes.check(even(self.y), "region.y", must_be_even);
+    }
+}

@@ -1,0 +1,111 @@
+//! Typed control of the running daemon: commands with answers, and errors that a program can tell apart.
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+/// What a person or a program may ask the running daemon to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Show the overlay or not.
+    SetOverlay {
+        /// Whether to show it.
+        enabled: bool,
+    },
+    /// Open the engine anew.
+    ReopenEngine,
+    /// Try a sink that failed again now, and not when its time comes.
+    RetrySink {
+        /// Its place in the configuration, from 0.
+        sink: usize,
+    },
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The overlay is shown, or not, from the next frame on.
+    Overlay {
+        /// Whether it is shown.
+        enabled: bool,
+    },
+    /// The engine is being opened; the one at work goes on until then.
+    EngineOpening,
+    /// The sink is being opened.
+    SinkOpening {
+        /// Its place in the configuration.
+        sink: usize,
+    },
+}
+
+/// Why a command was not carried out, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// There is no such thing.
+    NotFound,
+    /// It makes no sense at present.
+    Conflict,
+    /// The daemon is too busy, or stops.
+    Unavailable,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ControlError {
+    /// For programs.
+    pub kind: ErrorKind,
+    /// For people: what, and what to do.
+    pub message: String,
+}
+
+impl ControlError {
+    /// An error of this kind that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// What a command comes to.
+pub type Answer = Result<Reply, ControlError>;
+
+/// A command on its way to the supervisor.
+#[derive(Debug)]
+pub struct Request {
+    /// What to do.
+    pub command: Command,
+    /// Who waits for the answer.
+    pub reply: oneshot::Sender<Answer>,
+}
+
+impl Request {
+    /// Answers it.
+    pub fn answer(self, answer: Answer) {
+        // Whoever asked may have gone.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// The end of those who ask.
+#[derive(Clone)]
+pub struct Control(crossbeam_channel::Sender<Request>);
+
+/// Makes both ends.
+pub fn control() -> (Control, crossbeam_channel::Receiver<Request>) {
+    let (send, requests) = crossbeam_channel::bounded(16);
+    (Control(send), requests)
+}
+
+impl Control {
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    pub async fn ask(&self, command: Command) -> Answer {
+        let gone = |_| ControlError::new(ErrorKind::Unavailable, "the daemon is busy or stops. Try again");
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send(Request { command, reply }).map_err(|_| gone(()))?;
+        answer.await.map_err(|_| gone(()))?
+    }
+}

@@ -1,0 +1,31 @@
+//! A crop and its answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nervelight_engines::{EngineError, Plane};
+
+use crate::infer::Model;
+
+/// A crop on its way to the engine, or its map on the way back. Circulates, is never reallocated.
+pub struct Job {
+    /// Number of the frame that the crop was taken from.
+    pub number: u64,
+    /// When that frame arrived.
+    pub arrived: Instant,
+    /// Full-range luma.
+    pub crop: Box<Plane>,
+    /// Probability x 255; valid if `outcome` is good.
+    pub map: Box<Plane>,
+    /// How the map was computed.
+    pub outcome: Result<Computed, EngineError>,
+}
+
+/// What computed a map.
+#[derive(Debug)]
+pub struct Computed {
+    /// Time the engine took.
+    pub took: Duration,
+    /// The model it has loaded.
+    pub model: Arc<Model>,
+}

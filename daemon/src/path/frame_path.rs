@@ -1,0 +1,372 @@
+//! One frame's way, and what lives as long as the daemon: engine, sinks, mask, time line.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use crossbeam_channel::Sender;
+use gst_video::prelude::*;
+use gst_video::{VideoFrameRef, VideoInfo};
+use nervelight_engines::contract;
+
+use crate::config::SyncMode;
+use crate::frame::{Frame, LumaStatistics, OverlayState, Picture, SignalState};
+use crate::infer::{Inference, Job, Model};
+use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
+use crate::path::layout::Layout;
+use crate::path::mask::Mask;
+use crate::path::overlay::draw;
+use crate::path::overlay_state::{Facts, OverlayJudge};
+use crate::path::settings::PathSettings;
+use crate::path::signal::Signal;
+use crate::path::timeline::Timeline;
+use crate::sink::Shown;
+use crate::sink::preview::State;
+use crate::status::{FrameFigures, Tally};
+
+/// Time between two frames that say NO SIGNAL.
+const INSERT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Everything a frame passes.
+pub struct FramePath {
+    settings: PathSettings,
+    layout: Option<Layout>,
+    timeline: Timeline,
+    signal: Signal,
+    signal_state: SignalState,
+    inference: Inference,
+    mask: Mask,
+    /// When the frame of `mask` arrived, and the model it came from; none before the first.
+    mask_of: Option<(Instant, Arc<Model>)>,
+    /// The engine's last answer was an error.
+    failing: bool,
+    judge: OverlayJudge,
+    enabled: bool,
+    state: OverlayState,
+    sinks: Sinks,
+    tally: Tally,
+    events: Sender<Event>,
+    number: u64,
+    /// Crops of earlier frames were cut from another layout or source: their masks lie elsewhere.
+    first_of_layout: u64,
+    layouts: u64,
+    is_placeholder: bool,
+    inserted: Option<Instant>,
+}
+
+impl FramePath {
+    /// A path without sinks and source; `events` hears what happens on it.
+    pub fn new(settings: PathSettings, inference: Inference, tally: Tally, events: Sender<Event>) -> Self {
+        Self {
+            layout: None,
+            timeline: Timeline::default(),
+            signal: Signal::new(Instant::now()),
+            signal_state: SignalState::Waiting,
+            inference,
+            mask: Mask::default(),
+            mask_of: None,
+            failing: false,
+            judge: OverlayJudge::new(settings.max_mask_age),
+            enabled: settings.enabled,
+            state: OverlayState::Off,
+            sinks: vec![],
+            tally,
+            events,
+            number: 0,
+            first_of_layout: 0,
+            layouts: 0,
+            is_placeholder: false,
+            inserted: None,
+            settings,
+        }
+    }
+
+    /// Makes a change. What leaves the path goes to the supervisor.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Model(inference) => {
+                let old = std::mem::replace(&mut self.inference, inference);
+                self.failing = false;
+                self.retire(Retired::Model(old));
+            }
+            Change::Sink(SinkChange::Add(id, mut sink, info)) => {
+                // The layout may have changed while it opened.
+                let mut goes_on = |layout: &Layout| layout.fits(&info) || sink.follow(&layout.info);
+                match self.layout.as_ref().is_none_or(&mut goes_on) {
+                    true => self.sinks.push((id, sink)),
+                    false => self.retire(Retired::Sink(id, sink)),
+                }
+            }
+            Change::Sink(SinkChange::Remove(id)) => {
+                if let Some(at) = self.sinks.iter().position(|(of, _)| *of == id) {
+                    let (id, sink) = self.sinks.remove(at);
+                    self.retire(Retired::Sink(id, sink));
+                }
+            }
+            Change::Overlay(enabled) => {
+                self.enabled = enabled;
+                self.report(Event::Overlay(enabled));
+            }
+            // The thread's own.
+            Change::Source(_) | Change::Settled(_) => {}
+        }
+    }
+
+    /// The next frame comes from another source.
+    pub fn change_source(&mut self) {
+        self.timeline.change_source();
+        self.forget_mask();
+    }
+
+    /// Makes the layout fit frames like `info`. Returns its number if it changed.
+    pub fn prepare(&mut self, info: &Arc<VideoInfo>) -> Option<u64> {
+        if self.layout.as_ref().is_some_and(|layout| layout.fits(info)) && !self.is_placeholder {
+            return None;
+        }
+        self.lay_out(Layout::new(&self.settings.layout, info.clone()), false);
+        Some(self.layouts)
+    }
+
+    fn lay_out(&mut self, layout: Layout, is_placeholder: bool) {
+        let info = layout.info.clone();
+        let mut followed = vec![];
+        for (id, mut sink) in self.sinks.drain(..) {
+            match sink.follow(&info) {
+                true => followed.push((id, sink)),
+                false => drop(self.events.send(Event::Retired(Retired::Sink(id, sink)))),
+            }
+        }
+        self.sinks = followed;
+        let problem = layout.crop.as_ref().err().cloned();
+        self.layout = Some(layout);
+        self.is_placeholder = is_placeholder;
+        self.forget_mask();
+        self.layouts += 1;
+        self.report(Event::Layout { number: self.layouts, info, problem, is_placeholder });
+    }
+
+    fn forget_mask(&mut self) {
+        self.mask_of = None;
+        self.first_of_layout = self.number + 1;
+    }
+
+    /// Takes a frame all the way; returns it as it was shown.
+    ///
+    /// # Errors
+    /// When the frame's memory cannot be mapped.
+    pub fn pass(&mut self, mut frame: Frame) -> Result<gst::Buffer> {
+        let begun = Instant::now();
+        self.prepare(&frame.info);
+        self.number += 1;
+        self.place(&mut frame);
+        self.read_answers();
+        let waited = self.ask(&frame)?;
+        let arrived = frame.arrived;
+        self.state = self.judge(arrived);
+        let dice = self.score(&frame);
+        let mask_age = self.annotate(&mut frame)?;
+        self.show(&frame.buffer, State { ai: self.state, signal: true, arrived });
+        let (latency, overhead) = (arrived.elapsed(), begun.elapsed().saturating_sub(waited));
+        self.tally.shown(FrameFigures { state: self.state, latency, overhead, mask_age, dice });
+        Ok(frame.buffer)
+    }
+
+    /// Gives the frame its time on the daemon's time line.
+    fn place(&mut self, frame: &mut Frame) {
+        let own = frame.buffer.pts();
+        let at = self.timeline.place(own, frame.buffer.duration(), frame.arrived);
+        if own != Some(at) {
+            frame.buffer.make_mut().set_pts(at);
+        }
+    }
+
+    /// No frame has come by `now`. A live source that is silent for long is shown as NO SIGNAL, in the place of the
+    /// picture that stands still on the monitor; recordings do not get it. Returns the frame, if one was shown.
+    ///
+    /// # Errors
+    /// When there is no memory for a frame.
+    pub fn wait(&mut self, now: Instant) -> Result<Option<gst::Buffer>> {
+        if !self.settings.is_live {
+            return Ok(None);
+        }
+        let state = self.signal.silence(now);
+        self.set_signal(state);
+        let is_early = self.inserted.is_some_and(|at| now.saturating_duration_since(at) < INSERT_INTERVAL);
+        if state != SignalState::NoSignal || is_early {
+            return Ok(None);
+        }
+        self.inserted = Some(now);
+        if self.layout.is_none() {
+            let layout = Layout::placeholder(&self.settings.layout)?;
+            self.lay_out(layout, true);
+        }
+        let Some(layout) = &self.layout else { return Ok(None) };
+        let mut buffer = layout.no_signal()?;
+        buffer.make_mut().set_pts(self.timeline.insert(now));
+        self.state = OverlayState::Off;
+        self.forget_mask();
+        self.show(&buffer, State { ai: self.state, signal: false, arrived: now });
+        self.tally.inserted(self.state);
+        Ok(Some(buffer))
+    }
+
+    fn set_signal(&mut self, state: SignalState) {
+        if std::mem::replace(&mut self.signal_state, state) != state {
+            self.report(Event::Signal(state));
+        }
+    }
+
+    fn show(&mut self, buffer: &gst::Buffer, state: State) {
+        let Some(layout) = &self.layout else { return };
+        for (_, sink) in &mut self.sinks {
+            sink.push(Shown { buffer, info: &layout.info, state });
+        }
+    }
+
+    /// Takes in what the engine answered in the meantime.
+    fn read_answers(&mut self) {
+        while let Some(job) = self.inference.answer(Duration::ZERO) {
+            // In exact mode an answer that comes now is too late for its frame.
+            let usable = self.settings.mode == SyncMode::Latest && job.number >= self.first_of_layout;
+            self.read(job, usable);
+        }
+    }
+
+    fn read(&mut self, job: Job, usable: bool) {
+        match &job.outcome {
+            Ok(computed) => {
+                self.tally.engine(computed.took);
+                if self.failing {
+                    tracing::info!("the engine answers again");
+                }
+                self.failing = false;
+                if usable {
+                    let Model { threshold, min_area, .. } = *computed.model;
+                    self.mask.update(&job.map, threshold, min_area);
+                    self.mask_of = Some((job.arrived, computed.model.clone()));
+                }
+            }
+            Err(error) => {
+                self.tally.engine_error();
+                if !self.failing {
+                    tracing::error!(%error, frame = job.number, "the engine failed; the video goes on without overlay");
+                }
+                self.failing = true;
+            }
+        }
+        self.inference.recycle(job);
+    }
+
+    /// Gives the engine the frame's crop; in `exact` mode waits for the answer. Returns the time spent waiting.
+    fn ask(&mut self, frame: &Frame) -> Result<Duration> {
+        let Some(layout) = &self.layout else { return Ok(Duration::ZERO) };
+        let readable = VideoFrameRef::from_buffer_ref_readable(&frame.buffer, &layout.info)
+            .context("a frame's memory cannot be read")?;
+        let stride = readable.plane_stride()[0] as usize;
+        let luma = readable.plane_data(0).context("a frame has no luma")?;
+        let statistics = LumaStatistics::of(luma, layout.info.width() as usize, stride);
+        let state = self.signal.frame(frame.arrived, statistics);
+        self.tally.luma(self.signal.luma());
+        let is_exact = self.settings.mode == SyncMode::Exact;
+        if is_exact {
+            self.mask_of = None;
+        }
+        // A crop is not begun where the engine is not open, and in `exact` mode while it hangs over an earlier frame:
+        // waiting again would stop the video.
+        let is_ready = self.inference.is_open() && (!is_exact || self.inference.is_idle());
+        let mut is_asked = false;
+        if let (Ok(cropper), true) = (&layout.crop, is_ready) {
+            let fill = |crop: &mut contract::Plane| cropper.copy(luma, stride, crop);
+            let skipped = self.inference.submit(self.number, frame.arrived, fill);
+            self.tally.crops_skipped(skipped);
+            is_asked = true;
+        } else {
+            self.tally.crops_skipped(1);
+        }
+        drop(readable);
+        self.set_signal(state);
+        if is_exact && is_asked { Ok(self.wait_for_answer()) } else { Ok(Duration::ZERO) }
+    }
+
+    /// The frame's own mask, or none.
+    fn wait_for_answer(&mut self) -> Duration {
+        let begun = Instant::now();
+        if let Some(job) = self.inference.answer(self.settings.engine_timeout) {
+            let waited = begun.elapsed();
+            self.read(job, true);
+            return waited;
+        }
+        tracing::error!(
+            frame = self.number,
+            timeout_ms = self.settings.engine_timeout.as_millis() as u64,
+            "the engine hangs; the video goes on without overlay"
+        );
+        begun.elapsed()
+    }
+
+    fn judge(&mut self, arrived: Instant) -> OverlayState {
+        let hangs = self.inference.busy_for() > self.settings.engine_timeout;
+        let is_small = self.layout.as_ref().is_none_or(|layout| layout.crop.is_err());
+        self.judge.overlay_state(Facts {
+            arrived,
+            enabled: self.enabled,
+            fails: self.failing || hangs || is_small,
+            mask_of: self.mask_of.as_ref().map(|(of, _)| *of),
+        })
+    }
+
+    /// Draws what belongs on the frame; returns the age of the mask that it carries.
+    fn annotate(&mut self, frame: &mut Frame) -> Result<Option<Duration>> {
+        let Some(layout) = &self.layout else { return Ok(None) };
+        let badge = layout.badge(self.state);
+        let mask_age = match (self.state, &self.mask_of) {
+            (OverlayState::On, Some((of, _))) => Some(of.elapsed()),
+            _ => None,
+        };
+        let is_drawn = mask_age.is_some() && self.mask.area > 0;
+        if badge.is_none() && !is_drawn {
+            return Ok(mask_age);
+        }
+        // A decoder may still refer to the buffer for the next frames; then this copies it.
+        let mut writable = VideoFrameRef::from_buffer_ref_writable(frame.buffer.make_mut(), &layout.info)
+            .context("a frame's memory cannot be written")?;
+        let mut picture = Picture::of(&mut writable);
+        match (badge, layout.region()) {
+            (Some(badge), _) => layout.draw_badge(badge, &mut picture),
+            (None, Some(region)) => draw(&mut picture, region, &self.mask, &layout.style),
+            (None, None) => {}
+        }
+        Ok(mask_age)
+    }
+
+    /// Dice of what is shown against the source's truth, where there is one with a nerve.
+    fn score(&self, frame: &Frame) -> Option<f64> {
+        let truth = frame.truth.as_ref().filter(|_| self.state == OverlayState::On)?;
+        let has_nerve = truth.iter().any(|&t| t != 0);
+        has_nerve.then(|| contract::dice(&self.mask.inside[..], &truth[..], 1))
+    }
+
+    /// The thread is alive.
+    pub fn beat(&self) {
+        self.tally.beat();
+    }
+
+    /// Reports to the supervisor, without waiting.
+    pub fn report(&self, event: Event) {
+        // At the end nobody listens any more.
+        let _ = self.events.send(event);
+    }
+
+    /// Hands a part that left the path to the supervisor.
+    pub fn retire(&self, part: Retired) {
+        self.report(Event::Retired(part));
+    }
+
+    /// Everything that has to be ended, once no frame comes any more.
+    pub fn dismantle(self) -> (Inference, Sinks) {
+        (self.inference, self.sinks)
+    }
+}
+
+#[cfg(test)]
+mod tests;

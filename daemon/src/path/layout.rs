@@ -1,0 +1,109 @@
+//! What follows from the frames' format: the crop's place, and everything drawn in the video's own colours.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use gst_video::VideoInfo;
+use gst_video::{VideoFormat, VideoFrameRef};
+
+use crate::frame::{DoesNotFit, OverlayState, Picture, Region, is_limited};
+use crate::path::badge::Badge;
+use crate::path::crop::Cropper;
+use crate::path::overlay::{Colour, OverlayStyle};
+use crate::path::settings::LayoutSettings;
+
+/// Size of the frames that say NO SIGNAL before the source's first one has come.
+const PLACEHOLDER: (u32, u32) = (1280, 720);
+
+/// Everything made for one size, format and colorimetry of frames.
+pub struct Layout {
+    /// Of the frames.
+    pub info: Arc<VideoInfo>,
+    /// The crop, or why there is none.
+    pub crop: Result<Cropper, DoesNotFit>,
+    /// How the nerve is drawn.
+    pub style: OverlayStyle,
+    off: Badge,
+    stale: Badge,
+    too_small: Badge,
+    no_signal: Badge,
+    /// Luma of black.
+    black: u8,
+}
+
+impl Layout {
+    /// For frames like `info`.
+    pub fn new(settings: &LayoutSettings, info: Arc<VideoInfo>) -> Self {
+        let limited = is_limited(&info);
+        let colour = |rgb| Colour::new(rgb, info.colorimetry().matrix(), limited);
+        let (white, red, amber) = (colour([255; 3]), colour([190, 0, 0]), colour([160, 90, 0]));
+        let region = Region::place(settings.x, settings.y, info.width() as usize, info.height() as usize);
+        Self {
+            crop: region.map(|region| Cropper::new(region, limited)),
+            style: OverlayStyle {
+                colour: colour(settings.colour),
+                opacity: settings.opacity,
+                outline: settings.outline,
+            },
+            off: Badge::new("AI OFF", white, red),
+            stale: Badge::new("AI STALE", white, amber),
+            too_small: Badge::new("TOO SMALL", white, red),
+            no_signal: Badge::new("NO SIGNAL", white, red),
+            black: if limited { 16 } else { 0 },
+            info,
+        }
+    }
+
+    /// For the time before the first frame, whose format is not known yet.
+    ///
+    /// # Errors
+    /// When GStreamer does not know the format.
+    pub fn placeholder(settings: &LayoutSettings) -> Result<Self> {
+        let (width, height) = PLACEHOLDER;
+        let info = VideoInfo::builder(VideoFormat::I420, width, height).build().context("video format")?;
+        Ok(Self::new(settings, Arc::new(info)))
+    }
+
+    /// Whether frames like `info` need no other layout. The rate may change: every frame has its own time.
+    pub fn fits(&self, info: &Arc<VideoInfo>) -> bool {
+        let what = |info: &VideoInfo| (info.width(), info.height(), info.format(), info.colorimetry());
+        Arc::ptr_eq(info, &self.info) || what(info) == what(&self.info)
+    }
+
+    /// The crop's place.
+    pub fn region(&self) -> Option<Region> {
+        self.crop.as_ref().ok().map(Cropper::region)
+    }
+
+    /// The notice that belongs on a frame in this state.
+    pub fn badge(&self, state: OverlayState) -> Option<&Badge> {
+        match state {
+            OverlayState::Disabled | OverlayState::On => None,
+            OverlayState::Off if self.crop.is_err() => Some(&self.too_small),
+            OverlayState::Off => Some(&self.off),
+            OverlayState::Stale => Some(&self.stale),
+        }
+    }
+
+    /// Draws a badge where the crop begins, or else the picture.
+    pub fn draw_badge(&self, badge: &Badge, picture: &mut Picture<'_>) {
+        let (x, y) = self.region().map_or((0, 0), |region| (region.x, region.y));
+        badge.draw(picture, x, y);
+    }
+
+    /// A black frame that says NO SIGNAL, without a time.
+    ///
+    /// # Errors
+    /// When there is no memory for a frame.
+    pub fn no_signal(&self) -> Result<gst::Buffer> {
+        let mut buffer = gst::Buffer::with_size(self.info.size()).context("no memory for a frame")?;
+        let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer.make_mut(), &self.info)
+            .context("a frame's memory cannot be written")?;
+        let [luma, chroma @ ..] = mapped.planes_data_mut();
+        luma.fill(self.black);
+        chroma.into_iter().for_each(|plane| plane.fill(128));
+        self.draw_badge(&self.no_signal, &mut Picture::of(&mut mapped));
+        drop(mapped);
+        Ok(buffer)
+    }
+}

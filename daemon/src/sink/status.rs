@@ -1,0 +1,129 @@
+//! A sink's figures: counted on the frame thread, read by everybody else.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::Serialize;
+
+use crate::sink::feed::Taken;
+
+/// A sink's counters and why it failed, if it did. Nobody waits for anybody here.
+#[derive(Debug)]
+pub struct SinkStatus {
+    name: String,
+    /// Frames it took.
+    frames: AtomicU64,
+    /// Frames there was no room for.
+    busy: AtomicU64,
+    /// Frames it took that are not in the recording.
+    lost: AtomicU64,
+    failure: OnceLock<String>,
+}
+
+/// What became of a sink.
+#[derive(Debug, Clone, Serialize)]
+pub struct OutputStatus {
+    /// Kind and target.
+    pub name: String,
+    /// Frames it took; once a recording has ended, those that are in it.
+    pub frames: u64,
+    /// Frames it did not take or lost.
+    pub dropped: u64,
+    /// The same by reason.
+    pub dropped_by: SinkDrops,
+    /// Why it stopped, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// Why frames are not in a sink.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct SinkDrops {
+    /// The sink had no room.
+    pub busy: u64,
+    /// A recording's encoder or muxer lost them; known once it has ended.
+    pub recorder: u64,
+}
+
+impl SinkStatus {
+    /// Everything at zero; `name` is kind and target.
+    pub fn new(name: String) -> Self {
+        let (frames, busy, lost) = Default::default();
+        Self { name, frames, busy, lost, failure: OnceLock::new() }
+    }
+
+    /// Kind and target.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counts what became of a frame.
+    pub fn count(&self, taken: Taken) {
+        match taken {
+            Taken::Yes => self.frames.fetch_add(1, Relaxed),
+            Taken::Busy => self.busy.fetch_add(1, Relaxed),
+            Taken::Failed => 0,
+        };
+    }
+
+    /// Frames it took, whatever became of them.
+    pub fn taken(&self) -> u64 {
+        self.frames.load(Relaxed)
+    }
+
+    /// Says how many of the frames it took are not in the recording.
+    pub fn lose(&self, frames: u64) {
+        self.lost.store(frames, Relaxed);
+    }
+
+    /// Says why it takes no more frames. The first reason stays.
+    pub fn fail(&self, reason: String) {
+        if self.failure.set(reason).is_ok() {
+            let reason = self.failure.get().map_or("", String::as_str);
+            tracing::error!(sink = %self.name, %reason, "sink failed; the video goes on without it");
+        }
+    }
+
+    /// Whether it takes no more frames.
+    pub fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+
+    /// Why it takes no more frames, if so.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
+    }
+
+    /// The figures at this moment.
+    pub fn snapshot(&self) -> OutputStatus {
+        let (busy, recorder) = (self.busy.load(Relaxed), self.lost.load(Relaxed));
+        OutputStatus {
+            name: self.name.clone(),
+            frames: self.taken().saturating_sub(recorder),
+            dropped: busy + recorder,
+            dropped_by: SinkDrops { busy, recorder },
+            failed: self.failure(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_leave_under_the_names_that_readers_know() {
+        let status = SinkStatus::new("file a.mp4".into());
+        for taken in [Taken::Yes, Taken::Yes, Taken::Yes, Taken::Busy, Taken::Failed] {
+            status.count(taken);
+        }
+        status.lose(1);
+        let expected = serde_json::json!({
+            "name": "file a.mp4", "frames": 2, "dropped": 2, "dropped_by": { "busy": 1, "recorder": 1 },
+        });
+        assert_eq!(serde_json::to_value(status.snapshot()).unwrap(), expected);
+        status.fail("first".into());
+        status.fail("second".into());
+        assert_eq!(serde_json::to_value(status.snapshot()).unwrap()["failed"], "first");
+    }
+}

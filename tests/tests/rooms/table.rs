@@ -1,0 +1,142 @@
+//! What the rules allow.
+
+/// One crate: its folder, and its rooms (the modules below its root) with the other rooms that each may use.
+pub struct Crate {
+    pub folder: &'static str,
+    pub rooms: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// Values come first, then those who know them; nobody knows who comes later.
+pub const CRATES: &[Crate] = &[
+    Crate {
+        folder: "daemon",
+        rooms: &[
+            ("redact", &[]),
+            ("log", &["redact"]),
+            ("control", &[]),
+            ("frame", &[]),
+            ("pipeline", &[]),
+            ("config", &["redact"]),
+            ("source", &["config", "frame", "pipeline"]),
+            ("infer", &[]),
+            ("sink", &["config", "frame", "pipeline"]),
+            ("status", &["config", "frame", "redact", "sink", "source"]),
+            ("path", &["config", "frame", "infer", "sink", "source", "status"]),
+            ("web", &["control", "sink", "status"]),
+            (
+                "supervise",
+                &["config", "control", "frame", "infer", "path", "sink", "source", "status", "web"],
+            ),
+            (
+                "cmd",
+                &[
+                    "config",
+                    "frame",
+                    "infer",
+                    "path",
+                    "redact",
+                    "sink",
+                    "source",
+                    "status",
+                    "supervise",
+                    "web",
+                ],
+            ),
+        ],
+    },
+    Crate {
+        folder: "engines",
+        rooms: &[
+            ("contract", &[]),
+            ("say", &[]),
+            ("digest", &[]),
+            ("components", &[]),
+            ("library", &[]),
+            ("processor", &[]),
+            ("name", &[]),
+            ("precision", &["name"]),
+            ("settings", &[]),
+            ("store", &["digest", "precision"]),
+            ("bundle", &["contract", "digest", "precision", "say", "store"]),
+            ("engine", &["bundle", "contract", "name", "precision"]),
+            ("golden", &["bundle", "components", "contract", "engine", "processor"]),
+            ("onnx", &["bundle", "contract", "engine", "library", "precision"]),
+            ("openvino", &["bundle", "contract", "engine", "library", "precision"]),
+            (
+                "tensorrt",
+                &[
+                    "bundle",
+                    "contract",
+                    "digest",
+                    "engine",
+                    "golden",
+                    "library",
+                    "open",
+                    "precision",
+                    "store",
+                ],
+            ),
+            ("open", &["bundle", "engine", "golden", "onnx", "openvino", "precision", "tensorrt"]),
+        ],
+    },
+    Crate {
+        folder: "phantom",
+        rooms: &[
+            ("rng", &[]),
+            ("motion", &["rng"]),
+            ("nerve", &["rng"]),
+            ("anatomy", &["nerve", "rng"]),
+            ("paint", &["anatomy", "motion", "rng", "section"]),
+            ("section", &["anatomy", "motion", "paint", "rng"]),
+            ("beam", &["motion", "section"]),
+            ("settings", &["beam", "rng"]),
+            ("scanner", &["beam", "motion", "rng", "section", "settings"]),
+            ("tests", &[]),
+        ],
+    },
+    Crate {
+        folder: "trainer",
+        rooms: &[
+            ("util", &[]),
+            ("net", &[]),
+            ("data", &["util"]),
+            ("weights", &["net", "util"]),
+            ("metrics", &["data", "net", "util"]),
+            ("train", &["data", "metrics", "net", "util", "weights"]),
+            ("evaluate", &["data", "metrics", "train", "util"]),
+            ("report", &["evaluate", "metrics", "train", "util"]),
+            ("compare", &["metrics", "report", "util"]),
+            ("analyze", &["data", "report", "util"]),
+            ("export", &["data", "evaluate", "metrics", "net", "util", "weights"]),
+            ("phantom", &["util"]),
+            (
+                "cmd",
+                &[
+                    "analyze", "compare", "data", "evaluate", "export", "metrics", "net", "phantom",
+                    "report", "train", "util", "weights",
+                ],
+            ),
+        ],
+    },
+    Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
+    Crate {
+        folder: "tests",
+        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("video", &[]), ("web", &[])],
+    },
+];
+
+/// A crate, a file of it and another that it names in a circle, and why that is so.
+pub const CYCLES: &[(&str, &str, &str, &str)] =
+    &[("phantom", "paint.rs", "section.rs", "paints a section's structures, which own their brushes")];
+
+/// Lines of a file, at most.
+pub const LONGEST: usize = 400;
+
+/// Files that are longer, and why.
+pub const LONG: &[(&str, &str)] = &[
+    ("tests/tests/bad_input.rs", "a list of bad inputs"),
+    ("tests/tests/tensorrt.rs", "a list of what a builder may do"),
+];
+
+/// Files that docs name and that are gone. The docs follow; nothing is to be added here.
+pub const GONE: &[&str] = &[];
