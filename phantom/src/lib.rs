@@ -17,6 +17,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use rng::SplitMix64;
+
 use anatomy::Anatomy;
 use motion::{Motion, Placement};
 use rng::Rng;

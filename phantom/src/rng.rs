@@ -1,22 +1,33 @@
 //! Seeded randomness: a stream for drawing things, a lattice for textures.
 
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): eight lines, and the same bits everywhere.
+/// SplitMix64 (Steele, Lea and Flood 2014): one word of state, any of which is good, and the same bits everywhere.
 #[derive(Debug, Clone)]
-pub struct Rng(u64);
+pub struct SplitMix64(pub u64);
 
-impl Rng {
-    /// The stream of item `index` of kind `kind` of patient `seed`.
-    pub fn new(seed: u64, kind: u64, index: u64) -> Self {
-        let mut outer = Self(seed ^ kind.wrapping_mul(0xD1B5_4A32_D192_ED03));
-        let mut inner = Self(outer.next() ^ index);
-        Self(inner.next())
-    }
-
+impl SplitMix64 {
+    /// The next 64 bits.
+    #[allow(clippy::should_implement_trait, reason = "it never ends")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
+    }
+}
+
+/// Draws for one thing of one patient.
+#[derive(Debug, Clone)]
+pub struct Rng(SplitMix64);
+
+impl Rng {
+    /// The stream of item `index` of kind `kind` of patient `seed`.
+    pub fn new(seed: u64, kind: u64, index: u64) -> Self {
+        let outer = SplitMix64(seed ^ kind.wrapping_mul(0xD1B5_4A32_D192_ED03)).next();
+        Self(SplitMix64(SplitMix64(outer ^ index).next()))
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0.next()
     }
 
     /// Uniform in `low..high`.

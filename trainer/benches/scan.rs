@@ -6,27 +6,8 @@
 use std::time::Instant;
 
 use nervelight_phantom::{HEIGHT, Phantom, WIDTH, WrongSize};
+use nervelight_train::bench::{Sad, Stack, all, below_by};
 use rayon::prelude::*;
-
-// The trainer is a program, not a library: its modules are taken by path, tests and all.
-#[allow(dead_code, unused_imports)]
-#[path = "../src/analyze/bounds.rs"]
-mod bounds;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/analyze/pairs.rs"]
-mod pairs;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/rng.rs"]
-mod rng;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/analyze/sad.rs"]
-mod sad;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/data/stack.rs"]
-mod stack;
-
-use sad::Sad;
-use stack::Stack;
 
 /// As many as the original data set has.
 const FRAMES: usize = 5_635;
@@ -49,19 +30,19 @@ fn main() -> Result<(), WrongSize> {
     // Every way to sum, on a few of the frames.
     for sad in Sad::all() {
         let begun = Instant::now();
-        let all = pairs::all(sad, &frames[..SAMPLE], 0, &|_| ());
-        let pairs = all.histogram.iter().sum::<u64>();
+        let scanned = all(sad, &frames[..SAMPLE], 0, &|_| ());
+        let pairs = scanned.histogram.iter().sum::<u64>();
         println!("{:>9}: {:>4.0} GB/s", sad.name(), gigabytes(pairs) / seconds(begun));
     }
     for limit in [1_000, 100_000, 1_000_000] {
         let begun = Instant::now();
-        let found = pairs::below(sad, &frames, WIDTH, limit, &|_| ());
+        let found = below_by(sad, &frames, WIDTH, limit, &|_| ());
         println!("pairs under {limit:>9}: {:>6.2} s, {} found", seconds(begun), found.len());
     }
     let begun = Instant::now();
-    let all = pairs::all(sad, &frames, 1_000, &|_| ());
+    let scanned = all(sad, &frames, 1_000, &|_| ());
     let taken = seconds(begun);
-    let (count, found) = (all.histogram.iter().sum::<u64>(), all.below.len());
+    let (count, found) = (scanned.histogram.iter().sum::<u64>(), scanned.below.len());
     let rate = gigabytes(count) / taken;
     println!("histogram of {count} pairs: {taken:.1} s ({rate:.0} GB/s), {found} found under 1000");
     if let Some(peak) = peak_memory() {

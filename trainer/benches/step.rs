@@ -12,56 +12,20 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use nervelight_engines::contract::{HEIGHT, WIDTH};
 use nervelight_phantom::{self as phantom, Phantom};
+use nervelight_train::bench::{
+    Adam, Augment, Augmentation, Frame, Loss, LossKind, Module, Network, NumberFormat, batch, memory, random,
+};
 use tch::Device;
-
-// The trainer is a program, not a library: its modules are taken by path, tests and all.
-#[allow(dead_code, unused_imports)]
-#[path = "../src/adam.rs"]
-mod adam;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/checkpoint.rs"]
-mod checkpoint;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/data/mod.rs"]
-mod data;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/exported.rs"]
-mod exported;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/fold.rs"]
-mod fold;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/init.rs"]
-mod init;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/loss.rs"]
-mod loss;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/memory.rs"]
-mod memory;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/module.rs"]
-mod module;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/network.rs"]
-mod network;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/onnx/mod.rs"]
-mod onnx;
-#[allow(dead_code, unused_imports)]
-#[path = "../src/rng.rs"]
-mod rng;
-
-use adam::Adam;
-use data::{Augment, Frame, Vary, batch};
-use loss::{Loss, LossKind};
-use module::{Module, Precision};
-use network::Network;
 
 const BATCH: usize = 4;
 const RATE: f64 = 1e-4;
-const LOSS: Loss =
-    Loss { kind: LossKind::BceDice, weight: 1.0, as_run: false, tversky_alpha: 0.5, tversky_gamma: 1.0 };
+const LOSS: Loss = Loss {
+    kind: LossKind::BceDice,
+    recall_weight: 1.0,
+    swap_truth_and_prediction: false,
+    tversky_alpha: 0.5,
+    tversky_gamma: 1.0,
+};
 /// Steps of each side before the clock starts.
 const WARM: usize = 2;
 /// bf16 against fp32: the first losses may differ by this part.
@@ -104,7 +68,7 @@ fn compare(width: f64, rounds: usize, threads: usize, device: Device, frames: &[
     tch::set_num_threads(threads as i32);
     tch::manual_seed(1);
     let network = Network::vgg16_fcn(width);
-    let start = init::random(&network).parameters;
+    let start = random(&network).parameters;
     let folder = tempfile::tempdir()?;
     let weights: Vec<_> = start.iter().collect();
     tch::Tensor::save_multi(&weights, folder.path().join("weights.pt"))?;
@@ -113,7 +77,7 @@ fn compare(width: f64, rounds: usize, threads: usize, device: Device, frames: &[
     std::fs::write(folder.path().join("truth.bin"), bytes(|frame| &frame.nerve))?;
 
     let mut theirs = PyTorch::start(width, threads, device, folder.path())?;
-    let mut ours = Ours::new(Module::new(network, start, 0, Precision::Bf16, device));
+    let mut ours = Ours::new(Module::new(network, start, 0, NumberFormat::Bf16, device));
     let frames: Vec<&Frame> = frames.iter().collect();
     let (mut our, mut their, mut loading) = (vec![], vec![], vec![]);
     for round in 0..WARM + rounds {
@@ -178,7 +142,7 @@ impl Ours {
 
 /// Seconds to make a batch of augmented frames.
 fn augmenting(frames: &[&Frame], epoch: usize, device: Device) -> f64 {
-    let vary = Vary { level: Augment::Full, seed: 1, epoch };
+    let vary = Augmentation { level: Augment::Full, seed: 1, epoch };
     let begun = Instant::now();
     let batch = batch(frames, (HEIGHT, WIDTH), Some(vary), device);
     wait(device);

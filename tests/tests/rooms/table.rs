@@ -96,6 +96,30 @@ pub const CRATES: &[Crate] = &[
             ("tests", &[]),
         ],
     },
+    Crate {
+        folder: "trainer",
+        rooms: &[
+            ("util", &[]),
+            ("net", &[]),
+            ("data", &["util"]),
+            ("weights", &["net", "util"]),
+            ("metrics", &["data", "net", "util"]),
+            ("train", &["data", "metrics", "net", "util", "weights"]),
+            ("evaluate", &["data", "metrics", "train", "util"]),
+            ("report", &["evaluate", "metrics", "train", "util"]),
+            ("compare", &["metrics", "report", "util"]),
+            ("analyze", &["data", "report", "util"]),
+            ("export", &["data", "evaluate", "metrics", "net", "util", "weights"]),
+            ("phantom", &["util"]),
+            (
+                "cmd",
+                &[
+                    "analyze", "compare", "data", "evaluate", "export", "metrics", "net", "phantom",
+                    "report", "train", "util", "weights",
+                ],
+            ),
+        ],
+    },
     Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
     Crate {
         folder: "tests",
@@ -114,10 +138,6 @@ pub const LONGEST: usize = 400;
 pub const LONG: &[(&str, &str)] = &[
     ("tests/tests/bad_input.rs", "a list of bad inputs"),
     ("tests/tests/tensorrt.rs", "a list of what a builder may do"),
-    ("trainer/src/data/corrections.rs", "to be split"),
-    ("trainer/src/data/dataset.rs", "to be split"),
-    ("trainer/src/onnx/int8.rs", "to be split"),
-    ("trainer/src/train.rs", "to be split"),
 ];
 
 /// Files that docs name and that are gone. The docs follow; nothing is to be added here.

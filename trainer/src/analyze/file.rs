@@ -1,4 +1,4 @@
-//! The file that a scan leaves.
+//! The file that `analyze scan` writes.
 //!
 //! All numbers are little-endian.
 //! ```text
@@ -19,8 +19,9 @@ use nervelight_engines::store::atomic::{self, Access};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::pairs::{BUCKET, Pair};
+use crate::data::similar::{BUCKET, Pair};
 use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, Recorded};
+use crate::util::csv_text;
 
 const MAGIC: &[u8] = b"nervelight scan 1\n";
 const DIGEST: usize = 32;
@@ -190,13 +191,12 @@ impl Scan {
     }
 
     /// `img1,img2,diff,mask_diff` and a line for each pair under the limit.
-    pub fn csv(&self) -> String {
-        let name = |i: u32| &self.frames[i as usize].name;
-        let mut text = "img1,img2,diff,mask_diff\n".to_owned();
-        for Match { pair: Pair { a, b, sad }, mask_sad } in &self.matches {
-            text += &format!("{},{},{sad},{mask_sad}\n", name(*a), name(*b));
-        }
-        text
+    pub fn csv(&self) -> csv::Result<String> {
+        let name = |i: u32| self.frames[i as usize].name.clone();
+        let row = |Match { pair: Pair { a, b, sad }, mask_sad }: &Match| {
+            [name(*a), name(*b), sad.to_string(), mask_sad.to_string()]
+        };
+        csv_text(["img1", "img2", "diff", "mask_diff"], self.matches.iter().map(row))
     }
 }
 
@@ -249,7 +249,10 @@ mod tests {
             scan(quick).save(&path).unwrap();
             assert_eq!(Scan::load(&path).unwrap(), scan(quick));
         }
-        assert_eq!(scan(true).csv(), "img1,img2,diff,mask_diff\n1_0,1_1,7,1785\n1_1,1_2,999,254745\n");
+        assert_eq!(
+            scan(true).csv().unwrap(),
+            "img1,img2,diff,mask_diff\n1_0,1_1,7,1785\n1_1,1_2,999,254745\n"
+        );
         assert_eq!(unhex("0aff")[..3], [10, 255, 0]);
     }
 

@@ -1,4 +1,4 @@
-//! What a data set and its scan amount to; the page only shows it.
+//! What is wrong with a data set, from its frames and its scan; the page shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

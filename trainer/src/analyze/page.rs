@@ -5,14 +5,14 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::chart::{Bars, linear_marks};
 use super::file::Scan;
 use super::findings::{Count, Findings};
-use super::pairs::BUCKET;
 use super::profile;
 use super::strip::Strips;
-use super::text::{escape, grouped, short};
+use crate::data::similar::BUCKET;
 use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, Recorded};
+use crate::report::{Bars, linear_marks};
+use crate::util::text::{escape, grouped, short};
 
 /// Pairs, beside the groups, that are pictured.
 const PAIRS: usize = 8;
@@ -44,7 +44,7 @@ pub fn html(data: &Recorded, scan: &Scan, findings: &Findings, shown: &Shown) ->
         "<!doctype html><html lang=en><meta charset=utf-8>\
          <meta name=viewport content='width=device-width'><title>Data: {title}</title>\
          <style>{}</style><main><h1>Data report</h1><p class=sub>{title} · nervelight-train {}</p>",
-        include_str!("page.css"),
+        include_str!("../report/page.css"),
         env!("NERVELIGHT_REVISION")
     );
     page += &tiles(data, scan, findings, shown);

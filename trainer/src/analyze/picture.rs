@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, Runs};
+use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, RunLengths};
 
 /// Size of a picture on the page: half that of a frame.
 const SIZE: (usize, usize) = (FRAME_WIDTH / 2, FRAME_HEIGHT / 2);
@@ -72,7 +72,7 @@ fn png(
 }
 
 /// Whether each pixel of a frame is at least `least`.
-pub fn inside(mask: &Runs, least: u8) -> Vec<bool> {
+pub fn inside(mask: &RunLengths, least: u8) -> Vec<bool> {
     let mut inside = vec![false; FRAME_WIDTH * FRAME_HEIGHT];
     for (_, range) in mask.iter().filter(|(value, _)| *value >= least) {
         inside[range].fill(true);
@@ -129,7 +129,7 @@ mod tests {
         for y in 10..12 {
             mask[y * FRAME_WIDTH + 20..][..30].fill(255);
         }
-        let within = inside(&Runs::of(&mask), 128);
+        let within = inside(&RunLengths::of(&mask), 128);
         assert_eq!(outline(&within), "M20 10h30M20 12h30M20 10v2M50 10v2");
         assert_eq!(region(&within), "M20 10h30v1h-30zM20 11h30v1h-30z");
         let full = outline(&[true; FRAME_WIDTH * FRAME_HEIGHT]);

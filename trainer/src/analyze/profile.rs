@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::chart::{Bars, linear_marks};
 use super::findings::{Findings, Patient};
 use super::grey::Grey;
 use super::picture;
-use super::text::{grouped, short};
+use crate::report::{Bars, linear_marks};
+use crate::util::text::{grouped, short};
 
 /// Letters that fit below a chart.
 const LETTERS: usize = 130;

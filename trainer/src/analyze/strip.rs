@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::file::Scan;
 use super::picture;
-use super::text::grouped;
 use crate::data::{FRAME_HEIGHT, FRAME_WIDTH, NERVE, Recorded};
+use crate::util::text::grouped;
 
 /// Frames of a group that are pictured.
 const FRAMES: usize = 5;

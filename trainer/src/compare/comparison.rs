@@ -4,31 +4,19 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 
-use super::evaluation::Evaluation;
-use crate::judge::bootstrap::{interval, resample};
-use crate::judge::{MEASURES, Measure, Scored};
+use super::saved::SavedEvaluation;
+use crate::metrics::{Change, FrameMetrics, MEASURES, Measure, change};
 
 /// Mean Dice of a patient that moves less than this stays the same.
 const CLEARLY: f64 = 0.01;
 
 /// Everything found.
 pub struct Comparison {
-    pub a: Evaluation,
-    pub b: Evaluation,
+    pub a: SavedEvaluation,
+    pub b: SavedEvaluation,
     pub changes: Vec<Change>,
     /// With nerve, those that lost most first.
     pub patients: Vec<PatientChange>,
-}
-
-/// One measure over all frames.
-#[derive(Debug, Clone)]
-pub struct Change {
-    pub measure: &'static Measure,
-    pub means: [f64; 2],
-    /// Of B - A; none with one patient.
-    pub interval: Option<[f64; 2]>,
-    /// Part of the resamples where B has the larger figure; none with one patient.
-    pub above: Option<f64>,
 }
 
 /// One patient's mean Dice and wrong presences.
@@ -39,18 +27,6 @@ pub struct PatientChange {
     pub dice: [f64; 2],
     /// Frames where presence is wrong.
     pub wrong: [usize; 2],
-}
-
-impl Change {
-    /// Whether B has A's figure in every draw.
-    pub fn is_unchanged(&self) -> bool {
-        self.difference() == 0.0 && self.interval.is_none_or(|ends| ends == [0.0; 2])
-    }
-
-    /// B - A.
-    pub fn difference(&self) -> f64 {
-        self.means[1] - self.means[0]
-    }
 }
 
 impl PatientChange {
@@ -72,9 +48,9 @@ impl PatientChange {
 
 impl Comparison {
     /// Of evaluations of the same frames with the same truth.
-    pub fn of(a: Evaluation, b: Evaluation) -> Result<Self> {
+    pub fn of(a: SavedEvaluation, b: SavedEvaluation) -> Result<Self> {
         check(&a, &b)?;
-        let mut patients = BTreeMap::<u32, Vec<[&Scored; 2]>>::new();
+        let mut patients = BTreeMap::<u32, Vec<[&FrameMetrics; 2]>>::new();
         for (first, second) in a.frames.values().zip(b.frames.values()) {
             patients.entry(first.patient).or_default().push([first, second]);
         }
@@ -88,21 +64,21 @@ impl Comparison {
     }
 
     /// Every frame, A and B.
-    pub fn pairs(&self) -> impl Iterator<Item = [&Scored; 2]> {
+    pub fn pairs(&self) -> impl Iterator<Item = [&FrameMetrics; 2]> {
         self.a.frames.values().zip(self.b.frames.values()).map(|(a, b)| [a, b])
     }
 
     /// Frames where only one of both shows a nerve; those that B gets wrong first.
-    pub fn flips(&self) -> Vec<[&Scored; 2]> {
-        let shows = |frame: &Scored| frame.outcome.shown > 0;
+    pub fn flips(&self) -> Vec<[&FrameMetrics; 2]> {
+        let shows = |frame: &FrameMetrics| frame.outcome.shown > 0;
         let mut flips: Vec<_> = self.pairs().filter(|[a, b]| shows(a) != shows(b)).collect();
         flips.sort_by_key(|[_, b]| b.outcome.presence_is_right());
         flips
     }
 
     /// Frames whose Dice fell, most first.
-    pub fn fallen(&self) -> Vec<[&Scored; 2]> {
-        let difference = |[a, b]: &[&Scored; 2]| b.outcome.dice() - a.outcome.dice();
+    pub fn fallen(&self) -> Vec<[&FrameMetrics; 2]> {
+        let difference = |[a, b]: &[&FrameMetrics; 2]| b.outcome.dice() - a.outcome.dice();
         let mut fallen: Vec<_> = self.pairs().filter(|pair| difference(pair) < 0.0).collect();
         fallen.sort_by(|x, y| difference(x).total_cmp(&difference(y)));
         fallen
@@ -110,9 +86,9 @@ impl Comparison {
 }
 
 /// Why the two cannot be compared.
-fn check(a: &Evaluation, b: &Evaluation) -> Result<()> {
+fn check(a: &SavedEvaluation, b: &SavedEvaluation) -> Result<()> {
     let [first, second] = [a, b].map(|e| e.folder.display());
-    let missing = |from: &Evaluation, to: &Evaluation| {
+    let missing = |from: &SavedEvaluation, to: &SavedEvaluation| {
         let names: Vec<&String> = from.frames.keys().filter(|name| !to.frames.contains_key(*name)).collect();
         names.first().map(|name| (names.len(), (*name).clone()))
     };
@@ -138,7 +114,7 @@ fn check(a: &Evaluation, b: &Evaluation) -> Result<()> {
     }
     ensure!(
         a.about.data == b.about.data,
-        "{first} and {second} were judged by different data of the same names; evaluate both on one"
+        "{first} and {second} were evaluated on different data of the same names; evaluate both on one"
     );
     ensure!(!a.frames.is_empty(), "{first} has no frames");
     let [x, y] = [a, b].map(|e| e.about.tolerance);
@@ -149,37 +125,7 @@ fn check(a: &Evaluation, b: &Evaluation) -> Result<()> {
     Ok(())
 }
 
-/// Sums of A and B, and the frames that tell.
-pub type Sums = ([f64; 2], usize);
-
-/// `measure` over the frames that tell in both; none where there is none.
-pub fn change(measure: &'static Measure, patients: &BTreeMap<u32, Vec<[&Scored; 2]>>) -> Option<Change> {
-    let sums = patients.values().map(|pairs| {
-        pairs.iter().fold(([0.0; 2], 0), |([x, y], count): Sums, pair| match pair.map(measure.of) {
-            [Some(a), Some(b)] => ([x + a, y + b], count + 1),
-            _ => ([x, y], count),
-        })
-    });
-    let sums: Vec<Sums> = sums.filter(|(_, count)| *count > 0).collect();
-    let means = |patients: &mut dyn Iterator<Item = &Sums>| {
-        let ([x, y], count) =
-            patients.fold(([0.0; 2], 0), |([x, y], count), ([a, b], n)| ([x + a, y + b], count + n));
-        (count > 0).then(|| [x / count as f64, y / count as f64])
-    };
-    let all = means(&mut sums.iter())?;
-    let draws = resample(&sums, |drawn| means(drawn).map(|[a, b]| b - a));
-    let several = sums.len() > 1;
-    let above =
-        draws.iter().filter(|difference| **difference > 0.0).count() as f64 / draws.len().max(1) as f64;
-    Some(Change {
-        measure,
-        means: all,
-        interval: interval(&draws).filter(|_| several),
-        above: several.then_some(above),
-    })
-}
-
-fn patient_change(patient: u32, pairs: &[[&Scored; 2]]) -> Option<PatientChange> {
+fn patient_change(patient: u32, pairs: &[[&FrameMetrics; 2]]) -> Option<PatientChange> {
     let dice = Measure::named("dice")?;
     let of = |side: usize| dice.mean(pairs.iter().map(|pair| pair[side]));
     let wrong = |side: usize| pairs.iter().filter(|pair| !pair[side].outcome.presence_is_right()).count();
@@ -188,17 +134,17 @@ fn patient_change(patient: u32, pairs: &[[&Scored; 2]]) -> Option<PatientChange>
 
 #[cfg(test)]
 pub mod tests {
-    use super::super::evaluation::About;
+    use super::super::saved::About;
     use super::*;
-    use crate::judge::measure::tests::scored;
+    use crate::metrics::measure::tests::scored;
 
-    fn evaluation(name: &str, frames: Vec<Scored>) -> Evaluation {
+    fn evaluation(name: &str, frames: Vec<FrameMetrics>) -> SavedEvaluation {
         let about = About { title: name.into(), warnings: vec![], data: "d".into(), tolerance: 4.0 };
         let frames = frames.into_iter().map(|frame| (frame.frame.clone(), frame)).collect();
-        Evaluation { folder: name.into(), about, frames }
+        SavedEvaluation { folder: name.into(), about, frames }
     }
 
-    fn first() -> Vec<Scored> {
+    fn first() -> Vec<FrameMetrics> {
         vec![
             scored(1, 1, [4, 4, 4]),
             scored(1, 2, [0, 0, 0]),
@@ -207,7 +153,7 @@ pub mod tests {
         ]
     }
 
-    fn second() -> Vec<Scored> {
+    fn second() -> Vec<FrameMetrics> {
         vec![
             scored(1, 1, [4, 4, 2]),
             scored(1, 2, [0, 3, 0]),
@@ -244,7 +190,8 @@ pub mod tests {
             comparison.patients.iter().filter(|p| p.is_better()).map(|p| p.patient).collect();
         assert_eq!((worse, better), (vec![1], vec![2]));
         assert_eq!((comparison.patients[0].wrong, comparison.patients[0].frames), ([0, 1], 2));
-        let names = |pairs: Vec<[&Scored; 2]>| pairs.iter().map(|[a, _]| a.frame.clone()).collect::<Vec<_>>();
+        let names =
+            |pairs: Vec<[&FrameMetrics; 2]>| pairs.iter().map(|[a, _]| a.frame.clone()).collect::<Vec<_>>();
         assert_eq!(names(comparison.flips()), ["1_2"]);
         assert_eq!(names(comparison.fallen()), ["1_2", "1_1"]);
     }
@@ -260,7 +207,7 @@ pub mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_refused() {
-        let says = |b: Evaluation| {
+        let says = |b: SavedEvaluation| {
             Comparison::of(evaluation("first", first()), b).err().map(|error| error.to_string()).unwrap()
         };
         let fewer = says(evaluation("second", second()[1..].to_vec()));

@@ -1,98 +1,13 @@
-//! `compare`: what a second evaluation does better and worse than a first, on the same frames.
+//! Two evaluations of the same frames against each other.
+//!
+//! Uses `report`, `metrics` and `util`.
 
-pub mod comparison;
-mod evaluation;
+mod comparison;
 pub mod output;
+mod saved;
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result, bail};
-
-use comparison::Comparison;
-use evaluation::Evaluation;
-
-/// Arguments of `compare`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  nervelight-train compare runs/first runs/second
-  nervelight-train compare first-fp32-auto.evaluation first-int8-auto.evaluation --out int8.html
-  nervelight-train compare runs/first runs/second --out frames.csv --fail-below 0.02
-
-Every frame is compared with itself. Intervals are by drawing patients anew; `above 0` is the part of
-the draws in which B has the larger figure.")]
-pub struct Arguments {
-    /// Folder that `evaluate` wrote, or a run that has one
-    #[arg(value_name = "A")]
-    a: PathBuf,
-    /// The same of the other
-    #[arg(value_name = "B")]
-    b: PathBuf,
-    /// Write the comparison to this .html, or every frame to this .csv
-    #[arg(long, value_name = "FILE", value_parser = page_or_table)]
-    out: Option<PathBuf>,
-    /// Fail when B's Dice may be worse than A's by more than this: when the interval of the difference
-    /// reaches below -X
-    #[arg(long, value_name = "X", value_parser = loss)]
-    fail_below: Option<f64>,
-}
-
-fn loss(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("impossible; use 0 to 1, such as 0.02".into()),
-    }
-}
-
-fn page_or_table(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("html" | "csv") => Ok(path),
-        _ => Err("give it a name that ends in .html or .csv".into()),
-    }
-}
-
-/// Compares, prints, writes, and fails where asked to.
-pub fn run(arguments: &Arguments) -> Result<()> {
-    let [a, b] = [&arguments.a, &arguments.b].map(|path| Evaluation::open(path));
-    let comparison = Comparison::of(a?, b?)?;
-    output::print(&comparison);
-    if let Some(out) = &arguments.out {
-        let html = out.extension().is_some_and(|extension| extension == "html");
-        let text = if html { output::html(&comparison) } else { output::csv(&comparison) };
-        std::fs::write(out, text).with_context(|| format!("{}: write", out.display()))?;
-        outln!("\nwritten to {}", out.display());
-    }
-    arguments.fail_below.map_or(Ok(()), |limit| check(&comparison, limit))
-}
-
-/// Fails unless a loss of Dice above `limit` can be ruled out.
-fn check(comparison: &Comparison, limit: f64) -> Result<()> {
-    let dice = comparison.changes.iter().find(|change| change.measure.name == "dice");
-    let dice = dice.context("no frame has a nerve, so Dice cannot be compared")?;
-    let [low, high] =
-        dice.interval.context("all frames are of one patient: there is no interval to go by")?;
-    if low < -limit {
-        bail!(
-            "B may be worse: its Dice differs by {:+.4}, 95% interval {low:+.4} to {high:+.4}, which reaches \
-             below -{limit}",
-            dice.difference()
-        );
-    }
-    Ok(())
-}
+pub use comparison::Comparison;
+pub use saved::SavedEvaluation;
 
 #[cfg(test)]
-mod tests {
-    use super::comparison::tests::comparison;
-    use super::*;
-
-    #[test]
-    fn a_loss_that_cannot_be_ruled_out_fails() {
-        let comparison = comparison();
-        assert!(check(&comparison, 0.6).is_ok());
-        let error = check(&comparison, 0.1).unwrap_err().to_string();
-        assert!(error.contains("B may be worse") && error.contains("below -0.1"), "{error}");
-        assert!(loss("0.02").is_ok() && loss("-1").is_err() && loss("nan").is_err());
-    }
-}
+pub use comparison::tests;

@@ -1,12 +1,13 @@
-//! The comparison as table, page and CSV.
+//! A comparison as table, page and CSV.
 
 use std::fmt::Write;
 
-use super::comparison::{Change, Comparison, PatientChange};
-use super::evaluation::Evaluation;
-use crate::analyze::text::escape;
-use crate::judge::{Scored, percent};
+use super::comparison::{Comparison, PatientChange};
+use super::saved::SavedEvaluation;
+use crate::metrics::{Change, FrameMetrics, flip, percent};
 use crate::report::head;
+use crate::util::text::escape;
+use crate::util::{self, csv_text};
 
 /// Lines of a list on the terminal.
 const LINES: usize = 10;
@@ -15,7 +16,7 @@ const PAGE_LINES: usize = 100;
 
 /// Warnings of both.
 fn warnings(comparison: &Comparison) -> Vec<String> {
-    let of = |name: &'static str, e: &Evaluation| {
+    let of = |name: &'static str, e: &SavedEvaluation| {
         e.about.warnings.iter().map(|warning| format!("{name}: {warning}")).collect::<Vec<_>>()
     };
     [of("A", &comparison.a), of("B", &comparison.b)].concat()
@@ -36,16 +37,6 @@ fn cells(change: &Change) -> [String; 5] {
     ]
 }
 
-/// What became of a frame whose presence changed.
-pub fn flip([a, b]: [&Scored; 2]) -> &'static str {
-    match (a.outcome.truth > 0, b.outcome.shown > 0) {
-        (true, true) => "nerve found now",
-        (true, false) => "nerve missed now",
-        (false, true) => "nerve invented now",
-        (false, false) => "invented nerve gone",
-    }
-}
-
 /// Patients that got clearly worse, and better with the most first.
 fn moved(comparison: &Comparison) -> [Vec<&PatientChange>; 2] {
     let worse = comparison.patients.iter().filter(|p| p.is_worse()).collect();
@@ -59,11 +50,11 @@ pub fn print(comparison: &Comparison) {
     outln!("B: {} ({})", comparison.b.folder.display(), comparison.b.about.title);
     warnings(comparison).iter().for_each(|warning| outln!("{warning}"));
     outln!("{} frames\n", comparison.a.frames.len());
-    outln!("{:<18} {:>8} {:>8} {:>9}  {:<20} {:>8}", "", "A", "B", "B - A", "95% interval", "above 0");
+    let mut table = util::table(["", "A", "B", "B - A", "95% interval", "above 0"]);
     for change in &comparison.changes {
-        let [a, b, difference, interval, above] = cells(change);
-        outln!("{:<18} {a:>8} {b:>8} {difference:>9}  {interval:<20} {above:>8}", change.measure.label);
+        table.add_row([change.measure.label.to_owned()].into_iter().chain(cells(change)));
     }
+    out!("{}", util::lines(&table));
     for (what, patients) in ["worse", "better"].into_iter().zip(moved(comparison)) {
         outln!("\n{} patients got {what} by more than 0.01 in Dice", patients.len());
         for p in patients.iter().take(LINES) {
@@ -100,24 +91,42 @@ fn rest(count: usize) {
     }
 }
 
+/// Columns of the comparison of every frame.
+const FRAME: [&str; 10] = [
+    "frame",
+    "patient",
+    "truth_pixels",
+    "a_shown",
+    "b_shown",
+    "a_dice",
+    "b_dice",
+    "difference",
+    "a_hd95",
+    "b_hd95",
+];
+
 /// Every frame: a line each.
-pub fn csv(comparison: &Comparison) -> String {
-    let mut text =
-        "frame,patient,truth_pixels,a_shown,b_shown,a_dice,b_dice,difference,a_hd95,b_hd95\n".to_owned();
-    for [a, b] in comparison.pairs() {
+///
+/// # Errors
+/// None that a comparison can cause.
+pub fn frames_csv(comparison: &Comparison) -> csv::Result<String> {
+    let row = |[a, b]: [&FrameMetrics; 2]| {
         let [x, y] = [a, b].map(|frame| frame.outcome.dice());
         let [far, near] = [a, b].map(|frame| frame.hd95.map(|d| format!("{d:.3}")).unwrap_or_default());
-        let (shown, shows) = (a.outcome.shown, b.outcome.shown);
-        _ = writeln!(
-            text,
-            "{},{},{},{shown},{shows},{x:.4},{y:.4},{:.4},{far},{near}",
-            a.frame,
-            a.patient,
-            a.outcome.truth,
-            y - x
-        );
-    }
-    text
+        [
+            a.frame.clone(),
+            a.patient.to_string(),
+            a.outcome.truth.to_string(),
+            a.outcome.shown.to_string(),
+            b.outcome.shown.to_string(),
+            format!("{x:.4}"),
+            format!("{y:.4}"),
+            format!("{:.4}", y - x),
+            far,
+            near,
+        ]
+    };
+    csv_text(FRAME, comparison.pairs().map(row))
 }
 
 /// The page.
@@ -162,7 +171,7 @@ pub fn html(comparison: &Comparison) -> String {
         );
     }
     page += "</table><p class=about>Red: worse by more than 0.01 in Dice.</p><h2>Presence that changed</h2>";
-    let list = |pairs: &[[&Scored; 2]], about: &dyn Fn([&Scored; 2]) -> String| {
+    let list = |pairs: &[[&FrameMetrics; 2]], about: &dyn Fn([&FrameMetrics; 2]) -> String| {
         let mut html = "<table><tr><th>frame<th>patient<th>Dice A<th>Dice B<th class=name></tr>".to_owned();
         for pair in pairs.iter().take(PAGE_LINES) {
             let [x, y] = pair.map(|frame| frame.outcome.dice());
@@ -181,7 +190,7 @@ pub fn html(comparison: &Comparison) -> String {
         list(&flips, &|pair| flip(pair).into())
     };
     page += "<h2>Frames whose Dice fell</h2>";
-    let by = |[a, b]: [&Scored; 2]| format!("{:+.3}", b.outcome.dice() - a.outcome.dice());
+    let by = |[a, b]: [&FrameMetrics; 2]| format!("{:+.3}", b.outcome.dice() - a.outcome.dice());
     page += &if fallen.is_empty() { "<p class=none>None.</p>".into() } else { list(&fallen, &by) };
     page + "</main></html>\n"
 }
@@ -194,7 +203,7 @@ mod tests {
     #[test]
     fn every_frame_is_in_the_csv_and_the_page_needs_nothing_else() {
         let mut comparison = comparison();
-        let csv = csv(&comparison);
+        let csv = frames_csv(&comparison).unwrap();
         assert!(csv.contains("\n1_1,1,4,4,4,1.0000,0.5000,-0.5000,2.000,2.000\n"), "{csv}");
         assert!(csv.contains("\n1_2,1,0,0,3,1.0000,0.0000,-1.0000,,\n"), "{csv}");
         assert_eq!(csv.lines().count(), 5);

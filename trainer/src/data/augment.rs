@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Frame;
-use crate::rng::Rng;
+use super::frame::Frame;
+use crate::util::Rng;
 
 /// How much training frames vary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +39,8 @@ pub fn augment(
     if level == Augment::None {
         return (frame.luma.to_vec(), frame.nerve.to_vec());
     }
-    let place = Place::draw(height, width, level, &mut rng);
-    let look = Look::draw(height, width, level, &mut rng);
+    let place = Geometric::draw(height, width, level, &mut rng);
+    let look = Photometric::draw(height, width, level, &mut rng);
     let mut luma = Vec::with_capacity(width * height);
     let mut nerve = Vec::with_capacity(width * height);
     let (mut row, mut blurred) = (vec![0f32; width], vec![0f32; width]);
@@ -52,7 +52,7 @@ pub fn augment(
 }
 
 /// Where each pixel comes from: `source = matrix * (pixel - centre) + offset`, in 1/65536 pixels.
-struct Place {
+struct Geometric {
     height: i64,
     width: i64,
     step: [i64; 2],
@@ -63,7 +63,7 @@ struct Place {
 /// Fractional bits of a coordinate.
 const BITS: u32 = 16;
 
-impl Place {
+impl Geometric {
     fn draw(height: usize, width: usize, level: Augment, rng: &mut Rng) -> Self {
         let mirror = if rng.below(2) == 1 { -1.0 } else { 1.0 };
         let reach = SHIFT.min(width.min(height) as f64 / 8.0);
@@ -113,7 +113,7 @@ impl Place {
 }
 
 /// What happens to the brightness of each pixel.
-struct Look {
+struct Photometric {
     height: usize,
     /// Tone curve of gain and gamma.
     tone: [f32; 256],
@@ -125,7 +125,7 @@ struct Look {
     shadow: Option<Shadow>,
 }
 
-impl Look {
+impl Photometric {
     fn draw(height: usize, width: usize, level: Augment, rng: &mut Rng) -> Self {
         let gain = 2f64.powf(rng.between(-0.4, 0.4));
         let gamma = 2f64.powf(rng.between(-0.3, 0.3));
@@ -328,13 +328,13 @@ mod tests {
 
     #[test]
     fn each_change_of_look_does_what_it_says() {
-        let grey = |look: &Look, y: usize| {
+        let grey = |look: &Photometric, y: usize| {
             let (mut row, mut spare, mut luma) = (vec![100.0; 64], vec![0.0; 64], vec![]);
             row[32] = 200.0;
             look.row(y, &mut row, &mut spare, &mut luma);
             luma
         };
-        let plain = |height: usize| Look {
+        let plain = |height: usize| Photometric {
             height,
             tone: std::array::from_fn(|v| v as f32),
             gains: vec![1.0; height],
@@ -344,19 +344,19 @@ mod tests {
         };
         let same = grey(&plain(40), 20);
         assert_eq!((same[0], same[32]), (100, 200));
-        let blur = Look { blur: 1.0, ..plain(40) };
+        let blur = Photometric { blur: 1.0, ..plain(40) };
         assert_eq!(grey(&blur, 0)[32], 200);
         let deep = grey(&blur, 39)[32];
         assert!((135..150).contains(&deep), "{deep}");
         let shadow = Shadow { from: 10.0, centre: 16.0, lean: 0.0, half: 8.0, dark: 0.5 };
-        let shadow = Look { shadow: Some(shadow), ..plain(40) };
+        let shadow = Photometric { shadow: Some(shadow), ..plain(40) };
         assert_eq!(grey(&shadow, 5)[16], 100);
         assert_eq!((grey(&shadow, 39)[16], grey(&shadow, 39)[30]), (50, 100));
-        let speckle = Look { speckle: Some(Speckle::draw(40, 64, &mut Rng::new(&[4]))), ..plain(40) };
+        let speckle = Photometric { speckle: Some(Speckle::draw(40, 64, &mut Rng::new(&[4]))), ..plain(40) };
         let noisy = grey(&speckle, 7);
         let mean = noisy.iter().map(|v| f64::from(*v)).sum::<f64>() / 64.0;
         assert!((90.0..115.0).contains(&mean) && noisy.iter().any(|v| v.abs_diff(100) > 4), "{noisy:?}");
-        let gains = Look { gains: vec![1.2; 40], ..plain(40) };
+        let gains = Photometric { gains: vec![1.2; 40], ..plain(40) };
         assert_eq!(grey(&gains, 3)[0], 120);
     }
 }

@@ -1,11 +1,11 @@
-//! Frames side by side as tensors.
+//! Several frames as one batch of tensors.
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::augment::{Augment, augment};
-use super::dataset::Frame;
-use crate::rng::Rng;
+use super::frame::Frame;
+use crate::util::Rng;
 
 /// Tensors `[N, 1, H, W]` on one device.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Batch {
 
 /// How frames vary in one epoch.
 #[derive(Debug, Clone, Copy)]
-pub struct Vary {
+pub struct Augmentation {
     /// How much.
     pub level: Augment,
     /// Of the run.
@@ -27,7 +27,7 @@ pub struct Vary {
     pub epoch: usize,
 }
 
-impl Vary {
+impl Augmentation {
     /// The generator of one frame's changes: a frame shown twice in an epoch looks the same twice.
     fn rng(self, frame: &Frame) -> Rng {
         let name = frame.name.bytes().fold(0u64, |hash, b| hash.wrapping_mul(31).wrapping_add(b.into()));
@@ -39,7 +39,7 @@ impl Vary {
 pub fn batch(
     frames: &[&Frame],
     (height, width): (usize, usize),
-    vary: Option<Vary>,
+    vary: Option<Augmentation>,
     device: Device,
 ) -> Batch {
     let pixels: Vec<(Vec<u8>, Vec<u8>)> = frames

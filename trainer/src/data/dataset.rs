@@ -1,14 +1,16 @@
 //! A directory of frames and masks, `S_N.tif` and `S_N_mask.tif` with S the patient.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use nervelight_engines::settings::Problems;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use super::corrections::{Applied, Corrections, Subject};
+use super::error::DataError;
+use super::frame::Frame;
+use super::listing::{Key, Listing, Pair, name};
 use super::read::{self, Picture};
+use crate::util::sha256;
 
 /// Rows of the frame that the network sees, as the published project crops.
 const ROWS: std::ops::Range<usize> = 2..418;
@@ -16,29 +18,6 @@ const ROWS: std::ops::Range<usize> = 2..418;
 const COLUMNS: std::ops::Range<usize> = 2..578;
 /// Mask pixels from here on are nerve. Masks are 0 or 255; this forgives resampled ones.
 pub const NERVE: u8 = 128;
-/// At most this many bad files are listed.
-const LISTED: usize = 20;
-
-/// One crop with its truth.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Frame {
-    /// `S_N`
-    pub name: String,
-    /// S
-    pub patient: u32,
-    /// Row by row, full range 0..255.
-    pub luma: Box<[u8]>,
-    /// 1 where the nerve is, else 0; same shape.
-    pub nerve: Box<[u8]>,
-}
-
-impl Frame {
-    /// Whether any pixel is nerve.
-    pub fn has_nerve(&self) -> bool {
-        self.nerve.contains(&1)
-    }
-}
-
 /// Frames of one size, in memory, sorted by patient and number.
 #[derive(Debug)]
 pub struct Dataset {
@@ -50,37 +29,6 @@ pub struct Dataset {
     pub digest: String,
     /// What was corrected on loading.
     pub corrections: Option<Applied>,
-}
-
-/// Why a directory is no data set.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    #[error("{0}: no such directory; set `data` to the folder that holds S_N.tif and S_N_mask.tif")]
-    Missing(PathBuf),
-    #[error(
-        "{0}: no frames here; wanted pairs like 1_1.tif and 1_1_mask.tif (TIFF or PNG), here or in \
-         its folder `train`. To try without data: nervelight-train phantom --out {0}"
-    )]
-    Empty(PathBuf),
-    #[error("{directory}: {}", list(problems))]
-    Bad { directory: PathBuf, problems: Vec<String> },
-    #[error("{0}: {1}")]
-    Io(PathBuf, std::io::Error),
-    #[error(transparent)]
-    Corrections(#[from] Problems),
-    #[error("{0}: every frame is dropped; decide otherwise with `nervelight-train analyze resolve`")]
-    Dropped(PathBuf),
-}
-
-fn list(problems: &[String]) -> String {
-    let mut text = format!("{} of its files cannot be used:", problems.len());
-    for problem in problems.iter().take(LISTED) {
-        text += &format!("\n  {problem}");
-    }
-    if problems.len() > LISTED {
-        text += &format!("\n  and {} more", problems.len() - LISTED);
-    }
-    text
 }
 
 impl Dataset {
@@ -109,7 +57,7 @@ impl Dataset {
         if only.is_some_and(|only| only != digest) {
             return Ok(data);
         }
-        data.corrections = Some(corrections.apply(&mut data, &subjects)?);
+        data.corrections = Some(corrections.apply(&mut data.frames, &data.digest, &subjects)?);
         data.digest = digest;
         if data.frames.is_empty() {
             return Err(DataError::Dropped(directory.into()));
@@ -148,77 +96,6 @@ impl Dataset {
     }
 }
 
-/// Patient and number.
-pub type Key = (u32, u32);
-
-/// Files of one frame.
-#[derive(Default)]
-pub struct Pair {
-    frame: Option<PathBuf>,
-    mask: Option<PathBuf>,
-}
-
-/// What lies in a directory, unread.
-pub struct Listing {
-    pub directory: PathBuf,
-    pub pairs: BTreeMap<Key, Pair>,
-    pub problems: Vec<String>,
-}
-
-impl Listing {
-    /// Lists `directory`, or its folder `train` where there is one.
-    pub fn find(directory: &Path) -> Result<Self, DataError> {
-        if !directory.is_dir() {
-            return Err(DataError::Missing(directory.into()));
-        }
-        let train = directory.join("train");
-        let listing = Self::of(if train.is_dir() { &train } else { directory })?;
-        if listing.pairs.is_empty() && listing.problems.is_empty() {
-            return Err(DataError::Empty(listing.directory));
-        }
-        Ok(listing)
-    }
-
-    fn of(directory: &Path) -> Result<Self, DataError> {
-        let io = |error| DataError::Io(directory.into(), error);
-        let mut listing = Self { directory: directory.into(), pairs: BTreeMap::new(), problems: vec![] };
-        for entry in std::fs::read_dir(directory).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-            if !["tif", "tiff", "png"].iter().any(|e| extension == *e) {
-                continue;
-            }
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let frame_stem = stem.strip_suffix("_mask");
-            match parse(frame_stem.unwrap_or(&stem)) {
-                None => listing.problems.push(format!(
-                    "{}: is not named PATIENT_NUMBER or PATIENT_NUMBER_mask; rename or remove it",
-                    name(&path)
-                )),
-                Some(key) => {
-                    let pair = listing.pairs.entry(key).or_default();
-                    let slot = if frame_stem.is_some() { &mut pair.mask } else { &mut pair.frame };
-                    if let Some(twin) = slot.replace(path.clone()) {
-                        let (twin, path) = (name(&twin), name(&path));
-                        listing.problems.push(format!("{twin}: is there as {path} too; remove one"));
-                    }
-                }
-            }
-        }
-        Ok(listing)
-    }
-}
-
-fn parse(stem: &str) -> Option<Key> {
-    let (patient, number) = stem.split_once('_')?;
-    Some((patient.parse().ok()?, number.parse().ok()?))
-}
-
-/// The name of a file.
-pub fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
 /// Name and content digest of a file.
 pub type Contents = (String, String);
 
@@ -227,31 +104,8 @@ type Loaded = (Frame, Option<Subject>, [Contents; 2]);
 
 /// SHA-256 over sorted names and content digests, in hex.
 pub fn digest(files: &BTreeSet<Contents>) -> String {
-    let mut digest = Sha256::new();
-    for (name, content) in files {
-        digest.update(format!("{content}  {name}\n"));
-    }
-    hex(&digest.finalize())
-}
-
-impl Pair {
-    /// Frame and mask, or which of them is missing.
-    pub fn complete(&self, (patient, number): Key) -> Result<(&Path, &Path), String> {
-        match (&self.frame, &self.mask) {
-            (Some(frame), Some(mask)) => Ok((frame, mask)),
-            (Some(frame), None) => {
-                let mask = name(&frame.with_file_name(format!("{patient}_{number}_mask")));
-                Err(format!(
-                    "{}: has no mask; add {mask}.tif (all black when there is no nerve)",
-                    name(frame)
-                ))
-            }
-            (None, mask) => {
-                let mask = mask.as_deref().map(name).unwrap_or_default();
-                Err(format!("{mask}: has no frame {patient}_{number}; add or remove"))
-            }
-        }
-    }
+    let lines: String = files.iter().map(|(name, content)| format!("{content}  {name}\n")).collect();
+    sha256(lines.as_bytes())
 }
 
 fn load_pair(key: &Key, pair: &Pair, subject: bool) -> Result<Loaded, Vec<String>> {
@@ -274,7 +128,7 @@ fn load_pair(key: &Key, pair: &Pair, subject: bool) -> Result<Loaded, Vec<String
 pub fn load_picture(path: &Path) -> Result<(Picture, String), String> {
     let load = || {
         let contents = std::fs::read(path)?;
-        Ok((read::decode(path, &contents)?, hex(&Sha256::digest(&contents))))
+        Ok((read::decode(path, &contents)?, sha256(&contents)))
     };
     load().map_err(|error: read::PictureError| format!("{}: {error}", name(path)))
 }
@@ -288,11 +142,6 @@ fn crop(picture: &Picture) -> Box<[u8]> {
         .flat_map(|row| &row[COLUMNS])
         .copied()
         .collect()
-}
-
-/// Bytes as hexadecimal digits, lower case.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One picture file: 8-bit gray, TIFF or PNG, to bytes.
+//! Reads one picture file, TIFF or PNG of 8-bit gray.
 
 use std::io::Cursor;
 use std::path::Path;

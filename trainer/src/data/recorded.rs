@@ -1,4 +1,4 @@
-//! Frames as recorded, uncropped, with masks as stored. What cannot be used is told, not fatal.
+//! Frames as recorded, not cropped, with their masks as stored. A file that cannot be used is reported and left out.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,9 +6,11 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::corrections::Subject;
-use super::dataset::{self, Contents, DataError, Key, Listing, NERVE, Pair};
+use super::dataset::{self, Contents, NERVE};
+use super::error::DataError;
+use super::listing::{Key, Listing, Pair, name};
 use super::read::{FRAME_HEIGHT, FRAME_WIDTH};
-use super::runs::Runs;
+use super::run_lengths::RunLengths;
 use super::stack::Stack;
 
 /// A frame of 580x420 pixels and its mask; [`Recorded::luma`] has the pixels.
@@ -23,7 +25,7 @@ pub struct RecordedFrame {
     /// SHA-256 of the mask's file, in hex.
     pub mask_digest: String,
     /// The mask, to the bit.
-    pub mask: Runs,
+    pub mask: RunLengths,
     slot: usize,
 }
 
@@ -107,7 +109,7 @@ fn load_pair(
     luma: &mut [u8],
 ) -> Result<(RecordedFrame, [Contents; 2]), Vec<String>> {
     let (frame, mask) = pair.complete(key).map_err(|problem| vec![problem])?;
-    let names = [frame, mask].map(dataset::name);
+    let names = [frame, mask].map(name);
     match (dataset::load_picture(frame), dataset::load_picture(mask)) {
         (Ok((picture, digest)), Ok((mask, mask_digest))) => {
             luma.copy_from_slice(&picture.luma);
@@ -115,7 +117,7 @@ fn load_pair(
             let name = format!("{patient}_{number}");
             let [frame, mask_file] = names;
             let contents = [(frame, digest.clone()), (mask_file, mask_digest.clone())];
-            let mask = Runs::of(&mask.luma);
+            let mask = RunLengths::of(&mask.luma);
             Ok((RecordedFrame { name, patient, digest, mask_digest, mask, slot }, contents))
         }
         (frame, mask) => Err([frame.err(), mask.err()].into_iter().flatten().collect()),

@@ -1,11 +1,11 @@
-//! In which order, and how often, an epoch shows the training frames.
+//! The order of the training frames in an epoch, and how often each comes.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Frame;
-use crate::rng::Rng;
+use super::frame::Frame;
+use crate::util::Rng;
 
 /// How an epoch draws from the training frames. Either way it has as many as there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

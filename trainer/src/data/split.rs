@@ -1,14 +1,14 @@
-//! Which frames train and which validate: folds, fixed by the seed.
+//! Splits: which frames train and which validate, in folds that the seed fixes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use nervelight_engines::store::atomic::{self, Access};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::dataset::{Dataset, Frame};
-use crate::rng::Rng;
+use super::dataset::Dataset;
+use super::frame::Frame;
+use crate::util::{Rng, sha256};
 
 /// What a fold consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -124,7 +124,7 @@ impl Split {
     pub fn digest(&self) -> String {
         // A structure of strings and numbers: writing it cannot fail.
         let text = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(&text)
     }
 
     /// Writes it with its digest.
@@ -144,6 +144,31 @@ impl Split {
         split.fold_of()?;
         Ok(split)
     }
+}
+
+/// Frames of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Kept apart from training
+    Validation,
+    /// Trained on
+    Train,
+    /// Every one
+    All,
+}
+
+/// The frames of `part`; without one the validation part where `data` is what `split` divides.
+pub fn select<'a>(
+    data: &'a Dataset,
+    split: &Split,
+    part: Option<Part>,
+) -> Result<Vec<&'a Frame>, SplitError> {
+    let own = split.data == data.digest;
+    Ok(match part.unwrap_or(if own { Part::Validation } else { Part::All }) {
+        Part::Validation => split.frames(data)?.1,
+        Part::Train => split.frames(data)?.0,
+        Part::All => data.frames.iter().collect(),
+    })
 }
 
 /// Patients go, the largest first, where they even out frames with and without nerve best. Chance

@@ -6,38 +6,38 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::judgement::{Case, Judgement};
-use crate::judge::{MEASURES, Patient, Summary};
-use crate::metrics::Figures;
-use crate::overlay::overlay;
-use crate::point::shown;
+use super::evaluation::{Case, Evaluation};
+use crate::metrics::SoftMetrics;
+use crate::metrics::shown;
+use crate::metrics::{MEASURES, Patient, Summary};
+use crate::util::{csv_text, overlay};
 
 /// Writes everything into `out`.
-pub fn write(judgement: &Judgement, summary: &Summary, out: &Path, overlays: usize) -> Result<()> {
+pub fn write(evaluation: &Evaluation, summary: &Summary, out: &Path, overlays: usize) -> Result<()> {
     write_text(
         &out.join("summary.json"),
-        &serde_json::to_string_pretty(&summary_json(judgement, summary)?)?,
+        &serde_json::to_string_pretty(&summary_json(evaluation, summary)?)?,
     )?;
-    write_text(&out.join("frames.csv"), &frames_csv(&judgement.cases))?;
-    write_text(&out.join("patients.csv"), &patients_csv(&summary.patients))?;
-    write_overlays(judgement, &out.join("overlays"), overlays)
+    write_text(&out.join("frames.csv"), &frames_csv(&evaluation.cases)?)?;
+    write_text(&out.join("patients.csv"), &patients_csv(&summary.patients)?)?;
+    write_overlays(evaluation, &out.join("overlays"), overlays)
 }
 
-fn summary_json(judgement: &Judgement, summary: &Summary) -> Result<serde_json::Value> {
-    let soft = judgement.soft();
-    let soft: serde_json::Map<_, _> = Figures::NAMES
+fn summary_json(evaluation: &Evaluation, summary: &Summary) -> Result<serde_json::Value> {
+    let soft = evaluation.soft();
+    let soft: serde_json::Map<_, _> = SoftMetrics::NAMES
         .into_iter()
         .zip(soft.values())
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
     let mut json = json!({
-        "title": judgement.title,
-        "warnings": judgement.warnings,
-        "data": judgement.data,
-        "points": judgement.points(),
-        "point_origin": judgement.origin,
-        "engine": judgement.engine,
-        "facts": judgement.facts,
+        "title": evaluation.title,
+        "warnings": evaluation.warnings,
+        "data": evaluation.data,
+        "points": evaluation.points(),
+        "point_origin": evaluation.origin,
+        "engine": evaluation.engine,
+        "facts": evaluation.facts,
         "soft": soft,
     });
     if let (Some(json), serde_json::Value::Object(figures)) =
@@ -48,47 +48,62 @@ fn summary_json(judgement: &Judgement, summary: &Summary) -> Result<serde_json::
     Ok(json)
 }
 
-fn patients_csv(patients: &[Patient]) -> String {
-    let mut text = format!("patient,frames,nerve_frames,{}\n", MEASURES.map(|m| m.name).join(","));
-    for Patient { patient, frames, nerve_frames, means, .. } in patients {
-        let means: Vec<_> = means.iter().map(|f| f.map(|f| format!("{f:.4}")).unwrap_or_default()).collect();
-        text += &format!("{patient},{frames},{nerve_frames},{}\n", means.join(","));
-    }
-    text
+fn patients_csv(patients: &[Patient]) -> csv::Result<String> {
+    let names = ["patient", "frames", "nerve_frames"].into_iter().chain(MEASURES.iter().map(|m| m.name));
+    let row = |Patient { patient, frames, nerve_frames, means, .. }: &Patient| {
+        let counts = [patient.to_string(), frames.to_string(), nerve_frames.to_string()];
+        let means = means.iter().map(|mean| mean.map(|mean| format!("{mean:.4}")).unwrap_or_default());
+        counts.into_iter().chain(means).collect::<Vec<_>>()
+    };
+    csv_text(names, patients.iter().map(row))
 }
 
-fn frames_csv(cases: &[Case]) -> String {
-    let soft = Figures::NAMES.map(|name| format!("soft_{name}")).join(",");
-    let mut text = format!(
-        "frame,patient,truth_pixels,shown_pixels,both_pixels,dice,iou,hd95,surface_dice,invented,{soft}\n"
-    );
-    for Case { prediction, scored, .. } in cases {
-        let soft = prediction.sums.figures().values().map(|v| format!("{v:.5}")).join(",");
+/// Columns of `frames.csv` before the soft figures.
+const FRAME: [&str; 10] = [
+    "frame",
+    "patient",
+    "truth_pixels",
+    "shown_pixels",
+    "both_pixels",
+    "dice",
+    "iou",
+    "hd95",
+    "surface_dice",
+    "invented",
+];
+
+fn frames_csv(cases: &[Case]) -> csv::Result<String> {
+    let soft = SoftMetrics::NAMES.map(|name| format!("soft_{name}"));
+    let names = FRAME.map(str::to_owned).into_iter().chain(soft);
+    let row = |Case { prediction, scored, .. }: &Case| {
         let o = scored.outcome;
         let [hd95, surface] =
             [scored.hd95, scored.surface_dice].map(|v| v.map(|v| format!("{v:.5}")).unwrap_or_default());
-        text += &format!(
-            "{},{},{},{},{},{:.4},{:.4},{hd95},{surface},{},{soft}\n",
-            scored.frame,
-            scored.patient,
-            o.truth,
-            o.shown,
-            o.both,
-            o.dice(),
-            o.iou(),
-            scored.invented.unwrap_or_default()
-        );
-    }
-    text
+        let cells = [
+            scored.frame.clone(),
+            scored.patient.to_string(),
+            o.truth.to_string(),
+            o.shown.to_string(),
+            o.both.to_string(),
+            format!("{:.4}", o.dice()),
+            format!("{:.4}", o.iou()),
+            hd95,
+            surface,
+            scored.invented.unwrap_or_default().to_string(),
+        ];
+        let soft = prediction.sums.figures().values().map(|v| format!("{v:.5}"));
+        cells.into_iter().chain(soft).collect::<Vec<_>>()
+    };
+    csv_text(names, cases.iter().map(row))
 }
 
 /// Writes the `count` worst frames; file names begin with the rank.
-fn write_overlays(judgement: &Judgement, folder: &Path, count: usize) -> Result<()> {
+fn write_overlays(evaluation: &Evaluation, folder: &Path, count: usize) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{}: make", folder.display()))?;
     // Pictures of an earlier evaluation would mix with these.
     remove_overlays(folder).with_context(|| format!("{}: clear", folder.display()))?;
-    judgement.worst_first().into_par_iter().take(count).enumerate().try_for_each(|(rank, case)| {
-        let (frame, width) = (case.prediction.frame, judgement.ruler.width);
+    evaluation.worst_first().into_par_iter().take(count).enumerate().try_for_each(|(rank, case)| {
+        let (frame, width) = (case.prediction.frame, evaluation.ruler.width);
         let name = format!("{:04}_{}_dice{:.2}.png", rank + 1, frame.name, case.scored.outcome.dice());
         let path = folder.join(name);
         let shown = shown(&case.prediction.map, width, case.point);
@@ -123,7 +138,7 @@ fn write_text(path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::judgement::tests::judgement;
+    use super::super::evaluation::tests::evaluation;
     use super::*;
 
     #[test]
@@ -135,8 +150,8 @@ mod tests {
         for name in foreign.into_iter().chain(["0001_12_34_dice0.25.png", "0050_1_2_dice1.00.png"]) {
             std::fs::write(folder.join(name), "x").unwrap();
         }
-        let data = super::super::judgement::tests::data(2, 2);
-        write_overlays(&judgement(&data), &folder, 1).unwrap();
+        let data = super::super::evaluation::tests::data(2, 2);
+        write_overlays(&evaluation(&data), &folder, 1).unwrap();
         let mut left: Vec<_> = std::fs::read_dir(&folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -149,10 +164,10 @@ mod tests {
 
     #[test]
     fn files_hold_every_frame_and_figures_that_no_frame_tells_are_empty() {
-        let data = super::super::judgement::tests::data(2, 2);
-        let judgement = judgement(&data);
+        let data = super::super::evaluation::tests::data(2, 2);
+        let evaluation = evaluation(&data);
         let directory = tempfile::tempdir().unwrap();
-        write(&judgement, &judgement.summary(), directory.path(), 2).unwrap();
+        write(&evaluation, &evaluation.summary(), directory.path(), 2).unwrap();
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
         let frames = read("frames.csv");
         assert!(frames.contains("\n1_0,1,8,8,8,1.0000,1.0000,0.00000,1.00000,"), "{frames}");

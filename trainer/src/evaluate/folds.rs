@@ -1,20 +1,21 @@
-//! Several runs that are folds of one data set: every frame judged by the run that did not see it.
+//! Evaluates several runs that are folds of one data set, each on the frames that it did not see.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 
-use super::judgement::{Case, Judgement, data_facts, split_facts, warnings};
-use super::{Arguments, Opened};
+use super::evaluation::{Case, Evaluation, data_facts, split_facts, warnings};
+use super::options::{OpenedRun, Options};
 use crate::data::{Dataset, Split, SplitBy};
-use crate::judge::Ruler;
-use crate::point;
-use crate::predict::{Prediction, predict, trained};
+use crate::metrics;
+use crate::metrics::Ruler;
+use crate::metrics::{Prediction, predict};
+use crate::train::trained;
 
-/// Judges the validation frames of every run.
-pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, arguments: &Arguments) -> Result<Judgement<'a>> {
-    if arguments.part.is_some() {
-        bail!("--part is for one run; folds are judged by their validation frames");
+/// Evaluates the validation frames of every run.
+pub fn evaluate<'a>(runs: &[OpenedRun], data: &'a Dataset, options: &Options) -> Result<Evaluation<'a>> {
+    if options.part.is_some() {
+        bail!("--part is for one run; folds are evaluated on their validation frames");
     }
     let splits: Vec<(String, &Split)> =
         runs.iter().map(|opened| (opened.run.root().display().to_string(), &opened.split)).collect();
@@ -23,7 +24,7 @@ pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, arguments: &Arguments) -> R
     let (mut facts, mut said, mut frames) = (Vec::new(), BTreeSet::new(), Vec::new());
     for (opened, (name, split)) in runs.iter().zip(&splits) {
         let validation = split.frames(data)?.1;
-        let module = trained(&opened.run, &opened.settings, arguments.checkpoint, opened.settings.device()?)?;
+        let module = trained(&opened.run, &opened.settings, options.checkpoint, opened.settings.device()?)?;
         folds.push(predict(&module, &validation, (data.height, data.width), opened.settings.batch_size)?);
         facts.push(("fold", format!("{name}: {} at width {}", module.network.name, module.network.width)));
         facts.extend(split_facts(split, data)?);
@@ -31,23 +32,23 @@ pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, arguments: &Arguments) -> R
         frames.extend(validation);
     }
     facts.extend(data_facts(data, &frames));
-    let given = arguments.threshold.is_some() && arguments.min_area.is_some();
+    let given = options.threshold.is_some() && options.min_area.is_some();
     let origin = if given {
         "given on the command line"
     } else {
         "each fold's chosen on the validation frames of the other folds"
     };
-    let ruler = Ruler { width: data.width, height: data.height, tolerance: arguments.tolerance };
+    let ruler = Ruler { width: data.width, height: data.height, tolerance: options.tolerance };
     let points: Vec<_> = (0..folds.len())
         .map(|fold| {
             let others: Vec<&Prediction> =
                 folds.iter().enumerate().filter(|(i, _)| *i != fold).flat_map(|(_, others)| others).collect();
-            point::choose(&others, data.width, arguments.threshold, arguments.min_area)
+            metrics::choose(&others, data.width, options.threshold, options.min_area)
         })
         .collect();
     let cases =
         folds.into_iter().zip(points).flat_map(|(fold, point)| Case::all(fold, point, ruler)).collect();
-    Ok(Judgement {
+    Ok(Evaluation {
         title: format!("{} folds", runs.len()),
         warnings: said.into_iter().collect(),
         facts,
@@ -61,18 +62,18 @@ pub fn judge<'a>(runs: &[Opened], data: &'a Dataset, arguments: &Arguments) -> R
     })
 }
 
-/// Folds must divide the same data; none may judge a frame twice, or a patient that it trained on.
+/// Folds must divide the same data; none may evaluate a frame twice, or a patient that it trained on.
 fn check(splits: &[(String, &Split)], data: &Dataset) -> Result<()> {
-    let mut judged = BTreeMap::<&str, &str>::new();
+    let mut evaluated = BTreeMap::<&str, &str>::new();
     for (name, split) in splits {
         if split.data != data.digest {
             bail!("{name}: was trained on other frames than these; folds divide one data set");
         }
         let (train, validation) = split.frames(data).with_context(|| name.clone())?;
         for frame in &validation {
-            if let Some(other) = judged.insert(&frame.name, name) {
+            if let Some(other) = evaluated.insert(&frame.name, name) {
                 bail!(
-                    "frame {} is judged by {other} and by {name}; name the runs of one division into folds",
+                    "frame {} is evaluated by {other} and by {name}; name the runs of one division into folds",
                     frame.name
                 );
             }
@@ -82,7 +83,7 @@ fn check(splits: &[(String, &Split)], data: &Dataset) -> Result<()> {
         let crossing = validation.iter().find(|f| split.by != SplitBy::Frame && known.contains(&f.patient));
         if let Some(frame) = crossing {
             bail!(
-                "{name}: was trained on frames of patient {}, whom it is to judge; train it anew",
+                "{name}: was trained on frames of patient {}, whom it is to evaluate; train it anew",
                 frame.patient
             );
         }
@@ -92,7 +93,7 @@ fn check(splits: &[(String, &Split)], data: &Dataset) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::judgement::tests::{data, split};
+    use super::super::evaluation::tests::{data, split};
     use super::*;
 
     #[test]

@@ -1,24 +1,25 @@
-//! The trained network of one run.
+//! Evaluates the trained network of one run.
 
 use anyhow::{Context, Result};
 
-use super::judgement::{Case, Judgement, data_facts, split_facts, warnings};
-use super::{Arguments, Opened, select};
-use crate::data::Dataset;
-use crate::judge::Ruler;
-use crate::point;
-use crate::predict::{Prediction, predict, trained};
+use super::evaluation::{Case, Evaluation, data_facts, split_facts, warnings};
+use super::options::{OpenedRun, Options};
+use crate::data::{Dataset, select};
+use crate::metrics;
+use crate::metrics::Ruler;
+use crate::metrics::{Prediction, predict};
+use crate::train::trained;
 
-/// Judges the run's checkpoint.
-pub fn judge<'a>(opened: &Opened, data: &'a Dataset, arguments: &Arguments) -> Result<Judgement<'a>> {
-    let Opened { run, settings, split } = opened;
-    let frames = select(data, split, arguments.part)?;
-    let module = trained(run, settings, arguments.checkpoint, settings.device()?)?;
+/// Evaluates the run's checkpoint.
+pub fn evaluate<'a>(opened: &OpenedRun, data: &'a Dataset, options: &Options) -> Result<Evaluation<'a>> {
+    let OpenedRun { run, settings, split } = opened;
+    let frames = select(data, split, options.part)?;
+    let module = trained(run, settings, options.checkpoint, settings.device()?)?;
     let predictions = predict(&module, &frames, (data.height, data.width), settings.batch_size)?;
-    let choose = |judged: &[Prediction<'_>]| {
-        point::choose(judged, data.width, arguments.threshold, arguments.min_area)
+    let choose = |evaluated: &[Prediction<'_>]| {
+        metrics::choose(evaluated, data.width, options.threshold, options.min_area)
     };
-    let (point, origin) = if arguments.threshold.is_some() && arguments.min_area.is_some() {
+    let (point, origin) = if options.threshold.is_some() && options.min_area.is_some() {
         (choose(&predictions), "given on the command line")
     } else if split.data == data.digest {
         (
@@ -27,7 +28,7 @@ pub fn judge<'a>(opened: &Opened, data: &'a Dataset, arguments: &Arguments) -> R
              it without them",
         )
     } else {
-        // Chosen on the frames it is judged by, a point would flatter.
+        // Chosen on the frames it is evaluated on, a point would flatter.
         let own = run
             .data(settings, split, None)
             .context("threshold and least area are chosen on the run's own data; or give both")?;
@@ -35,15 +36,15 @@ pub fn judge<'a>(opened: &Opened, data: &'a Dataset, arguments: &Arguments) -> R
         let predictions = predict(&module, &validation, (own.height, own.width), settings.batch_size)?;
         (choose(&predictions), "chosen on the run's validation frames, which are other data than these")
     };
-    let ruler = Ruler { width: data.width, height: data.height, tolerance: arguments.tolerance };
-    let checkpoint = format!("{:?}", arguments.checkpoint).to_lowercase();
+    let ruler = Ruler { width: data.width, height: data.height, tolerance: options.tolerance };
+    let checkpoint = format!("{:?}", options.checkpoint).to_lowercase();
     let mut facts = vec![
         ("run", format!("{}, {checkpoint} checkpoint", run.root().display())),
         ("network", format!("{} at width {}, 32-bit", module.network.name, module.network.width)),
     ];
     facts.extend(data_facts(data, &frames));
     facts.extend(split_facts(split, data)?);
-    Ok(Judgement {
+    Ok(Evaluation {
         title: run.root().display().to_string(),
         warnings: warnings(split, data, &frames)?,
         facts,

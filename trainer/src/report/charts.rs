@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::analyze::chart::linear_marks;
-use crate::analyze::text::{escape, short};
-use crate::judge::Calibration;
+use super::bars::linear_marks;
+use crate::metrics::Reliability;
+use crate::util::text::{escape, short};
 
 /// Okabe and Ito's colours, which stay apart for colour-blind eyes.
 const COLOURS: [&str; 3] = ["#0072b2", "#d55e00", "#009e73"];
@@ -181,7 +181,7 @@ impl Spots<'_> {
 }
 
 /// How often a probability came true, against the probability.
-pub fn reliability(calibration: &Calibration) -> String {
+pub fn reliability(calibration: &Reliability) -> String {
     let axes = Axes { size: (520.0, 420.0), x: (0.0, 1.0), y: (0.0, 1.0) };
     let marks: Vec<_> = (0..=5).map(|i| f64::from(i) / 5.0).map(|v| (v, format!("{v:.1}"))).collect();
     let mut svg = axes.open(("probability", "part that is nerve"), &marks);

@@ -1,17 +1,17 @@
-//! Curves of a run from its `metrics.csv`.
+//! Curves of a run, from its `metrics.csv`.
 
 use std::path::Path;
 
 use super::charts::Lines;
-use crate::run::{Row, RunDir, comparable};
+use crate::train::{RunDir, Validation, comparable};
 
 type Points = Vec<(f64, f64)>;
 
 /// The curves of the run in `root`, or nothing where it has none.
 pub fn svg(root: &Path) -> String {
     let Ok(rows) = RunDir::at(root).read_metrics() else { return String::new() };
-    let training = |value: fn(&Row) -> Option<f64>| points(rows.iter(), value);
-    // Figures are in the order of [`crate::metrics::Figures::NAMES`].
+    let training = |value: fn(&Validation) -> Option<f64>| points(rows.iter(), value);
+    // SoftMetrics are in the order of [`crate::metrics::SoftMetrics::NAMES`].
     let figure = |i: usize| points(comparable(&rows), |row| Some(row.figures[i]));
     let loss = points(comparable(&rows), |row| Some(row.loss));
     let charts = [
@@ -28,8 +28,11 @@ pub fn svg(root: &Path) -> String {
 }
 
 /// Batches done and the value, of the rows that have it.
-fn points<'a>(rows: impl Iterator<Item = &'a Row>, value: impl Fn(&Row) -> Option<f64>) -> Points {
-    let point = |row: &Row| Some((row.step as f64, value(row).filter(|y| y.is_finite())?));
+fn points<'a>(
+    rows: impl Iterator<Item = &'a Validation>,
+    value: impl Fn(&Validation) -> Option<f64>,
+) -> Points {
+    let point = |row: &Validation| Some((row.step as f64, value(row).filter(|y| y.is_finite())?));
     rows.filter_map(point).collect()
 }
 
@@ -37,9 +40,9 @@ fn points<'a>(rows: impl Iterator<Item = &'a Row>, value: impl Fn(&Row) -> Optio
 mod tests {
     use super::*;
 
-    fn row(step: i64, full: bool, dice: f64) -> Row {
+    fn row(step: i64, full: bool, dice: f64) -> Validation {
         let figures = [0.0, dice, 0.0, 0.0, 0.0, 0.0, 0.0];
-        Row {
+        Validation {
             epoch: 0,
             step,
             full,
@@ -52,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_curve_holds_validations_of_one_kind() {
-        let dice = |rows: &[Row]| points(comparable(rows), |row| Some(row.figures[1]));
+        let dice = |rows: &[Validation]| points(comparable(rows), |row| Some(row.figures[1]));
         let rows = [row(1, false, 0.1), row(8, true, 0.4), row(9, false, 0.3), row(16, true, 0.5)];
         assert_eq!(dice(&rows), [(8.0, 0.4), (16.0, 0.5)]);
         assert_eq!(dice(&rows[..3]), [(1.0, 0.1), (9.0, 0.3)]);

@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
+use super::bars::Bars;
 use super::charts::{Spot, Spots, reliability};
+use super::head::head;
 use super::{curves, picture};
-use crate::analyze::chart::Bars;
-use crate::analyze::text::{escape, grouped};
-use crate::evaluate::{Case, Judgement};
-use crate::judge::bootstrap::RESAMPLES;
-use crate::judge::{MEASURES, Measure, Summary, percent};
-use crate::metrics::Figures;
+use crate::evaluate::{Case, Evaluation};
+use crate::metrics::bootstrap::RESAMPLES;
+use crate::metrics::{MEASURES, Measure, SoftMetrics, Summary, percent};
+use crate::util::text::{escape, grouped};
 
 /// Worst and best frames that are pictured.
 const PICTURED: [usize; 2] = [12, 6];
@@ -19,43 +19,26 @@ const PICTURED: [usize; 2] = [12, 6];
 const BARS: usize = 20;
 
 const NAVIGATION: &str = "<nav><a href='#figures'>Figures</a><a href='#patients'>Patients</a>\
-    <a href='#sizes'>Size</a><a href='#presence'>Presence</a><a href='#calibration'>Calibration</a>\
+    <a href='#sizes'>Size</a><a href='#presence'>Presence</a><a href='#reliability'>Reliability</a>\
     <a href='#cases'>Cases</a><a href='#curves'>Curves</a><a href='#origin'>Origin</a></nav>";
 
-/// Begin of a page with its style.
-pub fn head(kind: &str, title: &str, warnings: &[String]) -> String {
-    let title = escape(title);
-    let mut page = format!(
-        "<!doctype html><html lang=en><meta charset=utf-8>\
-         <meta name=viewport content='width=device-width'><title>{kind}: {title}</title>\
-         <style>{}{}</style><main><h1>{kind}</h1><p class=sub>{title} · nervelight-train {}</p>",
-        include_str!("../analyze/page.css"),
-        include_str!("report.css"),
-        env!("NERVELIGHT_REVISION")
-    );
-    for warning in warnings {
-        _ = write!(page, "<p class=warning>{}</p>", escape(warning));
-    }
-    page
-}
-
 /// The page.
-pub fn html(judgement: &Judgement, summary: &Summary) -> Result<String> {
-    let mut page = head("Evaluation", &judgement.title, &judgement.warnings);
-    page += &tiles(judgement, summary);
+pub fn html(evaluation: &Evaluation, summary: &Summary) -> Result<String> {
+    let mut page = head("Evaluation", &evaluation.title, &evaluation.warnings);
+    page += &tiles(evaluation, summary);
     page += NAVIGATION;
-    page += &figures(judgement, summary);
+    page += &figures(evaluation, summary);
     page += &patients(summary);
-    page += &sizes(judgement, summary);
-    page += &presence(judgement);
+    page += &sizes(evaluation, summary);
+    page += &presence(evaluation);
     page += &calibration(summary);
-    page += &cases(judgement)?;
-    page += &all_curves(judgement);
-    page += &origin(judgement);
+    page += &cases(evaluation)?;
+    page += &all_curves(evaluation);
+    page += &origin(evaluation);
     Ok(page + "</main></html>\n")
 }
 
-fn tiles(judgement: &Judgement, summary: &Summary) -> String {
+fn tiles(evaluation: &Evaluation, summary: &Summary) -> String {
     let tile = |number: &str, label: &str, small: &str| {
         format!("<div><b>{number}</b>{label}<small>{small}</small></div>")
     };
@@ -74,18 +57,18 @@ fn tiles(judgement: &Judgement, summary: &Summary) -> String {
     html += &tile(&grouped(summary.frames), "frames", &frames);
     html += &tile(&grouped(summary.patients.len()), "patients", "");
     html += "</div>";
-    let points: Vec<_> = judgement
+    let points: Vec<_> = evaluation
         .points()
         .iter()
         .map(|point| {
             format!("threshold <b>{:.2}</b>, least area <b>{}</b> pixels", point.threshold, point.min_area)
         })
         .collect();
-    let origin = escape(&judgement.origin);
+    let origin = escape(&evaluation.origin);
     html + &format!("<p><b>Operating point</b>: {}; {origin}.</p>", points.join(" · "))
 }
 
-fn figures(judgement: &Judgement, summary: &Summary) -> String {
+fn figures(evaluation: &Evaluation, summary: &Summary) -> String {
     let mut html = "<h2 id=figures>Figures</h2><div class=scroll><table><tr><th class=name>figure\
         <th>mean of frames<th>95% interval<th>mean of patients<th>95% interval<th>all empty\
         <th class=name>over</tr>"
@@ -114,13 +97,13 @@ fn figures(judgement: &Judgement, summary: &Summary) -> String {
          HD95: 95% Hausdorff distance in pixels, the larger of both directions. \
          Surface Dice: part of both contours within {} pixels of the other. Both weigh contours by their \
          length. Where the nerve is missed there is no distance: HD95 takes the frame's diagonal ({:.0}) and \
-         surface Dice 0; frames without nerve are judged by presence alone.</p>",
+         surface Dice 0; of frames without nerve only presence counts.</p>",
         grouped(RESAMPLES),
         summary.tolerance,
-        judgement.ruler.diagonal()
+        evaluation.ruler.diagonal()
     );
     let dice = MEASURES.iter().find(|m| m.name == "dice");
-    let values = dice.into_iter().flat_map(|m| judgement.cases.iter().filter_map(|c| (m.of)(&c.scored)));
+    let values = dice.into_iter().flat_map(|m| evaluation.cases.iter().filter_map(|c| (m.of)(&c.scored)));
     let mut bars = vec![[0.0, 0.0]; BARS];
     for value in values {
         let bar = &mut bars[((value * BARS as f64) as usize).min(BARS - 1)];
@@ -182,7 +165,7 @@ fn patients(summary: &Summary) -> String {
     html + "</table></div></details>"
 }
 
-fn sizes(judgement: &Judgement, summary: &Summary) -> String {
+fn sizes(evaluation: &Evaluation, summary: &Summary) -> String {
     let mut html = "<h2 id=sizes>By size of the nerve</h2>".to_owned();
     if summary.sizes.is_empty() {
         return html + "<p class=none>No frame has a nerve.</p>";
@@ -218,22 +201,22 @@ fn sizes(judgement: &Judgement, summary: &Summary) -> String {
         );
     }
     html += "</table>";
-    let soft = judgement.soft();
+    let soft = evaluation.soft();
     html += "<h3>Soft figures, as the original project publishes them</h3><p class=about>Without a threshold, \
              mean over batches.</p><table><tr>";
-    Figures::NAMES.iter().for_each(|name| html += &format!("<th>{}", name.replace('_', " ")));
+    SoftMetrics::NAMES.iter().for_each(|name| html += &format!("<th>{}", name.replace('_', " ")));
     html += "</tr><tr>";
     soft.values().iter().for_each(|value| html += &format!("<td>{value:.4}"));
     html + "</tr></table>"
 }
 
-fn presence(judgement: &Judgement) -> String {
+fn presence(evaluation: &Evaluation) -> String {
     let count = |truth: bool, shown: bool| {
         let is = |c: &&Case| {
             let o = c.scored.outcome;
             (o.truth > 0) == truth && (o.shown > 0) == shown
         };
-        grouped(judgement.cases.iter().filter(is).count())
+        grouped(evaluation.cases.iter().filter(is).count())
     };
     format!(
         "<h2 id=presence>Presence</h2><table><tr><th class=name>frames<th>nerve shown<th>none shown</tr>\
@@ -254,7 +237,7 @@ fn calibration(summary: &Summary) -> String {
         _ = write!(rows, "<tr><td>{probability}<td>{nerve}<td>{}</tr>", grouped(bin.pixels as usize));
     }
     format!(
-        "<h2 id=calibration>Calibration</h2><div class=pair><div>{}</div><div><p>Expected calibration error \
+        "<h2 id=reliability>Reliability</h2><div class=pair><div>{}</div><div><p>Expected calibration error \
          <b>{}</b> over the {} of pixels with a probability of 1% or more; <b>{}</b> over all pixels, most of \
          them background that no network gets wrong.</p><p class=about>The pixels are chosen by the \
          prediction, not by the truth: a band around the true nerve would leave out what is shown elsewhere. \
@@ -268,8 +251,8 @@ fn calibration(summary: &Summary) -> String {
     )
 }
 
-fn cases(judgement: &Judgement) -> Result<String> {
-    let order = judgement.worst_first();
+fn cases(evaluation: &Evaluation) -> Result<String> {
+    let order = evaluation.worst_first();
     let nerve = |case: &&&Case| case.scored.outcome.truth > 0;
     let [worst, best] = PICTURED;
     let best: Vec<&Case> = order.iter().rev().filter(nerve).take(best).copied().collect();
@@ -294,7 +277,7 @@ fn cases(judgement: &Judgement) -> Result<String> {
             _ = write!(
                 html,
                 "<figure><img src='{}' alt='frame {2}'><figcaption>patient {1}, frame {2}: {what}</figcaption></figure>",
-                picture::case(case, judgement.ruler.width)?,
+                picture::case(case, evaluation.ruler.width)?,
                 case.scored.patient,
                 escape(&case.scored.frame)
             );
@@ -304,10 +287,10 @@ fn cases(judgement: &Judgement) -> Result<String> {
     Ok(html)
 }
 
-fn all_curves(judgement: &Judgement) -> String {
+fn all_curves(evaluation: &Evaluation) -> String {
     let mut html = "<h2 id=curves>Curves of training</h2>".to_owned();
     let mut any = false;
-    for root in &judgement.runs {
+    for root in &evaluation.runs {
         let svg = curves::svg(root);
         if !svg.is_empty() {
             any = true;
@@ -317,13 +300,13 @@ fn all_curves(judgement: &Judgement) -> String {
     if any { html } else { html + "<p class=none>No run was given, or it has no metrics.csv.</p>" }
 }
 
-fn origin(judgement: &Judgement) -> String {
+fn origin(evaluation: &Evaluation) -> String {
     let mut html = "<h2 id=origin>Settings and origin</h2><table class=facts>".to_owned();
-    for (name, value) in &judgement.facts {
+    for (name, value) in &evaluation.facts {
         _ = write!(html, "<tr><td>{name}<td>{}</tr>", escape(value));
     }
     html += "</table>";
-    for root in &judgement.runs {
+    for root in &evaluation.runs {
         if let Ok(settings) = std::fs::read_to_string(root.join("config.toml")) {
             _ = write!(
                 html,
@@ -339,13 +322,13 @@ fn origin(judgement: &Judgement) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::tests::{data, judgement};
+    use crate::evaluate::tests::{data, evaluation};
 
     #[test]
     fn the_page_needs_nothing_else_and_says_what_is_wrong() {
         let data = data(2, 2);
-        let judgement = judgement(&data);
-        let page = html(&judgement, &judgement.summary()).unwrap();
+        let evaluation = evaluation(&data);
+        let page = html(&evaluation, &evaluation.summary()).unwrap();
         for outside in ["http://", "https://", "<script", "<link", "@import", "src='//", "url("] {
             assert!(!page.contains(outside), "{outside}");
         }

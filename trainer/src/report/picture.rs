@@ -6,8 +6,8 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
 
 use crate::evaluate::Case;
-use crate::overlay::overlay;
-use crate::point::shown;
+use crate::metrics::shown;
+use crate::util::overlay;
 
 /// A case's overlay at half its size, as a data URI of PNG.
 pub fn case(case: &Case, width: usize) -> Result<String> {

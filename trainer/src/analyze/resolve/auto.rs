@@ -1,12 +1,12 @@
-//! `--auto`: decides without a person.
+//! Decisions by a rule, without a person: `--auto`.
 
 use anyhow::Result;
 use clap::ValueEnum;
 
 use super::cases::Case;
 use super::session::{Session, Wish};
-use crate::analyze::text::grouped;
 use crate::data::{NERVE, Recorded, Rule};
+use crate::util::text::grouped;
 
 /// How to decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,4 +1,4 @@
-//! Groups of frames of one picture that need a decision.
+//! Groups of nearly equal frames that need a decision.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The page of [`super`].
+//! The page on which a person decides.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -18,7 +18,7 @@ use super::cases::Case;
 use super::session::{Refusal, Session, Wish};
 use crate::analyze::picture;
 use crate::data::{Decision, NERVE, Recorded, Rule};
-use crate::local;
+use crate::util::local_page;
 
 /// What requests are answered from.
 struct Desk {
@@ -41,7 +41,7 @@ pub fn serve(listener: TcpListener, data: Recorded, session: Session, directory:
     let port = listener.local_addr()?.port();
     outln!("open http://127.0.0.1:{port}; Ctrl-C ends, every decision is saved at once");
     let desk = Desk { data, session: Mutex::new(session), title: directory.display().to_string() };
-    local::serve(listener, router(Arc::new(desk)))
+    local_page::serve(listener, router(Arc::new(desk)))
 }
 
 fn router(desk: Arc<Desk>) -> Router {

@@ -1,4 +1,4 @@
-//! Decisions under way: made, taken back, made again, and in the file at all times.
+//! Decisions as they are made and taken back; each is in the file at once.
 
 use std::io;
 use std::path::{Path, PathBuf};

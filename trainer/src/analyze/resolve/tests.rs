@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::auto::{self, Auto};
 use super::cases::{self, Case};
 use super::session::{Refusal, Session, Wish};
+use crate::analyze::planted::{add, frame, nerve, plant};
 use crate::analyze::scan;
-use crate::analyze::tests::{add, frame, nerve, plant};
 use crate::data::{Corrections, Dataset, Recorded, Rule};
-use crate::full_disk::on_full_disk;
+use crate::util::full_disk::on_full_disk;
 
 struct Folder(tempfile::TempDir);
 
@@ -39,7 +39,7 @@ impl Folder {
     fn open(&self) -> (Recorded, Session, usize) {
         let data = self.data();
         let before = cases::load(&self.file()).unwrap();
-        let (cases, stale) = cases::find(&data, &scan::scan(&data, 1000, true), before.as_ref());
+        let (cases, stale) = cases::find(&data, &scan(&data, 1000, true), before.as_ref());
         let count = stale.len();
         let session = Session::new(self.file(), data.digest.clone(), cases, stale);
         (data, session, count)
