@@ -42,6 +42,8 @@ pub enum Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
+    /// It cannot be read.
+    BadRequest,
     /// There is no such thing.
     NotFound,
     /// It makes no sense at present.

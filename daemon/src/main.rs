@@ -8,6 +8,7 @@ extern crate nervelight_engines;
 mod cmd;
 mod config;
 mod control;
+mod exit;
 mod frame;
 mod infer;
 mod log;
@@ -97,7 +98,7 @@ fn main() -> ExitCode {
         _ => Ok(()),
     });
     let code = done.map_or_else(|error| report(&error), |()| 0);
-    infer::exit_if_left_at_work(code);
+    exit::if_left_at_work(code);
     code.into()
 }
 

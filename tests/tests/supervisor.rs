@@ -4,11 +4,12 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use nervelight_tests::video::decode;
 use nervelight_tests::web::{ask, request, status};
-use nervelight_tests::{Cart, free_port, wait_for};
+use nervelight_tests::{Cart, Signal, free_port, wait_for, wait_for_line};
 use serde_json::Value;
 
 const PHANTOM: &str = "{ kind = \"phantom\", fps = 15 }";
@@ -215,4 +216,80 @@ fn status_names_the_engine_that_runs_and_the_last_minute() {
     let report = cart.report().unwrap();
     assert_nothing_lost(&report);
     assert_eq!(number(&report["dropped"]), 0, "{report:#}");
+}
+
+#[test]
+fn a_stop_while_sources_and_sinks_open_ends_in_order() {
+    let own = "{ kind = \"file\", path = \"N.mp4\", encoder = \"x264enc tune=zerolatency\" }";
+    let many: Vec<_> = (0..4).map(|n| own.replace('N', &n.to_string())).collect();
+    let sinks = many.join(", ") + ", { kind = \"preview\" }, { kind = \"display\", element = \"fakesink\" }";
+    let live = "{ kind = \"pipeline\", pipeline = \"videotestsrc is-live=true ! \
+        video/x-raw,width=640,height=480,framerate=30/1 ! x264enc tune=zerolatency ! h264parse ! avdec_h264\" }";
+    for (source, line) in [(PHANTOM, "running"), (live, "page at")] {
+        for n in 0..8 {
+            let cart = cart(free_port().unwrap(), source, &sinks);
+            let mut command = cart.command("run").unwrap();
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            let stderr = child.stderr.take().unwrap();
+            wait_for_line(stderr, move |said| said.contains(line).then_some(())).unwrap();
+            std::thread::sleep(Duration::from_millis(3 * n));
+            rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+            let status = child.wait().unwrap();
+            assert!(status.success(), "after {line} and {} ms: {status}", 3 * n);
+            assert_nothing_lost(&cart.report().unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_sink_that_can_never_open_is_refused_before_a_picture_comes() {
+    let source = "{ kind = \"v4l2\", device = \"/dev/video99\" }";
+    for sink in [
+        "{ kind = \"file\", path = \"out.mp4\", encoder = \"nosuchencoder\" }",
+        "{ kind = \"display\", element = \"nosuchsink\" }",
+    ] {
+        let said = cart(free_port().unwrap(), source, sink).refused().unwrap();
+        assert!(said.contains("nosuch") && said.contains("cannot be built"), "{said}");
+    }
+}
+
+#[test]
+fn a_monitor_that_hangs_holds_up_nothing_and_is_tried_once() {
+    let port = free_port().unwrap();
+    let sinks = "{ kind = \"display\", element = \"filesink location=FIFO\" }, { kind = \"null\" }";
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let cart = cart(port, PHANTOM, &sinks.replace("FIFO", &fifo.display().to_string()));
+    let running = cart.start().unwrap();
+    // Opening a FIFO waits for its reader.
+    let s = wait_until(port, "the reason", |s| s["sinks"][0]["failed"].is_string());
+    assert!(s["sinks"][0]["failed"].as_str().unwrap().contains("did not open within"), "{s:#}");
+    assert!(
+        s["latency_ms"]["max"].as_f64().unwrap() < 1500.0,
+        "the first picture did not wait for it: {s:#}"
+    );
+    let threads = || fs::read_dir(format!("/proc/{}/task", running.pid().as_raw_nonzero())).unwrap().count();
+    let before = threads();
+    assert_eq!(error_kind(&ask_as_page(port, "/sinks/0/retry").body), "conflict", "it would hang, too");
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(threads() <= before, "no attempt is made while one hangs");
+    let ended = running.terminate().unwrap();
+    assert!(!ended.success && ended.stderr.contains("did not open within"), "{}", ended.stderr);
+    assert_nothing_lost(&cart.report().unwrap());
+}
+
+#[test]
+fn what_is_asked_wrongly_is_answered_for_programs() {
+    let port = free_port().unwrap();
+    let cart = cart(port, PHANTOM, "{ kind = \"null\" }");
+    let running = cart.start().unwrap();
+    wait_until(port, "video", |s| s["frames_out"].as_u64() > Some(0));
+    let (host, origin) = (format!("Host: localhost:{port}"), format!("Origin: http://localhost:{port}"));
+    for body in ["", "{", "{\"enabled\": 1}", "{\"enabled\": true, \"more\": 1}"] {
+        let answer = ask(port, "PUT", "/overlay", &[&host, &origin], body).unwrap();
+        assert_eq!((answer.status / 100, error_kind(&answer.body)), (4, "bad_request".into()), "{body}");
+    }
+    assert_eq!(error_kind(&ask_as_page(port, "/sinks/-1/retry").body), "bad_request");
+    assert!(running.terminate().unwrap().success);
 }

@@ -15,7 +15,8 @@ use nervelight_engines::{
 use crate::FAILURE;
 use crate::cmd::options::StoreOptions;
 use crate::config::Config;
-use crate::infer::{self, BUILD_PATIENCE};
+use crate::exit;
+use crate::infer::BUILD_PATIENCE;
 use crate::supervise::signals;
 
 /// What to build, and where.
@@ -123,7 +124,7 @@ fn under_a_bar<T: Send>(
             if monitor.is_cancelled() && stopped.get_or_insert_with(Instant::now).elapsed() > BUILD_PATIENCE {
                 bar.finish_and_clear();
                 errln!("nervelightd: {}", TensorrtError::Cancelled);
-                infer::exit_at_once(FAILURE);
+                exit::at_once(FAILURE);
             }
             thread::sleep(Duration::from_millis(50));
         }

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use nervelight_engines::{EngineError, Plane, plane};
 
+use crate::exit;
 use crate::infer::job::Job;
 use crate::infer::shared::Shared;
 use crate::infer::worker::Worker;
-use crate::infer::{Model, OpenEngine, leave_at_work};
+use crate::infer::{Model, OpenEngine};
 
 /// Jobs in circulation: one waits, one is computed, one is answered, one is shown, one is filled.
 const JOBS: usize = 5;
@@ -154,7 +155,7 @@ impl Drop for Inference {
         while self.untaken.try_recv().is_ok() {}
         let patience = if self.is_open() { PATIENCE } else { OPENING_PATIENCE };
         if self.running.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-            leave_at_work();
+            exit::leave_at_work();
             match self.is_open() {
                 true => tracing::error!("the engine hangs; its thread is left behind"),
                 false => tracing::info!("the engine is still being built; the process ends without it"),

@@ -8,7 +8,6 @@ mod shared;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nervelight_engines::{Engine, EngineError};
@@ -24,27 +23,7 @@ pub type OpenEngine = Box<dyn FnMut() -> Result<(Box<dyn Engine>, Arc<Model>), E
 /// How long `build`, which keeps no video, waits for a step of TensorRT's to end; some take minutes.
 pub const BUILD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether an engine's thread was left at work.
-static LEFT_AT_WORK: AtomicBool = AtomicBool::new(false);
-
 /// The GPU failed in a way that this process cannot recover from; a new process may.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct DeviceLost(pub String);
-
-fn leave_at_work() {
-    LEFT_AT_WORK.store(true, Ordering::Relaxed);
-}
-
-/// Ends the process if an engine's thread is still at work: the destructors of the libraries that it is in must not run
-/// now.
-pub fn exit_if_left_at_work(code: u8) {
-    if LEFT_AT_WORK.load(Ordering::Relaxed) {
-        exit_at_once(code);
-    }
-}
-
-/// Ends the process without any library's destructors.
-pub fn exit_at_once(code: u8) -> ! {
-    signal_hook::low_level::exit(code.into())
-}

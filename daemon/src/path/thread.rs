@@ -19,8 +19,8 @@ use crate::source::slot::{Next, Slot};
 const CHANGES: usize = 64;
 /// Longest wait for a frame before changes are looked at again.
 const POLL: Duration = Duration::from_millis(20);
-/// Longest wait of a live source's first frame for the sinks to open.
-const FIRST: Duration = Duration::from_secs(3);
+/// Longest wait of a live source's first frame for recordings to open.
+const FIRST: Duration = Duration::from_secs(2);
 
 /// The running thread.
 pub struct FrameThread {

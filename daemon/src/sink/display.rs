@@ -62,13 +62,18 @@ impl Sink for Display {
     }
 }
 
+/// Whether the element is to be chosen on this machine.
+pub fn is_chosen(element: &str) -> bool {
+    ["auto", "autovideosink"].contains(&element)
+}
+
 /// The pipeline of `element`, or of the best there is.
 ///
 /// # Errors
 /// When there is no screen.
 pub fn describe(element: &str) -> Result<String> {
     let element = match element {
-        "auto" | "autovideosink" => choose()?,
+        element if is_chosen(element) => choose()?,
         element => element,
     };
     Ok(format!("appsrc name=frames ! videoconvert ! {element} sync=false"))

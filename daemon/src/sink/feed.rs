@@ -11,7 +11,7 @@ use gst::prelude::*;
 use gst_app::AppSrc;
 use gst_video::VideoInfo;
 
-use crate::pipeline::{self, parse};
+use crate::pipeline::{self, Started, parse};
 use crate::sink::{SinkContext, SinkError};
 
 /// Frames that may wait for a pipeline.
@@ -143,10 +143,18 @@ impl Feed {
             is_stopped: AtomicBool::new(false),
         };
         // One that needs long to open is not waited for when the daemon is told to stop.
-        if pipeline::set_state(&feed.pipeline, gst::State::Playing, STALL, &feed.stop) != Some(true) {
-            let reason = feed.fault.reason.get().cloned();
-            let reason = reason.unwrap_or_else(|| format!("`{text}` cannot be started"));
-            return Err(SinkError::Unavailable(anyhow!("{what}: {reason}")));
+        match pipeline::start(&feed.pipeline, STALL, &feed.stop) {
+            Started::Playing => {}
+            Started::Refused => {
+                let reason = feed.fault.reason.get().cloned();
+                let reason = reason.unwrap_or_else(|| format!("`{text}` cannot be started"));
+                return Err(SinkError::Unavailable(anyhow!("{what}: {reason}")));
+            }
+            Started::LeftBehind(left) => {
+                feed.is_stopped.store(true, Ordering::Relaxed);
+                let why = format!("{what}: `{text}` did not open within {STALL:?}");
+                return Err(SinkError::Unavailable(anyhow::Error::new(left).context(why)));
+            }
         }
         let _ = feed.fault.tell.set(tell);
         feed.fault.report();

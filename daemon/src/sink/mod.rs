@@ -114,6 +114,20 @@ pub fn open(
     Ok(opened)
 }
 
+/// Finds a sink that will never open as it is configured: an element or a property in it is not known.
+///
+/// # Errors
+/// What is wrong.
+pub fn refuse_misconfigured(sink: &config::Sink) -> Result<()> {
+    let has_pipeline = match sink {
+        config::Sink::File { encoder, .. } => encoder.is_some(),
+        config::Sink::Display { element } => !display::is_chosen(element),
+        config::Sink::Preview | config::Sink::Null => false,
+    };
+    // What is chosen on this machine may be there later.
+    if has_pipeline { check(sink).map(drop) } else { Ok(()) }
+}
+
 /// Builds the sink's pipelines without starting them; returns their description.
 ///
 /// # Errors

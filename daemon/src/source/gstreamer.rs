@@ -13,7 +13,7 @@ use nervelight_engines::{HEIGHT, WIDTH};
 
 use crate::config::Source;
 use crate::frame::Frame;
-use crate::pipeline::{parse, quoted, set_state, stop};
+use crate::pipeline::{Started, parse, quoted, start, stop};
 use crate::source::colour;
 use crate::source::damage::Damage;
 use crate::source::device;
@@ -23,6 +23,8 @@ use crate::source::stamp::{self, Stamps};
 
 /// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
 pub const STALL: Duration = Duration::from_secs(30);
+/// What stopping a pipeline may take; one that hangs is left behind.
+const STOP: Duration = Duration::from_secs(3);
 /// What to do when that was not enough.
 pub const STALLED: &str = "Check what it comes from: the disk, the device, the network, the pipeline";
 
@@ -95,23 +97,26 @@ impl Capture {
         hear_bus(&pipeline, &name, &sender, damage.clone());
         stamp_frames(&sink, live && !source.is_paced_by_clock());
         sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage)).build());
-        let capture = Self { pipeline };
-        match set_state(&capture.pipeline, gst::State::Playing, STALL, to_stop) {
-            Some(true) => Ok(Some((capture, slot))),
-            // The bus has the reason that `set_state` keeps to itself.
-            Some(false) => match slot.failure() {
-                Some(reason) => Err(reason.into()),
-                None => bail!("source {name}: `{text}` cannot be started"),
-            },
-            None if to_stop.load(Ordering::Relaxed) => Ok(None),
-            None => bail!("source {name}: it could not be opened within {STALL:?}. {STALLED}"),
+        match start(&pipeline, STALL, to_stop) {
+            Started::Playing => Ok(Some((Self { pipeline }, slot))),
+            Started::Refused => {
+                stop(&pipeline, STOP);
+                // The bus has the reason that the change of state keeps to itself.
+                match slot.failure() {
+                    Some(reason) => Err(reason.into()),
+                    None => bail!("source {name}: `{text}` cannot be started"),
+                }
+            }
+            Started::LeftBehind(_) if to_stop.load(Ordering::Relaxed) => Ok(None),
+            Started::LeftBehind(left) => Err(anyhow::Error::new(left)
+                .context(format!("source {name}: it could not be opened within {STALL:?}. {STALLED}"))),
         }
     }
 }
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        stop(&self.pipeline, Duration::from_secs(3));
+        stop(&self.pipeline, STOP);
     }
 }
 

@@ -12,6 +12,7 @@ mod source;
 mod supervisor;
 mod systemd;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use crate::config::{Config, Sink};
 use crate::control::control;
 use crate::path::{self, FramePath, PathSettings};
-use crate::sink::{Encoders, SinkContext};
+use crate::sink::{self, Encoders, SinkContext};
 use crate::source::slot::FrameCounts;
 use crate::status::{LiveFigures, RunInfo, StatusCell, prometheus, tally};
 use crate::supervise::engine::EngineKeeper;
@@ -42,6 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What kept it from starting, what ended it early, and sinks that failed on the way.
 pub fn run(config: &Config) -> Result<()> {
     // Startup. What is missing is found before anything runs.
+    config.sinks.iter().try_for_each(sink::refuse_misconfigured)?;
     let stop = signals::listen()?;
     let listener = config.listen.map(web::bind).transpose()?;
     let metrics = prometheus::install()?;
@@ -92,7 +94,9 @@ pub fn run(config: &Config) -> Result<()> {
         frames,
         run_info: RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode),
         signal: Default::default(),
-        asked: vec![],
+        overlay: config.overlay.enabled,
+        asked: VecDeque::new(),
+        unsent: VecDeque::new(),
         cell,
         metrics,
         stop,

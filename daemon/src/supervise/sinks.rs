@@ -10,7 +10,9 @@ use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use gst_video::VideoInfo;
 
 use crate::config;
+use crate::control::{Answer, ControlError, ErrorKind, Reply};
 use crate::path::{Change, SinkChange, SinkId, Sinks};
+use crate::pipeline::LeftBehind;
 use crate::sink::{self, OutputStatus, Sink, SinkContext, SinkDrops, SinkError, SinkStatus};
 use crate::status::SinkFigures;
 use crate::supervise::backoff::Backoff;
@@ -46,6 +48,8 @@ struct Kept {
     failures: u64,
     /// Why it is not open, if it failed.
     failure: Option<String>,
+    /// An attempt that hangs: another one would, too.
+    hanging: Option<LeftBehind>,
     /// Why it failed last, whatever came after.
     last_failure: Option<String>,
     name: String,
@@ -79,6 +83,7 @@ impl SinkKeeper {
             before: SinkDropsAndFrames::default(),
             failures: 0,
             failure: None,
+            hanging: None,
             last_failure: None,
             name: config.to_string(),
         };
@@ -101,7 +106,10 @@ impl SinkKeeper {
         for (id, kept) in self.sinks.iter_mut().enumerate() {
             changes.extend(kept.look(id, layout, &self.context, now)?);
         }
-        if self.sinks.iter().all(|kept| kept.is_settled(layout, now))
+        // A live video waits for recordings only: a screen that comes later has missed nothing.
+        let live = self.context.live;
+        let is_waited_for = |kept: &&Kept| !live || matches!(kept.config, config::Sink::File { .. });
+        if self.sinks.iter().filter(is_waited_for).all(|kept| kept.is_settled(layout, now))
             && let Some(number) = self.unsettled.take()
         {
             changes.push(Change::Settled(number));
@@ -116,14 +124,29 @@ impl SinkKeeper {
         }
     }
 
-    /// Tries a sink again that waits for its time; whether there is one that waits.
-    pub fn retry(&mut self, id: SinkId, now: Instant) -> Option<bool> {
-        let kept = self.sinks.get_mut(id)?;
-        let is_waiting = matches!(kept.state, State::Waiting(_));
-        if is_waiting {
-            kept.state = State::Waiting(now);
+    /// Tries a sink again now that waits for its time.
+    ///
+    /// # Errors
+    /// When there is no such sink, or nothing to try.
+    pub fn retry(&mut self, id: SinkId, now: Instant) -> Answer {
+        let Some(kept) = self.sinks.get_mut(id) else {
+            let message = "there is no such sink. They are numbered from 0, as configured";
+            return Err(ControlError::new(ErrorKind::NotFound, message));
+        };
+        let conflict = |message: &str| Err(ControlError::new(ErrorKind::Conflict, message));
+        match &kept.state {
+            State::Waiting(_) if kept.hangs() => {
+                conflict("its last attempt still hangs, and another one would, too. Mend what it opens first")
+            }
+            State::Waiting(_) if kept.failure.is_none() => conflict("it waits for the first frame"),
+            State::Waiting(_) => {
+                kept.state = State::Waiting(now);
+                Ok(Reply::SinkOpening { sink: id })
+            }
+            State::Opening(..) => Ok(Reply::SinkOpening { sink: id }),
+            State::Finishing(..) => conflict("it is being finished. Try again in a moment"),
+            State::Open(_) => conflict("it works"),
         }
-        Some(is_waiting)
     }
 
     /// Whether every sink has failed.
@@ -155,12 +178,13 @@ impl SinkKeeper {
     /// Ends every sink, each file whole. Sinks finish side by side.
     pub fn finish(&mut self, mut left: Sinks) {
         let deadline = Instant::now() + FINISH;
+        let opening_deadline = Instant::now() + FINISH / 10;
         left.iter_mut().for_each(|(_, sink)| sink.end());
         for (_, sink) in &mut left {
             sink.finish(deadline);
         }
         for (id, kept) in self.sinks.iter_mut().enumerate() {
-            kept.give_up_opening(deadline.min(Instant::now() + FINISH / 10), &self.context);
+            kept.give_up_opening(opening_deadline, &self.context);
             if let State::Finishing(done, status) = &kept.state {
                 let (in_time, status) = (done.recv_deadline(deadline).is_ok(), status.clone());
                 if !in_time {
@@ -184,7 +208,7 @@ impl Kept {
         now: Instant,
     ) -> Result<Option<Change>> {
         match &self.state {
-            State::Waiting(until) if now >= *until && self.is_wanted(layout) => {
+            State::Waiting(until) if now >= *until && self.is_wanted(layout) && !self.hangs() => {
                 let opening = self.begin_opening(&layout.info, context)?;
                 self.state = State::Opening(opening, layout.info.clone());
                 Ok(None)
@@ -200,8 +224,10 @@ impl Kept {
                     self.state = State::Open(status);
                     Ok(Some(Change::Sink(SinkChange::Add(id, sink, info))))
                 }
-                Ok(Err(SinkError::Misconfigured(error))) => Err(error),
-                Ok(Err(SinkError::Unavailable(error))) => {
+                // One that was told to stop opening has not failed.
+                Ok(Err(_)) if context.stop.load(Ordering::Relaxed) => Ok(None),
+                Ok(Err(SinkError::Misconfigured(error) | SinkError::Unavailable(error))) => {
+                    self.hanging = error.downcast_ref::<LeftBehind>().cloned();
                     self.fail(format!("{error:#}"), now);
                     Ok(None)
                 }
@@ -243,6 +269,10 @@ impl Kept {
             }
             Err(_) => {}
         }
+    }
+
+    fn hangs(&self) -> bool {
+        self.hanging.as_ref().is_some_and(LeftBehind::hangs)
     }
 
     /// A recording begins with the source's first frame.

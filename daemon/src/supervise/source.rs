@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 use crate::config::Config;
+use crate::pipeline::LeftBehind;
 use crate::source::failure::SourceError;
 use crate::source::gstreamer::Capture;
 use crate::source::slot::{FrameCounts, Slot};
@@ -21,6 +22,10 @@ pub struct SourceKeeper {
     counts: Arc<FrameCounts>,
     stop: Arc<AtomicBool>,
     state: State,
+    /// The pipeline that ended; it may hold the device until it is dropped.
+    old: Option<Capture>,
+    /// An attempt that hangs: another one would, too.
+    hanging: Option<LeftBehind>,
     backoff: Backoff,
     /// The last reason that was logged: it is said once.
     said: Option<String>,
@@ -49,6 +54,8 @@ impl SourceKeeper {
             counts: counts.clone(),
             stop: stop.clone(),
             state: State::Waiting(now),
+            old: None,
+            hanging: None,
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(8)),
             said: None,
         };
@@ -66,7 +73,7 @@ impl SourceKeeper {
     pub fn look(&mut self, now: Instant) -> Option<Slot> {
         match &self.state {
             State::Open(_) => None,
-            State::Waiting(until) if now < *until => None,
+            State::Waiting(until) if now < *until || self.hangs() => None,
             State::Waiting(_) => {
                 match self.begin_opening() {
                     Ok(opening) => self.state = State::Opening(opening),
@@ -96,9 +103,11 @@ impl SourceKeeper {
         }
     }
 
-    /// It sent its last frame. Where it is waited for, returns what has to be dropped before it opens again; else how
-    /// it ended.
-    pub fn ended(&mut self, how: Result<(), SourceError>, now: Instant) -> Result<Option<Capture>, Ended> {
+    /// It sent its last frame.
+    ///
+    /// # Errors
+    /// How it ended, unless it is waited for.
+    pub fn ended(&mut self, how: Result<(), SourceError>, now: Instant) -> Result<(), Ended> {
         if !self.config.source.is_waited_for() {
             return Err(Ended(how));
         }
@@ -106,10 +115,14 @@ impl SourceKeeper {
             how.err().map_or_else(|| format!("source {}: it ended", self.config.source), |e| e.to_string());
         let old = std::mem::replace(&mut self.state, State::Waiting(now));
         self.fail(&anyhow::Error::msg(why), now);
-        Ok(match old {
-            State::Open(capture) => capture,
-            State::Opening(_) | State::Waiting(_) => None,
-        })
+        if let State::Open(capture) = old {
+            self.old = capture;
+        }
+        Ok(())
+    }
+
+    fn hangs(&self) -> bool {
+        self.hanging.as_ref().is_some_and(LeftBehind::hangs)
     }
 
     /// Why it is waited for, while it is.
@@ -117,10 +130,12 @@ impl SourceKeeper {
         self.said.as_deref()
     }
 
-    fn begin_opening(&self) -> Result<Receiver<Result<Option<OpenSource>>>> {
+    fn begin_opening(&mut self) -> Result<Receiver<Result<Option<OpenSource>>>> {
         let (done, opening) = bounded(1);
         let (config, counts, stop) = (self.config.clone(), self.counts.clone(), self.stop.clone());
+        let old = self.old.take();
         let run = move || {
+            drop(old);
             // Nobody waits for it once the daemon stops.
             let _ = done.send(source::open(&config, &counts, &stop));
         };
@@ -130,6 +145,7 @@ impl SourceKeeper {
 
     fn fail(&mut self, error: &anyhow::Error, now: Instant) {
         let why = format!("{error:#}");
+        self.hanging = error.downcast_ref::<LeftBehind>().cloned();
         self.state = State::Waiting(self.backoff.failed(now));
         if self.said.as_ref() != Some(&why) {
             tracing::error!(error = %why, "the source is waited for");

@@ -1,11 +1,12 @@
 //! The supervisor's loop: it hears the frame thread, does what it is asked, and looks after engine, source and sinks.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use crossbeam_channel::{Receiver, Sender, never, select};
+use crossbeam_channel::{Receiver, Sender, TrySendError, never, select};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::{Config, Source};
@@ -27,8 +28,8 @@ use crate::supervise::systemd::Watchdog;
 const TICK: Duration = Duration::from_millis(20);
 /// Time between snapshots of the figures.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
-/// The frame thread takes a change between two frames; one that hangs takes none.
-const TAKES: Duration = Duration::from_secs(1);
+/// Requests that may wait for the frame thread to take them.
+const MOST_ASKED: usize = 16;
 
 /// Everything that is looked after while frames pass.
 pub struct Supervisor<'a> {
@@ -58,8 +59,12 @@ pub struct Supervisor<'a> {
     pub run_info: RunInfo,
     /// What the signal is doing.
     pub signal: SignalState,
+    /// Whether the overlay is wanted.
+    pub overlay: bool,
     /// Who waits for the overlay to be switched.
-    pub asked: Vec<Request>,
+    pub asked: VecDeque<Request>,
+    /// Changes that the frame thread has had no room for.
+    pub unsent: VecDeque<Change>,
     /// Where the newest snapshot goes.
     pub cell: StatusCell,
     /// Renders Prometheus' text.
@@ -70,7 +75,7 @@ pub struct Supervisor<'a> {
 
 impl Supervisor<'_> {
     /// Gives the frame thread its source.
-    pub fn begin(&self, slot: Slot) {
+    pub fn begin(&mut self, slot: Slot) {
         self.change(Change::Source(slot));
     }
 
@@ -97,6 +102,7 @@ impl Supervisor<'_> {
                 default(TICK) => {}
             }
             let now = Instant::now();
+            self.send_changes();
             self.figures.read_samples();
             self.look_at_engine(now)?;
             self.look_at_source(now);
@@ -112,7 +118,9 @@ impl Supervisor<'_> {
                 arrived = (frames, now);
             }
             self.wait_no_longer(arrived.1)?;
-            watchdog.look(self.counters.beats.load(Ordering::Relaxed), now);
+            // A video that is not live waits for slow sinks as long as that takes.
+            let is_patient = !self.config.source.is_live();
+            watchdog.look(self.counters.beats.load(Ordering::Relaxed), is_patient, now);
             if now >= snapshot_due {
                 snapshot_due = now + SNAPSHOT_INTERVAL;
                 let snapshot = self.snapshot(None, false);
@@ -141,7 +149,7 @@ impl Supervisor<'_> {
                 self.sinks.lay_out(number, info, is_placeholder);
             }
             Event::SourceEnded(how) => match self.source.ended(how, Instant::now()) {
-                Ok(old) => self.reaper.take(old),
+                Ok(()) => {}
                 Err(Ended(Ok(()))) if self.run_info.frames.is_empty() => bail!(
                     "source {}: it ended without a single frame. Check that it holds video",
                     self.config.source
@@ -161,8 +169,11 @@ impl Supervisor<'_> {
                 self.signal = state;
             }
             Event::Overlay(enabled) => {
-                tracing::info!(enabled, "overlay switched");
-                for request in std::mem::take(&mut self.asked) {
+                if std::mem::replace(&mut self.overlay, enabled) != enabled {
+                    tracing::info!(enabled, "overlay switched");
+                }
+                // One event for each that asked, in their order.
+                if let Some(request) = self.asked.pop_front() {
                     request.answer(Ok(Reply::Overlay { enabled }));
                 }
             }
@@ -200,10 +211,13 @@ impl Supervisor<'_> {
     fn carry_out(&mut self, request: Request) {
         let refused = |kind, message: &str| Err(ControlError::new(kind, message));
         match request.command {
+            Command::SetOverlay { .. } if self.asked.len() >= MOST_ASKED => {
+                request.answer(refused(ErrorKind::Unavailable, "too many have asked at once. Try again"));
+            }
             Command::SetOverlay { enabled } => {
                 self.change(Change::Overlay(enabled));
                 // Answered when the frame thread has taken it.
-                self.asked.push(request);
+                self.asked.push_back(request);
             }
             Command::ReopenEngine if self.engine.is_opening() => {
                 request
@@ -213,14 +227,7 @@ impl Supervisor<'_> {
                 self.engine.reopen();
                 request.answer(Ok(Reply::EngineOpening));
             }
-            Command::RetrySink { sink } => request.answer(match self.sinks.retry(sink, Instant::now()) {
-                Some(true) => Ok(Reply::SinkOpening { sink }),
-                Some(false) => refused(ErrorKind::Conflict, "this sink has not failed"),
-                None => refused(
-                    ErrorKind::NotFound,
-                    "there is no such sink. They are numbered from 0, as configured",
-                ),
-            }),
+            Command::RetrySink { sink } => request.answer(self.sinks.retry(sink, Instant::now())),
         }
     }
 
@@ -268,9 +275,20 @@ impl Supervisor<'_> {
         shown + self.frames.displaced() + self.frames.discarded()
     }
 
-    fn change(&self, change: Change) {
-        if self.changes.send_timeout(change, TAKES).is_err() {
-            tracing::error!("the frame thread takes no change");
+    /// Sends a change to the frame thread, in its turn. None is lost while that is busy.
+    fn change(&mut self, change: Change) {
+        self.unsent.push_back(change);
+        self.send_changes();
+    }
+
+    fn send_changes(&mut self) {
+        while let Some(change) = self.unsent.pop_front() {
+            match self.changes.try_send(change) {
+                Ok(()) => {}
+                Err(TrySendError::Full(change)) => return self.unsent.push_front(change),
+                // It has ended, and says so itself.
+                Err(TrySendError::Disconnected(_)) => {}
+            }
         }
     }
 
@@ -291,11 +309,8 @@ impl Supervisor<'_> {
                 Event::Retired(Retired::Sink(id, sink)) => left.push((id, sink)),
                 Event::Retired(Retired::Model(inference)) => self.reaper.take(inference),
                 Event::Retired(Retired::Source(slot)) => self.reaper.take(slot),
-                Event::Layout { .. }
-                | Event::SourceEnded(_)
-                | Event::Signal(_)
-                | Event::Overlay(_)
-                | Event::Ended(_) => {}
+                Event::Signal(state) => self.signal = state,
+                Event::Layout { .. } | Event::SourceEnded(_) | Event::Overlay(_) | Event::Ended(_) => {}
             }
         }
         self.sinks.finish(left);

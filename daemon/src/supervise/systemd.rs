@@ -29,10 +29,10 @@ impl Watchdog {
         Self { interval, due: Instant::now(), beats: 0 }
     }
 
-    /// Feeds it when that is due and the frame thread, at its `beats`th round, has moved since the last time.
-    pub fn look(&mut self, beats: u64, now: Instant) {
+    /// Feeds it when that is due and the frame thread, at its `beats`th round, has moved since the last time, or need not.
+    pub fn look(&mut self, beats: u64, is_patient: bool, now: Instant) {
         let Some(interval) = self.interval else { return };
-        if now >= self.due && beats != self.beats {
+        if now >= self.due && (is_patient || beats != self.beats) {
             (self.due, self.beats) = (now + interval, beats);
             notify(&[NotifyState::Watchdog]);
         }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -14,7 +15,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 
 use super::Page;
-use crate::control::{Answer, Command, ErrorKind, Reply};
+use crate::control::{Answer, Command, ControlError, ErrorKind, Reply};
 use crate::sink::preview::Picture;
 
 const BOUNDARY: &str = "nervelight-frame";
@@ -91,12 +92,17 @@ fn described(picture: &Picture, begun: Instant) -> String {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Overlay {
     enabled: bool,
 }
 
 /// Answers when it is done. Who asked knows what for: a success says nothing more.
-async fn overlay(State(page): State<Page>, Json(wish): Json<Overlay>) -> Response {
+async fn overlay(State(page): State<Page>, wish: Result<Json<Overlay>, JsonRejection>) -> Response {
+    let Json(wish) = match wish {
+        Ok(wish) => wish,
+        Err(rejection) => return refuse(rejection.status(), &rejection.body_text()),
+    };
     match page.control.ask(Command::SetOverlay { enabled: wish.enabled }).await {
         Ok(Reply::Overlay { .. }) => StatusCode::NO_CONTENT.into_response(),
         answer => respond(answer),
@@ -107,8 +113,18 @@ async fn reopen_engine(State(page): State<Page>) -> Response {
     respond(page.control.ask(Command::ReopenEngine).await)
 }
 
-async fn retry_sink(State(page): State<Page>, Path(sink): Path<usize>) -> Response {
+async fn retry_sink(State(page): State<Page>, sink: Result<Path<usize>, PathRejection>) -> Response {
+    let Path(sink) = match sink {
+        Ok(sink) => sink,
+        Err(rejection) => return refuse(rejection.status(), &rejection.body_text()),
+    };
     respond(page.control.ask(Command::RetrySink { sink }).await)
+}
+
+/// A request that says nothing that can be done.
+fn refuse(status: StatusCode, message: &str) -> Response {
+    let error = ControlError::new(ErrorKind::BadRequest, message);
+    (status, Json(serde_json::json!({ "error": error }))).into_response()
 }
 
 /// What was done, or why not: `{"error": {"kind": ..., "message": ...}}`.
@@ -118,6 +134,7 @@ fn respond(answer: Answer) -> Response {
         Err(error) => error,
     };
     let status = match error.kind {
+        ErrorKind::BadRequest => StatusCode::BAD_REQUEST,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use gst::prelude::*;
 
-use crate::pipeline::{self, parse};
+use crate::pipeline::{self, Started, parse};
 use crate::sink::SinkError;
 
 /// Encoders in order of preference: the cart's hardware, then x264. `{gop}` is the number of frames in a second; most
@@ -78,10 +78,13 @@ fn try_encoder(fragment: &str, patience: Duration) -> Result<(), String> {
          {fragment} ! h264parse ! fakesink"
     );
     let trial = parse(&text, "a trial").map_err(|error| format!("{:#}", error.root_cause()))?;
+    let mut is_left = false;
     let ended = (|| {
         let bus = trial.bus().ok_or("there is no bus")?;
         let never = AtomicBool::new(false);
-        if pipeline::set_state(&trial, gst::State::Playing, patience, &never).is_none() {
+        // One that is refused says why on its bus.
+        if let Started::LeftBehind(_) = pipeline::start(&trial, patience, &never) {
+            is_left = true;
             return Err("it does not start".to_owned());
         }
         let patience = gst::ClockTime::try_from(patience).unwrap_or(gst::ClockTime::MAX);
@@ -92,7 +95,9 @@ fn try_encoder(fragment: &str, patience: Duration) -> Result<(), String> {
             _ => Err("it encodes nothing".to_owned()),
         }
     })();
-    pipeline::stop(&trial, Duration::from_secs(3));
+    if !is_left {
+        pipeline::stop(&trial, Duration::from_secs(3));
+    }
     ended
 }
 
