@@ -19,6 +19,7 @@ mod source;
 mod status;
 mod supervise;
 mod web;
+mod writable;
 
 use std::process::ExitCode;
 

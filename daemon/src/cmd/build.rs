@@ -71,9 +71,10 @@ pub fn build(arguments: &Arguments) -> Result<()> {
 
     let stop = signals::listen()?;
     let begun = Instant::now();
-    let (force, watch) = (arguments.force, BuildMonitor::new(stop));
+    let (force, monitor) = (arguments.force, BuildMonitor::new(stop));
     if let Some(target) = &arguments.compute_capability {
-        let ahead = under_a_bar(&watch, || tensorrt::build_ahead(&bundle, &settings, target, force, &watch))?;
+        let ahead =
+            under_a_bar(&monitor, || tensorrt::build_ahead(&bundle, &settings, target, force, &monitor))?;
         outln!(
             "{} {} engine for {} ({}), {}, in {}. The golden frames judge it where it is first loaded",
             ahead.model,
@@ -88,7 +89,7 @@ pub fn build(arguments: &Arguments) -> Result<()> {
         );
         return Ok(());
     }
-    let (engine, agreement) = under_a_bar(&watch, || engines::build(&bundle, &settings, force, &watch))?;
+    let (engine, agreement) = under_a_bar(&monitor, || engines::build(&bundle, &settings, force, &monitor))?;
     let info = engine.info();
     outln!(
         "{} {} engine for {} ({}), golden frames agree with Dice {:.4}, {:.1} s, in {}",
@@ -106,7 +107,7 @@ pub fn build(arguments: &Arguments) -> Result<()> {
 /// Does `work` on another thread and shows how far it is. Ends the process when a stop was asked for and TensorRT, which
 /// looks for one between its steps only, is at one of minutes.
 fn under_a_bar<T: Send>(
-    watch: &BuildMonitor,
+    monitor: &BuildMonitor,
     work: impl FnOnce() -> Result<T, EngineError> + Send,
 ) -> Result<T> {
     let bar = ProgressBar::new(1000);
@@ -115,11 +116,11 @@ fn under_a_bar<T: Send>(
         let working = scope.spawn(work);
         let mut stopped: Option<Instant> = None;
         while !working.is_finished() {
-            if let Some(progress) = watch.progress() {
+            if let Some(progress) = monitor.progress() {
                 bar.set_position((progress.done * 1000.0) as u64);
                 bar.set_message(format!("{}: {}", progress.what, progress.phase));
             }
-            if watch.is_cancelled() && stopped.get_or_insert_with(Instant::now).elapsed() > BUILD_PATIENCE {
+            if monitor.is_cancelled() && stopped.get_or_insert_with(Instant::now).elapsed() > BUILD_PATIENCE {
                 bar.finish_and_clear();
                 errln!("nervelightd: {}", TensorrtError::Cancelled);
                 infer::exit_at_once(FAILURE);

@@ -2,13 +2,13 @@
 //! `check` and `run` ask the same, so that they agree.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::config::{Config, Sink};
+use crate::writable::{create_beside, refuse_what_is_no_file, replace};
 
 /// What was found of one key.
 pub struct Finding {
@@ -87,42 +87,4 @@ fn refuse_other_name(path: &Path, key: &str, known: &mut HashMap<(u64, u64), Str
             bail!("{} is the same file as {other}, by another name. Choose another file", path.display())
         }
     }
-}
-
-/// Whether the file that is there, if any, can be written over.
-fn replace(path: &Path) -> Result<()> {
-    if path.exists() {
-        return OpenOptions::new().write(true).open(path).map(drop).with_context(|| unwritable(path));
-    }
-    create_beside(path)
-}
-
-/// Whether a file can be made in the folder of `path`.
-fn create_beside(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let made = tempfile::Builder::new().prefix(".nervelight-").tempfile_in(folder);
-    // Its own message names the temporary file.
-    made.map(drop).map_err(|error| anyhow!("{}: {}", unwritable(path), error.kind()))
-}
-
-/// A pipe would wait for its reader for ever.
-fn refuse_what_is_no_file(path: &Path) -> Result<()> {
-    let Ok(file) = path.metadata() else { return Ok(()) };
-    let (kind, path) = (file.file_type(), path.display());
-    // /dev/null, /dev/full: they answer at once.
-    let is_memory = kind.is_char_device() && file.rdev() >> 8 == 1;
-    if kind.is_file() || is_memory {
-        return Ok(());
-    }
-    let what = match () {
-        () if kind.is_dir() => bail!("{path} is a folder. Name a file"),
-        () if kind.is_fifo() => "a pipe",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
-    };
-    bail!("{path} is no regular file, it is {what}. Choose another path")
-}
-
-fn unwritable(path: &Path) -> String {
-    format!("{} cannot be written. Check its folder, and that this user may write there", path.display())
 }

@@ -1,14 +1,12 @@
 //! Recordings: H.264 in MP4 or Matroska.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
 use gst::prelude::*;
 use gst_video::VideoInfo;
 
@@ -17,6 +15,7 @@ use crate::pipeline::quoted;
 use crate::sink::encode::Subscription;
 use crate::sink::feed::Feed;
 use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus, is_like};
+use crate::writable::{create_beside, refuse_what_is_no_file, replace};
 
 /// What a file begins its first pictures with: a fragment of an MP4, a cluster of Matroska.
 const FIRST_PICTURES: [&[u8]; 2] = [b"moof", &[0x1f, 0x43, 0xb6, 0x75]];
@@ -50,7 +49,11 @@ impl Recording {
         let path = if overwrite { path.to_path_buf() } else { free_path(path) };
         let name = config::Sink::File { path: path.clone(), encoder: None, overwrite }.to_string();
         let what = format!("sink {name}");
-        try_to_write(&path, overwrite).map_err(|e| SinkError::Unavailable(e.context(what.clone())))?;
+        let writable = refuse_what_is_no_file(&path).and_then(|()| match overwrite {
+            true => replace(&path),
+            false => create_beside(&path),
+        });
+        writable.map_err(|e| SinkError::Unavailable(e.context(what.clone())))?;
         let status = Arc::new(SinkStatus::new(name));
         let muxed = Arc::new(AtomicU64::new(0));
         let open = || {
@@ -159,37 +162,6 @@ fn free_path(path: &Path) -> PathBuf {
         .unwrap_or_else(|| path.into())
 }
 
-/// Why nothing can be written to `path`, if it exists and is no file: a FIFO would wait for its reader for ever.
-pub fn unfit(path: &Path) -> Option<&'static str> {
-    let kind = path.metadata().ok()?;
-    // /dev/null, /dev/full: they answer at once.
-    let is_memory = kind.file_type().is_char_device() && kind.rdev() >> 8 == 1;
-    match kind.file_type() {
-        _ if kind.is_file() || is_memory => None,
-        _ if kind.is_dir() => Some("is a folder. Choose another path"),
-        kind if kind.is_fifo() => Some("is no regular file: it is a pipe. Choose another path"),
-        _ => Some("is no regular file: it is a device or a socket. Choose another path"),
-    }
-}
-
-/// Tries whether `path` can be written. An existing file is not touched; without `replace` another is made beside it.
-///
-/// # Errors
-/// When it cannot.
-pub fn try_to_write(path: &Path, replace: bool) -> Result<()> {
-    if let Some(why) = unfit(path) {
-        bail!("{} {why}", path.display());
-    }
-    let said = || {
-        format!("{} cannot be written. Check its folder, and that this user may write there", path.display())
-    };
-    if replace && path.exists() {
-        return OpenOptions::new().write(true).open(path).map(drop).with_context(said);
-    }
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    tempfile::Builder::new().prefix(".nervelight-").tempfile_in(folder).map(drop).with_context(said)
-}
-
 /// Removes a recording that holds not a single frame: one that is tried again would fill the folder with them.
 fn remove_if_empty(path: &Path) {
     let is_file = path.symlink_metadata().is_ok_and(|kind| kind.is_file());
@@ -230,19 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn what_no_recording_can_be_written_to_is_said_why() {
+    fn a_recording_gets_a_name_that_is_free() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        fs::create_dir(path("folder")).unwrap();
-        fs::write(path("old"), "old").unwrap();
-        assert!(unfit(&path("folder")).unwrap().contains("is a folder"));
-        assert_eq!([unfit(&path("old")), unfit(&path("absent")), unfit(Path::new("/dev/full"))], [None; 3]);
-        assert!(try_to_write(&path("old"), true).is_ok() && try_to_write(&path("old"), false).is_ok());
-        assert!(
-            format!("{:#}", try_to_write(&path("absent/a"), true).unwrap_err()).contains("Check its folder")
-        );
-        assert_eq!(fs::read(path("old")).unwrap(), b"old");
-        assert_eq!(folder.path().read_dir().unwrap().count(), 2, "nothing is left behind");
         fs::write(path("a.mp4"), "").unwrap();
         fs::write(path("a-1.mp4"), "").unwrap();
         assert_eq!(free_path(&path("a.mp4")), path("a-2.mp4"));

@@ -92,7 +92,7 @@ impl Capture {
         sink.set_max_buffers(1);
         let (sender, mut slot) = slot(live, counts);
         let damage = matches!(source, Source::File { .. }).then(Damage::new);
-        watch(&pipeline, &name, &sender, damage.clone());
+        hear_bus(&pipeline, &name, &sender, damage.clone());
         stamp_frames(&sink, live && !source.is_paced_by_clock());
         sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage)).build());
         let capture = Self { pipeline };
@@ -229,7 +229,7 @@ fn on_sample(
 }
 
 /// Turns the bus's messages into the slot's end.
-fn watch(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: Option<Damage>) {
+fn hear_bus(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: Option<Damage>) {
     tap_errors(pipeline, name, sender);
     let Some(bus) = pipeline.bus() else { return };
     let (name, sender, weak) = (name.to_owned(), sender.clone(), pipeline.downgrade());
@@ -336,7 +336,7 @@ mod tests {
             }
         });
         let (sender, mut slot) = slot(false, &Arc::default());
-        watch(&pipeline, "clip", &sender, None);
+        hear_bus(&pipeline, "clip", &sender, None);
         pipeline.set_state(gst::State::Playing).unwrap();
         let Next::End(Err(error)) = slot.next(Duration::from_secs(30)) else { panic!("no error was heard") };
         assert!(error.to_string().contains("damaged or incomplete"), "{error}");

@@ -31,7 +31,7 @@ pub enum EngineNews {
 }
 
 /// The engine that runs, or will once it is built.
-pub struct Prospect {
+pub struct FirstEngine {
     /// What it is.
     pub engine: EngineInfo,
     /// Which opening it is; 0 where it is still to come.
@@ -98,22 +98,21 @@ impl EngineKeeper {
         config: &Config,
         bundle: Bundle,
         stop: &Arc<AtomicBool>,
-    ) -> Result<Option<(Self, Inference, Prospect)>> {
+    ) -> Result<Option<(Self, Inference, FirstEngine)>> {
         let monitor = Arc::new(BuildMonitor::new(stop.clone()));
         let opener = Opener::new(config, bundle, monitor.clone());
-        let (inference, prospect, openings) =
-            if config.engine.backend.is_tensorrt() && config.source.is_live() {
-                let engine = tensorrt::probe(&opener.bundle, &config.engine)?.info;
-                let (inference, openings) = Inference::start_opening(opener.open())?;
-                (inference, Prospect { engine, generation: 0 }, openings)
-            } else {
-                let Some((inference, model, openings)) = Inference::start(opener.open(), stop)? else {
-                    return Ok(None);
-                };
-                log_ready(&model.engine);
-                let prospect = Prospect { engine: model.engine.clone(), generation: model.generation };
-                (inference, prospect, openings)
+        let (inference, first, openings) = if config.engine.backend.is_tensorrt() && config.source.is_live() {
+            let engine = tensorrt::probe(&opener.bundle, &config.engine)?.info;
+            let (inference, openings) = Inference::start_opening(opener.open())?;
+            (inference, FirstEngine { engine, generation: 0 }, openings)
+        } else {
+            let Some((inference, model, openings)) = Inference::start(opener.open(), stop)? else {
+                return Ok(None);
             };
+            log_ready(&model.engine);
+            let first = FirstEngine { engine: model.engine.clone(), generation: model.generation };
+            (inference, first, openings)
+        };
         let now = Instant::now();
         let keeper = Self {
             opener,
@@ -126,7 +125,7 @@ impl EngineKeeper {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             may_open: now,
         };
-        Ok(Some((keeper, inference, prospect)))
+        Ok(Some((keeper, inference, first)))
     }
 
     /// How far the build of the engine is, while there is one.

@@ -51,7 +51,7 @@ pub fn run(config: &Config) -> Result<()> {
         "bundle verified"
     );
     let reaper = Reaper::start()?;
-    let Some((engine, inference, prospect)) = EngineKeeper::start(config, bundle, &stop)? else {
+    let Some((engine, inference, first)) = EngineKeeper::start(config, bundle, &stop)? else {
         return stopped_early();
     };
     let frames = Arc::new(FrameCounts::default());
@@ -90,12 +90,7 @@ pub fn run(config: &Config) -> Result<()> {
         figures: LiveFigures::new(counters.clone(), frames.clone(), samples),
         counters,
         frames,
-        run_info: RunInfo::new(
-            config.source.to_string(),
-            prospect.engine,
-            prospect.generation,
-            config.sync.mode,
-        ),
+        run_info: RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode),
         signal: Default::default(),
         asked: vec![],
         cell,

@@ -273,6 +273,8 @@ impl Kept {
     }
 
     fn fail(&mut self, why: String, now: Instant) {
+        // Whoever says it names the sink.
+        let why = why.strip_prefix(&format!("sink {}: ", self.name)).map(Into::into).unwrap_or(why);
         if self.failure.as_ref() != Some(&why) {
             tracing::error!(sink = %self.name, reason = %why, "the sink cannot be opened; it is tried again");
         }

@@ -1,4 +1,4 @@
-//! The local page: live picture, figures, Prometheus metrics. Never in a frame's way. It may use the status,
+//! The local page: live picture, figures, Prometheus metrics. Never on a frame's path. It may use the status,
 //! control and pictures of the preview, and nothing else of the daemon.
 
 mod routes;

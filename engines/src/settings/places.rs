@@ -18,13 +18,23 @@ pub struct Setting {
 pub fn settings(text: &str) -> Vec<Setting> {
     let mut found = Vec::new();
     if let Ok(document) = DeTable::parse(text) {
-        walk(text, "", "", document.get_ref(), &mut found);
+        let lines: Vec<usize> =
+            [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        walk(text, &lines, "", "", document.get_ref(), &mut found);
     }
     found.sort_by_key(|setting| setting.range.start);
     found
 }
 
-fn walk(text: &str, prefix: &str, kind: &str, table: &DeTable<'_>, found: &mut Vec<Setting>) {
+/// `lines` are the places where the text's lines begin.
+fn walk(
+    text: &str,
+    lines: &[usize],
+    prefix: &str,
+    kind: &str,
+    table: &DeTable<'_>,
+    found: &mut Vec<Setting>,
+) {
     for (name, value) in table {
         let below = |prefix: &str| match prefix {
             "" => name.get_ref().to_string(),
@@ -32,7 +42,8 @@ fn walk(text: &str, prefix: &str, kind: &str, table: &DeTable<'_>, found: &mut V
         };
         let (key, own_kind) = (below(prefix), below(kind));
         let start = name.span().start;
-        let line_start = text[..start].rfind('\n').map_or(0, |i| i + 1);
+        // Searching back from each key would take the square of a long line's length.
+        let line_start = lines[lines.partition_point(|&line| line <= start) - 1];
         let is_header = text[line_start..start].trim_start().starts_with('[');
         let range = if is_header {
             let end = text[start..].find("\n[").map_or(text.len(), |next| start + next);
@@ -41,11 +52,11 @@ fn walk(text: &str, prefix: &str, kind: &str, table: &DeTable<'_>, found: &mut V
             start..value.span().end
         };
         match value.get_ref() {
-            DeValue::Table(table) => walk(text, &key, &own_kind, table, found),
+            DeValue::Table(table) => walk(text, lines, &key, &own_kind, table, found),
             DeValue::Array(array) => {
                 for (i, item) in array.iter().enumerate() {
                     if let DeValue::Table(table) = item.get_ref() {
-                        walk(text, &format!("{key}[{i}]"), &own_kind, table, found);
+                        walk(text, lines, &format!("{key}[{i}]"), &own_kind, table, found);
                     }
                 }
             }

@@ -81,6 +81,15 @@ fn a_mountain_of_mistakes_is_counted_at_once() {
 }
 
 #[test]
+fn a_mountain_of_keys_on_one_line_is_read_at_once() {
+    let keys: Vec<_> = (0..200_000).map(|n| format!("key{n} = {n}")).collect();
+    let begun = std::time::Instant::now();
+    let error = read_text(&format!("engine = {{ {} }}\n", keys.join(", "))).unwrap_err();
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    assert!(error.starts_with("1: engine.key0: unknown field"), "{error}");
+}
+
+#[test]
 fn a_key_that_is_set_twice_is_named() {
     let error = read_text("name = \"a\"\n[engine]\nthreads = 1\nlist = []\nthreads = 2\n").unwrap_err();
     assert!(error.starts_with("5: engine.threads: is set twice (duplicate key)"), "{error}");
