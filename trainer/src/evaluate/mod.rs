@@ -1,6 +1,6 @@
 //! A trained network or a bundle, evaluated frame by frame.
 //!
-//! Uses `train` (a run's directory and network), `metrics`, `net`, `data` and `util`.
+//! Uses `train` (a run's directory and network), `metrics`, `data` and `util`.
 
 mod bundle;
 pub mod checked_engine;

@@ -1,4 +1,4 @@
-//! Helpers that know neither networks nor data sets: random numbers, progress, tables, text, local pages.
+//! What knows neither networks nor data sets: random numbers, progress, tables, text, local pages.
 //!
 //! Uses none of the other rooms.
 
