@@ -69,6 +69,8 @@ fn dependencies_point_one_way() {
 #[test]
 fn the_cart_builds_without_libtorch() {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
-    let default: Vec<_> = metadata.workspace_default_members.iter().map(|id| id.to_string()).collect();
-    assert!(!default.iter().any(|id| id.contains("trainer") || id.contains("tests")), "{default:?}");
+    let default: Vec<_> = metadata.workspace_default_packages().iter().map(|p| p.name.to_string()).collect();
+    assert!(default.contains(&"nervelightd".into()), "{default:?}");
+    let forbidden = ["nervelight-train", "nervelight-tests"];
+    assert!(!default.iter().any(|name| forbidden.contains(&name.as_str())), "{default:?}");
 }

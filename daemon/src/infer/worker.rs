@@ -40,7 +40,6 @@ impl Worker {
             // What keeps an engine from opening at the start is not tried again: a build may take minutes.
             return;
         }
-        self.shared.open();
         let mut failures = 0;
         let mut last_opening: Option<Instant> = None;
         while let Ok(mut job) = self.requests.recv() {
@@ -69,7 +68,11 @@ impl Worker {
             self.shared.look_for_lost_device(error);
         }
         let (heard, engine) = match opened {
-            Ok((engine, model)) => (Ok(model.clone()), Some((engine, model))),
+            Ok((engine, model)) => {
+                // Before it is told: who hears of it gives it a crop.
+                self.shared.open();
+                (Ok(model.clone()), Some((engine, model)))
+            }
             Err(error) => (Err(error), None),
         };
         // At the end nobody listens any more.

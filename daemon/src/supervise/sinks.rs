@@ -145,7 +145,7 @@ impl SinkKeeper {
             }
             State::Opening(..) => Ok(Reply::SinkOpening { sink: id }),
             State::Finishing(..) => conflict("it is being finished. Try again in a moment"),
-            State::Open(_) => conflict("it works"),
+            State::Open(_) => conflict("this sink works"),
         }
     }
 

@@ -27,7 +27,10 @@ pub const CRATES: &[Crate] = &[
             ("web", &["control", "sink", "status"]),
             (
                 "supervise",
-                &["config", "control", "frame", "infer", "path", "sink", "source", "status", "web"],
+                &[
+                    "config", "control", "frame", "infer", "path", "pipeline", "sink", "source", "status",
+                    "web",
+                ],
             ),
             (
                 "cmd",
