@@ -25,7 +25,7 @@ mod writable;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use nervelight_engines::{EngineError, say};
+use nervelight_engines::{EngineError, say, telemetry};
 
 use crate::cmd::{bench, build, check, completions, engines, options, run};
 
@@ -71,6 +71,11 @@ Examples:
 }
 
 fn main() -> ExitCode {
+    // SAFETY: the first line of the program; there is one thread.
+    #[allow(unsafe_code)]
+    unsafe {
+        telemetry::forbid();
+    }
     let Arguments { log: options, command } = Arguments::parse();
     let log = log::start(&options);
     let is_run = matches!(command, Command::Run(_));

@@ -23,6 +23,7 @@ pub mod processor;
 pub mod say;
 pub mod settings;
 pub mod store;
+pub mod telemetry;
 pub mod tensorrt;
 
 pub use bundle::{Bundle, BundleError, Manifest};

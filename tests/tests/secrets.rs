@@ -99,3 +99,35 @@ fn nor_in_the_failure_of_a_sink() {
     assert_none("the log", &format!("{}{}", ended.stdout, ended.stderr));
     assert_none("the report", &cart.report().unwrap().to_string());
 }
+
+#[test]
+fn no_library_keeps_or_sends_anything_about_the_machine() {
+    let cart = Cart::new(
+        r#"
+        source = { kind = "phantom", frames = 5 }
+        model = { bundle = "BUNDLE" }
+        engine = { backend = "onnx" }
+        http = { enabled = false }
+        sinks = [{ kind = "null" }]
+        "#,
+    )
+    .unwrap();
+    // The libraries are found in the cache of a home that is otherwise empty.
+    let real = std::path::PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
+    let real = std::env::var_os("XDG_CACHE_HOME").map_or(real, Into::into);
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join(".cache")).unwrap();
+    std::os::unix::fs::symlink(real.join("nervelight"), home.path().join(".cache/nervelight")).unwrap();
+    let mut command = cart.command("run").unwrap();
+    command.env("HOME", home.path()).env_remove("XDG_CACHE_HOME").env_remove("ORT_DISABLE_TELEMETRY");
+    let ended = nervelight_tests::run(&mut command).unwrap();
+    assert!(ended.success, "{}", ended.stderr);
+    let names = |path: &str| -> Vec<_> {
+        let entries = std::fs::read_dir(home.path().join(path)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!(names("."), [".cache"]);
+    let known = ["nervelight", "gstreamer-1.0"];
+    let others: Vec<_> = names(".cache").into_iter().filter(|name| !known.contains(&name.as_str())).collect();
+    assert!(others.is_empty(), "{others:?}");
+}

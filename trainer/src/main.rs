@@ -3,5 +3,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // SAFETY: the first line of the program; nothing has started a thread.
+    #[allow(unsafe_code)]
+    unsafe {
+        nervelight_engines::telemetry::forbid();
+    }
     nervelight_train::cmd::main()
 }

@@ -56,6 +56,7 @@ pub const CRATES: &[Crate] = &[
         rooms: &[
             ("contract", &[]),
             ("say", &[]),
+            ("telemetry", &[]),
             ("digest", &[]),
             ("components", &[]),
             ("library", &[]),
