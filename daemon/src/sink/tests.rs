@@ -86,17 +86,47 @@ fn what_will_never_open_is_told_from_what_may_later() {
 }
 
 #[test]
-fn a_recording_that_fails_without_a_frame_leaves_no_file() {
+fn a_recording_without_a_frame_leaves_no_file() {
     let bench = Bench::new();
     for encoder in ["identity error-after=1 ! x264enc", "identity drop-probability=1 ! x264enc"] {
-        let path = bench.path("a.mp4");
-        let sink = config::Sink::File { path, encoder: Some(encoder.into()), overwrite: false };
-        let mut sink = bench.open(&sink).unwrap();
-        push(&mut *sink, &bench.info, 0);
-        let status = finish(&mut *sink);
-        assert_eq!(status.frames, 0, "{encoder}: {status:?}");
-        assert_eq!(names(bench.folder.path()).is_empty(), status.failed.is_some(), "{encoder}: {status:?}");
+        for (overwrite, pushed) in [(false, 1), (false, 0), (true, 1)] {
+            let path = bench.path("a.mp4");
+            let sink = config::Sink::File { path, encoder: Some(encoder.into()), overwrite };
+            let mut sink = bench.open(&sink).unwrap();
+            (0..pushed).for_each(|n| push(&mut *sink, &bench.info, n));
+            let status = finish(&mut *sink);
+            assert_eq!(status.frames, 0, "{encoder}: {status:?}");
+            assert!(names(bench.folder.path()).is_empty(), "{encoder}: {status:?}");
+            let may_fail = encoder.contains("error-after") && pushed > 0;
+            assert_eq!(status.failed.is_some(), may_fail, "{encoder}: {status:?}");
+        }
     }
+}
+
+#[test]
+fn a_recording_that_fails_keeps_its_frames() {
+    let bench = Bench::new();
+    for name in ["a.mp4", "a.mkv"] {
+        let encoder = Some("identity error-after=31 ! x264enc tune=zerolatency".into());
+        let sink = config::Sink::File { path: bench.path(name), encoder, overwrite: false };
+        let mut sink = bench.open(&sink).unwrap();
+        (0..60).for_each(|n| push(&mut *sink, &bench.info, n));
+        let status = finish(&mut *sink);
+        assert!(status.failed.is_some() && status.frames >= 25, "{status:?}");
+        assert_eq!(units(&bench.path(name)).len() as u64, status.frames, "{status:?}");
+    }
+}
+
+#[test]
+fn two_recordings_never_share_a_file() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("rec.mkv"), "old").unwrap();
+    let mut sinks = ["rec.mkv", "rec-1.mkv"].map(|name| bench.recording(name));
+    (1..3).for_each(|n| sinks.iter_mut().for_each(|sink| push(&mut **sink, &bench.info, n)));
+    assert!(sinks.iter_mut().all(|sink| finish(&mut **sink).frames == 2));
+    assert_eq!(names(bench.folder.path()), ["rec-1-1.mkv", "rec-1.mkv", "rec.mkv"]);
+    assert_eq!(std::fs::read(bench.path("rec.mkv")).unwrap(), b"old");
+    assert!(["rec-1.mkv", "rec-1-1.mkv"].iter().all(|name| units(&bench.path(name)).len() == 2));
 }
 
 #[test]
@@ -154,8 +184,9 @@ impl Bench {
 
 /// Times in ms of the frames in a recording, and which of them are IDRs.
 fn units(path: &Path) -> Vec<(u64, bool)> {
+    let demuxer = if path.extension().unwrap() == "mp4" { "qtdemux" } else { "matroskademux" };
     let text = format!(
-        "filesrc location=\"{}\" ! matroskademux ! h264parse ! appsink name=units sync=false",
+        "filesrc location=\"{}\" ! {demuxer} ! h264parse ! appsink name=units sync=false",
         path.display()
     );
     let pipeline = parse(&text, "reader").unwrap();
