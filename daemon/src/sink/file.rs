@@ -105,7 +105,7 @@ impl Sink for Recording {
 /// The pipeline that writes encoded frames to `path`.
 pub fn describe(path: &Path) -> String {
     let muxer = match path.extension().and_then(|e| e.to_str()) {
-        Some("mkv") => "matroskamux name=muxer",
+        Some("mkv") => "matroskamux name=muxer offset-to-zero=true",
         // Every finished second is playable, whatever happens after.
         _ => "mp4mux name=muxer fragment-duration=1000 fragment-mode=first-moov-then-finalise",
     };

@@ -230,10 +230,10 @@ fn recordings_share_an_encoder_and_each_holds_its_own_frames_from_an_idr_on() {
             (frames.end - frames.start, 0, None),
             "{name}"
         );
-        let units = units(&bench.path(name));
+        let (units, first) = (units(&bench.path(name)), frames.start);
         assert_eq!(
             units.iter().map(|unit| unit.0).collect::<Vec<_>>(),
-            frames.map(|n| 40 * n).collect::<Vec<_>>()
+            frames.map(|n| 40 * (n - first)).collect::<Vec<_>>()
         );
         assert!(units[0].1, "{name} begins with an IDR");
     }
@@ -303,6 +303,20 @@ fn a_shared_encoder_goes_on_when_one_file_fails() {
     assert_eq!((good.frames, good.failed), (200, None));
     assert_eq!(units(&bench.path("good.mkv")).len(), 200);
     assert!(bench.path("full.mkv").symlink_metadata().is_ok(), "what is no file of ours stays");
+}
+
+#[test]
+fn every_recording_begins_at_zero() {
+    let bench = Bench::new();
+    for name in ["a.mkv", "a.mp4"] {
+        for (begin, name) in [(1, name.to_owned()), (790, name.replace('a', "b"))] {
+            let mut sink = bench.recording(&name);
+            (begin..begin + 5).for_each(|n| push(&mut *sink, &bench.info, n));
+            assert_eq!(finish(&mut *sink).frames, 5);
+            let times: Vec<_> = units(&bench.path(&name)).into_iter().map(|unit| unit.0).collect();
+            assert_eq!(times, [0, 40, 80, 120, 160], "{name}");
+        }
+    }
 }
 
 #[test]
