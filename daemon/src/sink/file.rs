@@ -11,7 +11,7 @@ use gst_video::VideoInfo;
 use crate::config;
 use crate::pipeline::quoted;
 use crate::sink::encode::{Encoders, Subscription};
-use crate::sink::feed::Feed;
+use crate::sink::feed::{Feed, Taken};
 use crate::sink::place::Place;
 use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus, is_like};
 
@@ -63,11 +63,14 @@ impl Recording {
 
 impl Sink for Recording {
     fn push(&mut self, shown: Shown<'_>) {
-        if !shown.state.signal || self.status.has_failed() {
+        if !shown.state.signal {
             return;
         }
         if !self.follow(shown.info) {
-            return self.status.fail("the frames changed".into());
+            self.status.fail("the frames changed".into());
+        }
+        if self.status.has_failed() {
+            return self.status.count(Taken::Failed);
         }
         self.status.count(self.stream.push(shown.buffer));
     }
