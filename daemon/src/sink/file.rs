@@ -1,9 +1,9 @@
 //! Recordings: H.264 in MP4 or Matroska.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst_video::VideoInfo;
@@ -15,12 +15,16 @@ use crate::sink::feed::{Feed, Taken};
 use crate::sink::place::Place;
 use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus, is_like};
 
+/// Time between looks at whether the file is still there.
+const LOOK: Duration = Duration::from_secs(1);
+const TAKEN_AWAY: &str = "its file was removed or replaced while it was written";
+
 /// Records frames to a file.
 pub struct Recording {
     stream: Subscription,
     info: Arc<VideoInfo>,
     status: Arc<SinkStatus>,
-    place: Place,
+    place: Arc<Place>,
     encoders: Encoders,
     /// Frames that reached the muxer.
     muxed: Arc<AtomicU64>,
@@ -42,6 +46,7 @@ impl Recording {
             |path: &Path| config::Sink::File { path: path.into(), encoder: None, overwrite }.to_string();
         let place = Place::reserve(path, overwrite, &context.encoders)
             .map_err(|e| SinkError::Unavailable(e.context(format!("sink {}", named(path)))))?;
+        let place = Arc::new(place);
         let name = named(place.path());
         let what = format!("sink {name}");
         let status = Arc::new(SinkStatus::new(name));
@@ -49,8 +54,13 @@ impl Recording {
         let open = || {
             let failing = status.clone();
             let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
-            let prepare = |pipeline: &gst::Pipeline| prepare(pipeline, &muxed);
-            Feed::open("file", &describe(place.path()), None, context, prepare, tell).map(Feed::of_units)
+            let prepare = |pipeline: &gst::Pipeline| {
+                prepare(pipeline, &muxed);
+                watch(pipeline, &place, &status);
+            };
+            let feed = Feed::open("file", &describe(place.path()), None, context, prepare, tell)?;
+            place.note_file();
+            Ok(feed.of_units())
         };
         let stream = context.encoders.subscribe(encoder, info, context, status.clone(), open);
         let stream = stream.map_err(|error| {
@@ -88,11 +98,11 @@ impl Sink for Recording {
         let muxed = self.muxed.load(Ordering::Relaxed);
         let lost = self.status.taken().saturating_sub(muxed);
         self.status.lose(lost);
-        let Ok(file) = self.place.path().metadata() else {
-            return self.status.fail("its file was removed while it was written".into());
-        };
+        if !self.place.is_kept() {
+            return self.status.fail(TAKEN_AWAY.into());
+        }
         // A frame that was muxed may be on the disk, unless nothing is.
-        if muxed == 0 || file.len() == 0 {
+        if muxed == 0 || self.place.path().metadata().is_ok_and(|file| file.len() == 0) {
             self.place.give_up(&self.encoders);
         }
         if lost > 0 && !self.status.has_failed() {
@@ -140,4 +150,22 @@ fn count(muxer: &gst::Element, counter: &Arc<AtomicU64>) {
             gst::PadProbeReturn::Ok
         });
     }
+}
+
+/// Fails a recording whose file is gone, so that it goes on in another. Looks on the muxer's thread, for a disk may hang.
+fn watch(pipeline: &gst::Pipeline, place: &Arc<Place>, status: &Arc<SinkStatus>) {
+    let Some(pad) = pipeline.by_name("frames").and_then(|units| units.static_pad("src")) else { return };
+    let (place, status) = (place.clone(), status.clone());
+    let last = Mutex::new(Instant::now());
+    let look = move |_: &gst::Pad, _: &mut gst::PadProbeInfo<'_>| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() >= LOOK {
+            *last = Instant::now();
+            if !place.is_kept() {
+                status.fail(TAKEN_AWAY.into());
+            }
+        }
+        gst::PadProbeReturn::Ok
+    };
+    pad.add_probe(gst::PadProbeType::BUFFER, look);
 }

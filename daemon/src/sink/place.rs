@@ -3,7 +3,9 @@
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::iter::once;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
 
@@ -15,6 +17,8 @@ pub struct Place {
     path: PathBuf,
     /// The file was not there before.
     is_made: bool,
+    /// Device and inode of the file that is written.
+    file: OnceLock<(u64, u64)>,
 }
 
 impl Place {
@@ -28,7 +32,7 @@ impl Place {
             let is_first = encoders.begin(&path);
             // A link that leads nowhere is taken, too.
             let error = match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(_) => return Ok(Self { path, is_made: true }),
+                Ok(_) => return Ok(Self::new(path, true)),
                 Err(error) => error,
             };
             let is_taken = error.kind() == ErrorKind::AlreadyExists;
@@ -43,10 +47,27 @@ impl Place {
             }
             writable?;
             if may_replace {
-                return Ok(Self { path, is_made: false });
+                return Ok(Self::new(path, false));
             }
         }
         Err(anyhow!("{} has no free number", path.display()))
+    }
+
+    fn new(path: PathBuf, is_made: bool) -> Self {
+        Self { path, is_made, file: OnceLock::new() }
+    }
+
+    /// The file is open for writing from now on.
+    pub fn note_file(&self) {
+        if let Some(file) = identity(&self.path) {
+            let _ = self.file.set(file);
+        }
+    }
+
+    /// Whether the name still leads to the file that is written.
+    pub fn is_kept(&self) -> bool {
+        let now = identity(&self.path);
+        now.is_some() && self.file.get().is_none_or(|file| now.as_ref() == Some(file))
     }
 
     /// The name.
@@ -65,6 +86,10 @@ impl Place {
         }
         encoders.forget(&self.path);
     }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn names(path: &Path) -> impl Iterator<Item = PathBuf> {
