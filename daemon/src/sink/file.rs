@@ -1,33 +1,31 @@
 //! Recordings: H.264 in MP4 or Matroska.
 
-use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst_video::VideoInfo;
 
 use crate::config;
 use crate::pipeline::quoted;
-use crate::sink::encode::Subscription;
-use crate::sink::feed::Feed;
+use crate::sink::encode::{Encoders, Subscription};
+use crate::sink::feed::{Feed, Taken};
+use crate::sink::place::Place;
 use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus, is_like};
-use crate::writable::{create_beside, refuse_what_is_no_file, replace};
 
-/// What a file begins its first pictures with: a fragment of an MP4, a cluster of Matroska.
-const FIRST_PICTURES: [&[u8]; 2] = [b"moof", &[0x1f, 0x43, 0xb6, 0x75]];
-/// Headers end long before.
-const LONGEST_HEADER: u64 = 64 << 10;
+/// Time between looks at whether the file is still there.
+const LOOK: Duration = Duration::from_secs(1);
+const TAKEN_AWAY: &str = "its file was removed or replaced while it was written";
 
 /// Records frames to a file.
 pub struct Recording {
     stream: Subscription,
     info: Arc<VideoInfo>,
     status: Arc<SinkStatus>,
-    path: PathBuf,
+    place: Arc<Place>,
+    encoders: Encoders,
     /// Frames that reached the muxer.
     muxed: Arc<AtomicU64>,
 }
@@ -44,44 +42,45 @@ impl Recording {
         info: &Arc<VideoInfo>,
         context: &SinkContext,
     ) -> Result<Self, SinkError> {
-        // What this run has recorded is never replaced.
-        let overwrite = overwrite && !(context.encoders.has_begun(path) && path.is_file());
-        let path = if overwrite { path.to_path_buf() } else { free_path(path) };
-        let name = config::Sink::File { path: path.clone(), encoder: None, overwrite }.to_string();
+        let named =
+            |path: &Path| config::Sink::File { path: path.into(), encoder: None, overwrite }.to_string();
+        let place = Place::reserve(path, overwrite, &context.encoders)
+            .map_err(|e| SinkError::Unavailable(e.context(format!("sink {}", named(path)))))?;
+        let place = Arc::new(place);
+        let name = named(place.path());
         let what = format!("sink {name}");
-        let writable = refuse_what_is_no_file(&path).and_then(|()| match overwrite {
-            true => replace(&path),
-            false => create_beside(&path),
-        });
-        writable.map_err(|e| SinkError::Unavailable(e.context(what.clone())))?;
         let status = Arc::new(SinkStatus::new(name));
         let muxed = Arc::new(AtomicU64::new(0));
         let open = || {
             let failing = status.clone();
             let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
-            let prepare = |pipeline: &gst::Pipeline| prepare(pipeline, &muxed);
-            Feed::open("file", &describe(&path), None, context, prepare, tell).map(Feed::of_units)
+            let prepare = |pipeline: &gst::Pipeline| {
+                prepare(pipeline, &muxed);
+                watch(pipeline, &place, &status);
+            };
+            let feed = Feed::open("file", &describe(place.path()), None, context, prepare, tell)?;
+            place.note_file();
+            Ok(feed.of_units())
         };
         let stream = context.encoders.subscribe(encoder, info, context, status.clone(), open);
         let stream = stream.map_err(|error| {
-            // With `overwrite` it may be somebody else's.
-            if !overwrite {
-                remove_if_empty(&path);
-            }
+            place.give_up(&context.encoders);
             error.of(&what)
         })?;
-        context.encoders.begin(&path);
-        Ok(Self { stream, info: info.clone(), status, path, muxed })
+        Ok(Self { stream, info: info.clone(), status, place, encoders: context.encoders.clone(), muxed })
     }
 }
 
 impl Sink for Recording {
     fn push(&mut self, shown: Shown<'_>) {
-        if !shown.state.signal || self.status.has_failed() {
+        if !shown.state.signal {
             return;
         }
         if !self.follow(shown.info) {
-            return self.status.fail("the frames changed".into());
+            self.status.fail("the frames changed".into());
+        }
+        if self.status.has_failed() {
+            return self.status.count(Taken::Failed);
         }
         self.status.count(self.stream.push(shown.buffer));
     }
@@ -96,13 +95,17 @@ impl Sink for Recording {
 
     fn finish(&mut self, deadline: Instant) {
         self.stream.finish(deadline);
-        let lost = self.status.taken().saturating_sub(self.muxed.load(Ordering::Relaxed));
+        let muxed = self.muxed.load(Ordering::Relaxed);
+        let lost = self.status.taken().saturating_sub(muxed);
         self.status.lose(lost);
-        if self.status.has_failed() {
-            remove_if_empty(&self.path);
-        } else if !self.path.exists() {
-            self.status.fail("its file was removed while it was written".into());
-        } else if lost > 0 {
+        if !self.place.is_kept() {
+            return self.status.fail(TAKEN_AWAY.into());
+        }
+        // A frame that was muxed may be on the disk, unless nothing is.
+        if muxed == 0 || self.place.path().metadata().is_ok_and(|file| file.len() == 0) {
+            self.place.give_up(&self.encoders);
+        }
+        if lost > 0 && !self.status.has_failed() {
             tracing::warn!(sink = %self.status.name(), frames = lost, "its encoder or muxer dropped frames");
         }
     }
@@ -115,7 +118,7 @@ impl Sink for Recording {
 /// The pipeline that writes encoded frames to `path`.
 pub fn describe(path: &Path) -> String {
     let muxer = match path.extension().and_then(|e| e.to_str()) {
-        Some("mkv") => "matroskamux name=muxer",
+        Some("mkv") => "matroskamux name=muxer offset-to-zero=true",
         // Every finished second is playable, whatever happens after.
         _ => "mp4mux name=muxer fragment-duration=1000 fragment-mode=first-moov-then-finalise",
     };
@@ -149,64 +152,20 @@ fn count(muxer: &gst::Element, counter: &Arc<AtomicU64>) {
     }
 }
 
-/// The first of `path`, `path-1`, `path-2`, ... that does not exist: recordings are never overwritten.
-fn free_path(path: &Path) -> PathBuf {
-    let (stem, extension) = (path.file_stem().unwrap_or_default(), path.extension().unwrap_or_default());
-    let numbered = (1..).map(|n| {
-        let name = format!("{}-{n}.{}", stem.to_string_lossy(), extension.to_string_lossy());
-        path.with_file_name(name)
-    });
-    std::iter::once(path.to_path_buf())
-        .chain(numbered)
-        .find(|p| p.symlink_metadata().is_err())
-        .unwrap_or_else(|| path.into())
-}
-
-/// Removes a recording that holds not a single frame: one that is tried again would fill the folder with them.
-fn remove_if_empty(path: &Path) {
-    let is_file = path.symlink_metadata().is_ok_and(|kind| kind.is_file());
-    if is_file
-        && !holds_pictures(path).unwrap_or(true)
-        && let Err(error) = fs::remove_file(path)
-    {
-        tracing::warn!(path = %path.display(), %error, "an empty recording could not be removed");
-    }
-}
-
-fn holds_pictures(path: &Path) -> std::io::Result<bool> {
-    let mut start = vec![];
-    fs::File::open(path)?.take(LONGEST_HEADER).read_to_end(&mut start)?;
-    let holds = |mark: &&[u8]| start.windows(mark.len()).any(|bytes| bytes == *mark);
-    Ok(FIRST_PICTURES.iter().any(holds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_with_a_header_only_holds_no_pictures() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        let mp4: &[u8] = b"\0\0\0\x08ftyp\0\0\0\x08moov";
-        let mkv: &[u8] = b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67";
-        for (header, pictures) in [(mp4, FIRST_PICTURES[0]), (mkv, FIRST_PICTURES[1])] {
-            for (bytes, stays) in
-                [(vec![], false), (header.to_vec(), false), ([header, pictures].concat(), true)]
-            {
-                fs::write(&path, &bytes).unwrap();
-                remove_if_empty(&path);
-                assert_eq!(path.exists(), stays, "{bytes:?}");
+/// Fails a recording whose file is gone, so that it goes on in another. Looks on the muxer's thread, for a disk may hang.
+fn watch(pipeline: &gst::Pipeline, place: &Arc<Place>, status: &Arc<SinkStatus>) {
+    let Some(pad) = pipeline.by_name("frames").and_then(|units| units.static_pad("src")) else { return };
+    let (place, status) = (place.clone(), status.clone());
+    let last = Mutex::new(Instant::now());
+    let look = move |_: &gst::Pad, _: &mut gst::PadProbeInfo<'_>| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() >= LOOK {
+            *last = Instant::now();
+            if !place.is_kept() {
+                status.fail(TAKEN_AWAY.into());
             }
         }
-    }
-
-    #[test]
-    fn a_recording_gets_a_name_that_is_free() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        fs::write(path("a.mp4"), "").unwrap();
-        fs::write(path("a-1.mp4"), "").unwrap();
-        assert_eq!(free_path(&path("a.mp4")), path("a-2.mp4"));
-    }
+        gst::PadProbeReturn::Ok
+    };
+    pad.add_probe(gst::PadProbeType::BUFFER, look);
 }

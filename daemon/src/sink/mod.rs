@@ -7,6 +7,7 @@ mod even;
 mod feed;
 mod file;
 mod null;
+mod place;
 pub mod preview;
 mod status;
 

@@ -13,7 +13,7 @@ pub struct SinkStatus {
     name: String,
     /// Frames it took.
     frames: AtomicU64,
-    /// Frames there was no room for.
+    /// Frames there was no room for, or that came after it had failed.
     busy: AtomicU64,
     /// Frames it took that are not in the recording.
     lost: AtomicU64,
@@ -39,7 +39,7 @@ pub struct OutputStatus {
 /// Why frames are not in a sink.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct SinkDrops {
-    /// The sink had no room.
+    /// The sink had no room, or had failed.
     pub busy: u64,
     /// A recording's encoder or muxer lost them; known once it has ended.
     pub recorder: u64,
@@ -61,8 +61,7 @@ impl SinkStatus {
     pub fn count(&self, taken: Taken) {
         match taken {
             Taken::Yes => self.frames.fetch_add(1, Relaxed),
-            Taken::Busy => self.busy.fetch_add(1, Relaxed),
-            Taken::Failed => 0,
+            Taken::Busy | Taken::Failed => self.busy.fetch_add(1, Relaxed),
         };
     }
 
@@ -119,7 +118,7 @@ mod tests {
         }
         status.lose(1);
         let expected = serde_json::json!({
-            "name": "file a.mp4", "frames": 2, "dropped": 2, "dropped_by": { "busy": 1, "recorder": 1 },
+            "name": "file a.mp4", "frames": 2, "dropped": 3, "dropped_by": { "busy": 2, "recorder": 1 },
         });
         assert_eq!(serde_json::to_value(status.snapshot()).unwrap(), expected);
         status.fail("first".into());

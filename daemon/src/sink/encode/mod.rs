@@ -70,14 +70,14 @@ pub fn describe(fragment: Option<&str>, info: Option<&VideoInfo>) -> Result<Stri
 }
 
 impl Encoders {
-    /// Remembers that this run records to `path`.
-    pub fn begin(&self, path: &Path) {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
+    /// Remembers that this run records to `path`; whether it is the first time.
+    pub fn begin(&self, path: &Path) -> bool {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf())
     }
 
-    /// Whether this run has recorded to `path`, and must not replace that.
-    pub fn has_begun(&self, path: &Path) -> bool {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    /// This run has recorded nothing to `path`.
+    pub fn forget(&self, path: &Path) {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
     }
 
     /// Sends the units of frames like `info` to the muxer that `open` opens once there is an encoder. Subscribers share
