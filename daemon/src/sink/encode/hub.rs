@@ -38,9 +38,10 @@ pub struct Subscriber {
     /// Takes the units.
     pub muxer: Feed,
     status: Arc<SinkStatus>,
-    /// Times of its first frame, of its last, and of the last unit that it was given or missed.
+    /// Times of its first frame and of its last.
     first: AtomicU64,
     last: AtomicU64,
+    /// Units of times before this were given, or missed.
     delivered: AtomicU64,
 }
 
@@ -115,7 +116,7 @@ impl Subscriber {
     pub fn end_behind(&self, at: u64) {
         self.last.store(at, SeqCst);
         // Else the encoder's thread will find it.
-        if self.delivered.load(SeqCst) >= at {
+        if self.delivered.load(SeqCst) > at {
             self.muxer.end();
         }
     }
@@ -151,7 +152,7 @@ impl Lane {
         } else if muxer.has_room() {
             hub.missed_key();
         }
-        delivered.store(at, SeqCst);
+        delivered.store(at.saturating_add(1), SeqCst);
         if at == last.load(SeqCst) {
             muxer.end();
         }
