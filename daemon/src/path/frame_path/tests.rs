@@ -19,6 +19,19 @@ const MAX_AGE: Duration = Duration::from_millis(100);
 struct Fake {
     info: EngineInfo,
     orders: Receiver<Order>,
+    begun: Arc<AtomicU32>,
+}
+
+/// What an engine is told, and how many crops it has begun with.
+struct Orders {
+    orders: Sender<Order>,
+    begun: Arc<AtomicU32>,
+}
+
+impl Orders {
+    fn send(&self, order: Order) -> Result<(), crossbeam_channel::SendError<Order>> {
+        self.orders.send(order)
+    }
 }
 
 enum Order {
@@ -29,6 +42,7 @@ enum Order {
 
 impl Engine for Fake {
     fn infer(&mut self, crop: &Plane, map: &mut Plane) -> Result<(), EngineError> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         // Hangs until there is an order.
         match self.orders.recv() {
             Ok(Order::Answer) => {
@@ -46,7 +60,7 @@ impl Engine for Fake {
 }
 
 /// An engine that does as it is told, and what tells it.
-fn fake_inference(threshold: u8, openings: &Arc<AtomicU32>) -> (Inference, Sender<Order>) {
+fn fake_inference(threshold: u8, openings: &Arc<AtomicU32>) -> (Inference, Orders) {
     let (orders, taken) = unbounded();
     let info = EngineInfo {
         runtime: "fake".into(),
@@ -57,14 +71,17 @@ fn fake_inference(threshold: u8, openings: &Arc<AtomicU32>) -> (Inference, Sende
         digest: "0".into(),
     };
     let counter = openings.clone();
+    let begun = Arc::new(AtomicU32::new(0));
+    let counter_of_crops = begun.clone();
     let open: OpenEngine = Box::new(move || {
         let generation = u64::from(counter.fetch_add(1, Ordering::Relaxed)) + 1;
         let model = Model { engine: info.clone(), threshold, min_area: 0, generation };
-        let engine = Box::new(Fake { info: info.clone(), orders: taken.clone() });
+        let engine =
+            Box::new(Fake { info: info.clone(), orders: taken.clone(), begun: counter_of_crops.clone() });
         Ok((engine as Box<dyn Engine>, Arc::new(model)))
     });
     let (inference, ..) = Inference::start(open, &AtomicBool::new(false)).unwrap().unwrap();
-    (inference, orders)
+    (inference, Orders { orders, begun })
 }
 
 struct Bench {
@@ -72,7 +89,7 @@ struct Bench {
     info: Arc<VideoInfo>,
     counters: Arc<Counters>,
     heard: Receiver<Event>,
-    orders: Sender<Order>,
+    orders: Orders,
     start: Instant,
     openings: Arc<AtomicU32>,
 }
@@ -305,6 +322,10 @@ fn a_panic_is_a_failure_and_the_engine_is_opened_anew() {
 fn another_size_goes_on_and_keeps_no_mask_of_the_old_one() {
     let mut bench = Bench::new(SyncMode::Latest);
     bench.show(400, ms(0));
+    // It has taken the crop, so that no later one displaces it.
+    while bench.orders.begun.load(Ordering::Relaxed) < 1 {
+        std::thread::yield_now();
+    }
     let ((monitor, seen), (recording, recorded)) = (fake_sink(true), fake_sink(false));
     let info = bench.info.clone();
     bench.path.apply(Change::Sink(SinkChange::Add(0, monitor, info.clone())));
@@ -314,10 +335,8 @@ fn another_size_goes_on_and_keeps_no_mask_of_the_old_one() {
     bench.info = frames_of(800, 600);
     assert_eq!(bench.show(400, ms(33)), BADGE);
     bench.orders.send(Order::Answer).unwrap();
-    // It answers, and begins with the next crop, which it never ends.
-    let mut busy = Duration::ZERO;
-    while bench.path.inference.busy_for() >= busy {
-        busy = bench.path.inference.busy_for();
+    // It has answered when it begins with the next crop, which it never ends.
+    while bench.orders.begun.load(Ordering::Relaxed) < 2 {
         std::thread::yield_now();
     }
     assert_eq!(bench.show(400, ms(66)), BADGE, "the first frame's mask lies elsewhere");
