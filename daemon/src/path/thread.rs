@@ -19,7 +19,7 @@ use crate::source::slot::{Next, Slot};
 const CHANGES: usize = 64;
 /// Longest wait for a frame before changes are looked at again.
 const POLL: Duration = Duration::from_millis(20);
-/// Longest wait of a live source's first frame for recordings to open.
+/// Longest wait of a live source's first frame for sinks to open, other than screens.
 const FIRST: Duration = Duration::from_secs(2);
 
 /// The running thread.

@@ -106,9 +106,11 @@ impl SinkKeeper {
         for (id, kept) in self.sinks.iter_mut().enumerate() {
             changes.extend(kept.look(id, layout, &self.context, now)?);
         }
-        // A live video waits for recordings only: a screen that comes later has missed nothing.
-        let live = self.context.live;
-        let is_waited_for = |kept: &&Kept| !live || matches!(kept.config, config::Sink::File { .. });
+        // A live video does not wait for screens: one that comes later has missed nothing.
+        let (live, screen) = (self.context.live, |kept: &Kept| {
+            matches!(kept.config, config::Sink::Display { .. } | config::Sink::Preview)
+        });
+        let is_waited_for = |kept: &&Kept| !live || !screen(kept);
         if self.sinks.iter().filter(is_waited_for).all(|kept| kept.is_settled(layout, now))
             && let Some(number) = self.unsettled.take()
         {
