@@ -119,6 +119,11 @@ impl SinkKeeper {
         Ok(changes)
     }
 
+    /// Whether the frame path may be waiting for sinks to open.
+    pub fn is_awaited(&self) -> bool {
+        self.unsettled.is_some()
+    }
+
     /// A sink left the frame path: it failed, or cannot follow the layout.
     pub fn retired(&mut self, id: SinkId, sink: Box<dyn Sink>) {
         if let Some(kept) = self.sinks.get_mut(id) {

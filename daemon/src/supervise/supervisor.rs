@@ -26,6 +26,8 @@ use crate::supervise::systemd::Watchdog;
 
 /// Time between two looks at everything.
 const TICK: Duration = Duration::from_millis(20);
+/// The same while a frame may wait for sinks to open.
+const TICK_AWAITED: Duration = Duration::from_millis(1);
 /// Time between snapshots of the figures.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
 /// Requests that may wait for the frame thread to take them.
@@ -99,7 +101,7 @@ impl Supervisor<'_> {
                     // Nobody can ask: there is no page.
                     Err(_) => self.requests = never(),
                 },
-                default(TICK) => {}
+                default(if self.sinks.is_awaited() { TICK_AWAITED } else { TICK }) => {}
             }
             let now = Instant::now();
             self.send_changes();
