@@ -105,9 +105,9 @@ impl Control {
     /// # Errors
     /// Why it was not done.
     pub async fn ask(&self, command: Command) -> Answer {
-        let gone = |_| ControlError::new(ErrorKind::Unavailable, "the daemon is busy or stops. Try again");
+        let gone = || ControlError::new(ErrorKind::Unavailable, "the daemon is busy or stops. Try again");
         let (reply, answer) = oneshot::channel();
-        self.0.try_send(Request { command, reply }).map_err(|_| gone(()))?;
-        answer.await.map_err(|_| gone(()))?
+        self.0.try_send(Request { command, reply }).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
     }
 }

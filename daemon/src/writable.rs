@@ -1,4 +1,4 @@
-//! Whether a file can be written. `check`, `run` and the sinks ask the same, so that they agree.
+//! Whether a file can be written, and which one it is. `check`, `run` and the sinks ask the same, so that they agree.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -47,6 +47,14 @@ pub fn refuse_what_is_no_file(path: &Path) -> Result<()> {
         () => "a device",
     };
     bail!("{path} is no regular file, it is {what}. Choose another path")
+}
+
+/// Device and inode: a file's names may be many, this is one.
+pub type Identity = (u64, u64);
+
+/// Of what is at `path`, if anything is.
+pub fn identity(path: &Path) -> Option<Identity> {
+    path.metadata().ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn unwritable(path: &Path) -> String {

@@ -2,13 +2,12 @@
 //! `check` and `run` ask the same, so that they agree.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
 use crate::config::{Config, Sink};
-use crate::writable::{create_beside, refuse_what_is_no_file, replace};
+use crate::writable::{Identity, create_beside, identity, refuse_what_is_no_file, replace};
 
 /// What was found of one key.
 pub struct Finding {
@@ -26,7 +25,7 @@ pub struct Finding {
 pub fn files(config: &Config) -> Vec<Finding> {
     let mut findings = vec![];
     let mut known = HashMap::new();
-    if let Some(id) = config.source.file().and_then(|path| identity(&path)) {
+    if let Some(id) = config.source.file().and_then(|path| identity_of_file(&path)) {
         known.insert(id, "the source".to_owned());
     }
     for (i, sink) in config.sinks.iter().enumerate() {
@@ -72,15 +71,14 @@ pub fn all_good(findings: Vec<Finding>, name: impl Fn(&str) -> String) -> Result
     if mistakes.is_empty() { Ok(()) } else { Err(anyhow!(mistakes.join("\n"))) }
 }
 
-/// Device and inode of a regular file.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let file = path.metadata().ok()?;
-    file.is_file().then(|| (file.dev(), file.ino()))
+/// A device may be written to by many.
+fn identity_of_file(path: &Path) -> Option<Identity> {
+    identity(path).filter(|_| path.is_file())
 }
 
 /// Writing to a file by one of its names destroys what is read by another: hard links have no other sign than the inode.
-fn refuse_other_name(path: &Path, key: &str, known: &mut HashMap<(u64, u64), String>) -> Result<()> {
-    let Some(id) = identity(path) else { return Ok(()) };
+fn refuse_other_name(path: &Path, key: &str, known: &mut HashMap<Identity, String>) -> Result<()> {
+    let Some(id) = identity_of_file(path) else { return Ok(()) };
     match known.insert(id, key.to_owned()) {
         None => Ok(()),
         Some(other) => {

@@ -33,7 +33,6 @@ pub struct FramePath {
     layout: Option<Layout>,
     timeline: Timeline,
     signal: Signal,
-    signal_state: SignalState,
     inference: Inference,
     mask: Mask,
     /// When the frame of `mask` arrived, and the model it came from; none before the first.
@@ -61,7 +60,6 @@ impl FramePath {
             layout: None,
             timeline: Timeline::default(),
             signal: Signal::new(Instant::now()),
-            signal_state: SignalState::Waiting,
             inference,
             mask: Mask::default(),
             mask_of: None,
@@ -189,8 +187,9 @@ impl FramePath {
         if !self.settings.is_live {
             return Ok(None);
         }
+        let before = self.signal.state();
         let state = self.signal.silence(now);
-        self.set_signal(state);
+        self.report_signal(before);
         let is_early = self.inserted.is_some_and(|at| now.saturating_duration_since(at) < INSERT_INTERVAL);
         if state != SignalState::NoSignal || is_early {
             return Ok(None);
@@ -210,8 +209,9 @@ impl FramePath {
         Ok(Some(buffer))
     }
 
-    fn set_signal(&mut self, state: SignalState) {
-        if std::mem::replace(&mut self.signal_state, state) != state {
+    fn report_signal(&self, before: SignalState) {
+        let state = self.signal.state();
+        if state != before {
             self.report(Event::Signal(state));
         }
     }
@@ -265,7 +265,8 @@ impl FramePath {
         let stride = readable.plane_stride()[0] as usize;
         let luma = readable.plane_data(0).context("a frame has no luma")?;
         let statistics = LumaStatistics::of(luma, layout.info.width() as usize, stride);
-        let state = self.signal.frame(frame.arrived, statistics);
+        let before = self.signal.state();
+        self.signal.frame(frame.arrived, statistics);
         self.tally.luma(self.signal.luma());
         let is_exact = self.settings.mode == SyncMode::Exact;
         if is_exact {
@@ -284,7 +285,7 @@ impl FramePath {
             self.tally.crops_skipped(1);
         }
         drop(readable);
-        self.set_signal(state);
+        self.report_signal(before);
         if is_exact && is_asked { Ok(self.wait_for_answer()) } else { Ok(Duration::ZERO) }
     }
 

@@ -35,6 +35,11 @@ impl Signal {
         self.state
     }
 
+    /// The state.
+    pub fn state(&self) -> SignalState {
+        self.state
+    }
+
     /// The luma of the last frame.
     pub fn luma(&self) -> LumaStatistics {
         self.luma

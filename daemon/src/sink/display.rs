@@ -33,9 +33,8 @@ impl Display {
         let what = format!("sink {name}");
         let text = describe(element).map_err(|error| SinkError::Unavailable(error.context(what.clone())))?;
         let status = Arc::new(SinkStatus::new(name));
-        let failing = status.clone();
-        let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
-        let feed = Feed::open(&what, &text, Some(&feed::caps(info)?), context, |_| {}, tell)?;
+        let caps = feed::caps(info)?;
+        let feed = Feed::open(&what, &text, Some(&caps), context, |_| {}, status.listener())?;
         Ok(Self { feed, status })
     }
 }

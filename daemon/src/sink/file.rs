@@ -52,13 +52,12 @@ impl Recording {
         let status = Arc::new(SinkStatus::new(name));
         let muxed = Arc::new(AtomicU64::new(0));
         let open = || {
-            let failing = status.clone();
-            let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
             let prepare = |pipeline: &gst::Pipeline| {
                 prepare(pipeline, &muxed);
                 watch(pipeline, &place, &status);
             };
-            let feed = Feed::open("file", &describe(place.path()), None, context, prepare, tell)?;
+            let text = describe(place.path());
+            let feed = Feed::open("file", &text, None, context, prepare, status.listener())?;
             place.note_file();
             Ok(feed.of_units())
         };

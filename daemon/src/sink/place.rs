@@ -3,22 +3,21 @@
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::iter::once;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
 
 use crate::sink::encode::Encoders;
-use crate::writable::{create_beside, refuse_what_is_no_file, replace};
+use crate::writable::{Identity, create_beside, identity, refuse_what_is_no_file, replace};
 
 /// The name of a recording, which is its own from the beginning.
 pub struct Place {
     path: PathBuf,
     /// The file was not there before.
     is_made: bool,
-    /// Device and inode of the file that is written.
-    file: OnceLock<(u64, u64)>,
+    /// The file that is written.
+    file: OnceLock<Identity>,
 }
 
 impl Place {
@@ -86,10 +85,6 @@ impl Place {
         }
         encoders.forget(&self.path);
     }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.metadata().ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn names(path: &Path) -> impl Iterator<Item = PathBuf> {

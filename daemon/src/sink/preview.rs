@@ -61,8 +61,6 @@ impl Preview {
     pub fn open(name: String, info: &VideoInfo, context: &SinkContext) -> Result<Self, SinkError> {
         let what = format!("sink {name}");
         let status = Arc::new(SinkStatus::new(name));
-        let failing = status.clone();
-        let tell = Box::new(move |reason: &str| failing.fail(reason.into()));
         let (states, known) = bounded(STATES);
         let pictures = context.pictures.clone();
         let attach = |pipeline: &gst::Pipeline| {
@@ -70,7 +68,8 @@ impl Preview {
                 publish(&jpeg, known, pictures);
             }
         };
-        let feed = Feed::open(&what, PIPELINE, Some(&feed::caps(info)?), context, attach, tell)?;
+        let caps = feed::caps(info)?;
+        let feed = Feed::open(&what, PIPELINE, Some(&caps), context, attach, status.listener())?;
         Ok(Self { feed, status, pictures: context.pictures.clone(), states })
     }
 }

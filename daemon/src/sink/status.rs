@@ -1,11 +1,12 @@
 //! A sink's figures: counted on the frame thread, read by everybody else.
 
-use std::sync::OnceLock;
+use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
-use crate::sink::feed::Taken;
+use crate::sink::feed::{Taken, Tell};
 
 /// A sink's counters and why it failed, if it did. Nobody waits for anybody here.
 #[derive(Debug)]
@@ -37,12 +38,27 @@ pub struct OutputStatus {
 }
 
 /// Why frames are not in a sink.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct SinkDrops {
     /// The sink had no room, or had failed.
     pub busy: u64,
     /// A recording's encoder or muxer lost them; known once it has ended.
     pub recorder: u64,
+}
+
+impl SinkDrops {
+    /// For whatever reason.
+    pub fn sum(self) -> u64 {
+        self.busy + self.recorder
+    }
+}
+
+impl Add for SinkDrops {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { busy: self.busy + other.busy, recorder: self.recorder + other.recorder }
+    }
 }
 
 impl SinkStatus {
@@ -83,6 +99,12 @@ impl SinkStatus {
         }
     }
 
+    /// Hears of a pipeline's failure.
+    pub fn listener(self: &Arc<Self>) -> Tell {
+        let failing = self.clone();
+        Box::new(move |reason| failing.fail(reason.into()))
+    }
+
     /// Whether it takes no more frames.
     pub fn has_failed(&self) -> bool {
         self.failure.get().is_some()
@@ -95,12 +117,12 @@ impl SinkStatus {
 
     /// The figures at this moment.
     pub fn snapshot(&self) -> OutputStatus {
-        let (busy, recorder) = (self.busy.load(Relaxed), self.lost.load(Relaxed));
+        let drops = SinkDrops { busy: self.busy.load(Relaxed), recorder: self.lost.load(Relaxed) };
         OutputStatus {
             name: self.name.clone(),
-            frames: self.taken().saturating_sub(recorder),
-            dropped: busy + recorder,
-            dropped_by: SinkDrops { busy, recorder },
+            frames: self.taken().saturating_sub(drops.recorder),
+            dropped: drops.sum(),
+            dropped_by: drops,
             failed: self.failure(),
         }
     }

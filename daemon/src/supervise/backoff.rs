@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::pipeline::LeftBehind;
+
 /// Waits between attempts.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -9,17 +11,29 @@ pub struct Backoff {
     longest: Duration,
     next: Duration,
     succeeded: Option<Instant>,
+    /// An attempt that hangs.
+    hanging: Option<LeftBehind>,
 }
 
 impl Backoff {
     /// From `first`, doubled up to `longest`.
     pub fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, next: first, succeeded: None }
+        Self { first, longest, next: first, succeeded: None, hanging: None }
     }
 
     /// An attempt succeeded at `now`.
     pub fn succeeded(&mut self, now: Instant) {
         self.succeeded = Some(now);
+    }
+
+    /// It failed because of `error`; one that hangs is remembered.
+    pub fn remember(&mut self, error: &anyhow::Error) {
+        self.hanging = error.downcast_ref::<LeftBehind>().cloned();
+    }
+
+    /// Whether the last attempt still hangs: another one would, too.
+    pub fn hangs(&self) -> bool {
+        self.hanging.as_ref().is_some_and(LeftBehind::hangs)
     }
 
     /// It failed at `now`, or what it had opened did: when to try again.

@@ -41,7 +41,6 @@ pub struct FirstEngine {
 /// Opens engines and looks after the one at work.
 pub struct EngineKeeper {
     opener: Opener,
-    monitor: Arc<BuildMonitor>,
     hang: Duration,
     shared: Arc<Shared>,
     openings: Openings,
@@ -54,7 +53,7 @@ pub struct EngineKeeper {
 
 /// What every opening needs.
 #[derive(Clone)]
-pub struct Opener {
+struct Opener {
     config: Config,
     bundle: Arc<Bundle>,
     monitor: Arc<BuildMonitor>,
@@ -63,7 +62,7 @@ pub struct Opener {
 
 impl Opener {
     /// For the model in `bundle`; `monitor` shows a build and stops it.
-    pub fn new(config: &Config, bundle: Bundle, monitor: Arc<BuildMonitor>) -> Self {
+    fn new(config: &Config, bundle: Bundle, monitor: Arc<BuildMonitor>) -> Self {
         Self { config: config.clone(), bundle: Arc::new(bundle), monitor, openings: Arc::default() }
     }
 
@@ -99,8 +98,7 @@ impl EngineKeeper {
         bundle: Bundle,
         stop: &Arc<AtomicBool>,
     ) -> Result<Option<(Self, Inference, FirstEngine)>> {
-        let monitor = Arc::new(BuildMonitor::new(stop.clone()));
-        let opener = Opener::new(config, bundle, monitor.clone());
+        let opener = Opener::new(config, bundle, Arc::new(BuildMonitor::new(stop.clone())));
         let (inference, first, openings) = if config.engine.backend.is_tensorrt() && config.source.is_live() {
             let engine = tensorrt::probe(&opener.bundle, &config.engine)?.info;
             let (inference, openings) = Inference::start_opening(opener.open())?;
@@ -116,7 +114,6 @@ impl EngineKeeper {
         let now = Instant::now();
         let keeper = Self {
             opener,
-            monitor,
             hang: (config.sync.engine_timeout * HANGS).max(LEAST_HANG),
             shared: inference.shared(),
             openings,
@@ -130,7 +127,7 @@ impl EngineKeeper {
 
     /// How far the build of the engine is, while there is one.
     pub fn progress(&self) -> Option<BuildProgress> {
-        self.monitor.progress()
+        self.opener.monitor.progress()
     }
 
     /// Whether an engine is being opened to take the place of the present one.

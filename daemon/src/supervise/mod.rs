@@ -3,6 +3,7 @@
 
 mod backoff;
 mod engine;
+mod errand;
 mod priority;
 mod reaper;
 mod report;
@@ -113,8 +114,8 @@ pub fn run(config: &Config) -> Result<()> {
 
     // Shutdown: no frame comes any more, every sink is finished, then the report is written.
     systemd::stopping();
-    let Supervisor { changes, .. } = &mut supervisor;
-    *changes = crossbeam_channel::bounded(0).0;
+    // The thread ends when nobody can send it a change.
+    supervisor.changes = crossbeam_channel::bounded(0).0;
     let left = thread.end();
     let (inference, sinks, slot) = match left {
         Some(left) => (Some(left.inference), left.sinks, left.slot),

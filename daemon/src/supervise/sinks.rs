@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use gst_video::VideoInfo;
 
 use crate::config;
 use crate::control::{Answer, ControlError, ErrorKind, Reply};
 use crate::path::{Change, SinkChange, SinkId, Sinks};
-use crate::pipeline::LeftBehind;
 use crate::sink::{self, OutputStatus, Sink, SinkContext, SinkDrops, SinkError, SinkStatus};
 use crate::status::SinkFigures;
 use crate::supervise::backoff::Backoff;
+use crate::supervise::errand;
 
 /// How long all sinks together may take to finish their files.
 pub const FINISH: Duration = Duration::from_secs(20);
@@ -43,23 +42,15 @@ struct Kept {
     config: config::Sink,
     state: State,
     backoff: Backoff,
-    /// Counts of earlier openings.
-    before: SinkDropsAndFrames,
+    /// Frames and drops of earlier openings.
+    frames: u64,
+    drops: SinkDrops,
     failures: u64,
     /// Why it is not open, if it failed.
     failure: Option<String>,
-    /// An attempt that hangs: another one would, too.
-    hanging: Option<LeftBehind>,
     /// Why it failed last, whatever came after.
     last_failure: Option<String>,
     name: String,
-}
-
-#[derive(Default, Clone, Copy)]
-struct SinkDropsAndFrames {
-    frames: u64,
-    busy: u64,
-    recorder: u64,
 }
 
 enum State {
@@ -80,10 +71,10 @@ impl SinkKeeper {
             config: config.clone(),
             state: State::Waiting(now),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
-            before: SinkDropsAndFrames::default(),
+            frames: 0,
+            drops: SinkDrops::default(),
             failures: 0,
             failure: None,
-            hanging: None,
             last_failure: None,
             name: config.to_string(),
         };
@@ -99,7 +90,7 @@ impl SinkKeeper {
     /// Opens and finishes where that is due; returns the changes for the frame path.
     ///
     /// # Errors
-    /// When a sink will never open as it is configured.
+    /// When no thread can be started.
     pub fn look(&mut self, now: Instant) -> Result<Vec<Change>> {
         let mut changes = vec![];
         let Some(layout) = &self.layout else { return Ok(changes) };
@@ -107,10 +98,8 @@ impl SinkKeeper {
             changes.extend(kept.look(id, layout, &self.context, now)?);
         }
         // A live video does not wait for screens: one that comes later has missed nothing.
-        let (live, screen) = (self.context.live, |kept: &Kept| {
-            matches!(kept.config, config::Sink::Display { .. } | config::Sink::Preview)
-        });
-        let is_waited_for = |kept: &&Kept| !live || !screen(kept);
+        let live = self.context.live;
+        let is_waited_for = |kept: &&Kept| !live || !kept.is_screen();
         if self.sinks.iter().filter(is_waited_for).all(|kept| kept.is_settled(layout, now))
             && let Some(number) = self.unsettled.take()
         {
@@ -142,7 +131,7 @@ impl SinkKeeper {
         };
         let conflict = |message: &str| Err(ControlError::new(ErrorKind::Conflict, message));
         match &kept.state {
-            State::Waiting(_) if kept.hangs() => {
+            State::Waiting(_) if kept.backoff.hangs() => {
                 conflict("its last attempt still hangs, and another one would, too. Mend what it opens first")
             }
             State::Waiting(_) if kept.failure.is_none() => conflict("it waits for the first frame"),
@@ -215,7 +204,7 @@ impl Kept {
         now: Instant,
     ) -> Result<Option<Change>> {
         match &self.state {
-            State::Waiting(until) if now >= *until && self.is_wanted(layout) && !self.hangs() => {
+            State::Waiting(until) if now >= *until && self.is_wanted(layout) && !self.backoff.hangs() => {
                 let opening = self.begin_opening(&layout.info, context)?;
                 self.state = State::Opening(opening, layout.info.clone());
                 Ok(None)
@@ -231,11 +220,8 @@ impl Kept {
                     self.state = State::Open(status);
                     Ok(Some(Change::Sink(SinkChange::Add(id, sink, info))))
                 }
-                // One that was told to stop opening has not failed.
-                Ok(Err(_)) if context.stop.load(Ordering::Relaxed) => Ok(None),
-                Ok(Err(SinkError::Misconfigured(error) | SinkError::Unavailable(error))) => {
-                    self.hanging = error.downcast_ref::<LeftBehind>().cloned();
-                    self.fail(format!("{error:#}"), now);
+                Ok(Err(error)) => {
+                    self.did_not_open(error, context, now);
                     Ok(None)
                 }
                 Err(TryRecvError::Disconnected) => {
@@ -269,17 +255,22 @@ impl Kept {
                 sink.end();
                 sink.finish(Instant::now() + FINISH / 10);
             }
-            // One that was told to stop opening has not failed.
-            Ok(Err(_)) if context.stop.load(Ordering::Relaxed) => {}
-            Ok(Err(SinkError::Misconfigured(error) | SinkError::Unavailable(error))) => {
-                self.fail(format!("{error:#}"), Instant::now());
-            }
+            Ok(Err(error)) => self.did_not_open(error, context, Instant::now()),
             Err(_) => {}
         }
     }
 
-    fn hangs(&self) -> bool {
-        self.hanging.as_ref().is_some_and(LeftBehind::hangs)
+    fn did_not_open(&mut self, error: SinkError, context: &SinkContext, now: Instant) {
+        // One that was told to stop opening has not failed.
+        if !context.stop.load(Ordering::Relaxed) {
+            let (SinkError::Misconfigured(error) | SinkError::Unavailable(error)) = error;
+            self.backoff.remember(&error);
+            self.fail(format!("{error:#}"), now);
+        }
+    }
+
+    fn is_screen(&self) -> bool {
+        matches!(self.config, config::Sink::Display { .. } | config::Sink::Preview)
     }
 
     /// A recording begins with the source's first frame.
@@ -297,27 +288,18 @@ impl Kept {
     }
 
     fn begin_opening(&self, info: &Arc<VideoInfo>, context: &SinkContext) -> Result<Opening> {
-        let (done, opening) = bounded(1);
         let (config, info, context) = (self.config.clone(), info.clone(), context.clone());
-        let run = move || {
-            // Nobody waits for it once the daemon has stopped.
-            let _ = done.send(sink::open(&config, &info, &context));
-        };
-        thread::Builder::new().name("sink".into()).spawn(run).context("cannot start a thread")?;
-        Ok(opening)
+        errand::run("sink", move || sink::open(&config, &info, &context))
     }
 
     fn finish(&mut self, mut sink: Box<dyn Sink>) {
-        let (done, finished) = bounded(1);
         let status = sink.status();
-        let run = move || {
+        let finished = errand::run("sink", move || {
             sink.end();
             sink.finish(Instant::now() + FINISH);
-            drop(sink);
-            let _ = done.send(());
-        };
+        });
         // Without a thread the sink is dropped, and its end with it.
-        let _ = thread::Builder::new().name("sink".into()).spawn(run);
+        let finished = finished.unwrap_or_else(|_| bounded(0).1);
         self.state = State::Finishing(finished, status);
     }
 
@@ -340,9 +322,8 @@ impl Kept {
     /// An opening is over: its counts are kept.
     fn close(&mut self, status: &SinkStatus) {
         let last = status.snapshot();
-        self.before.frames += last.frames;
-        self.before.busy += last.dropped_by.busy;
-        self.before.recorder += last.dropped_by.recorder;
+        self.frames += last.frames;
+        self.drops = self.drops + last.dropped_by;
         if let Some(why) = last.failed
             && self.failure.is_none()
         {
@@ -356,14 +337,12 @@ impl Kept {
             State::Open(status) | State::Finishing(_, status) => Some(status.snapshot()),
             State::Waiting(_) | State::Opening(..) => None,
         };
-        let count = |of: fn(&OutputStatus) -> u64| now.as_ref().map_or(0, of);
-        let busy = self.before.busy + count(|s| s.dropped_by.busy);
-        let recorder = self.before.recorder + count(|s| s.dropped_by.recorder);
+        let drops = self.drops + now.as_ref().map_or_else(SinkDrops::default, |s| s.dropped_by);
         let output = OutputStatus {
             name: self.name.clone(),
-            frames: self.before.frames + count(|s| s.frames),
-            dropped: busy + recorder,
-            dropped_by: SinkDrops { busy, recorder },
+            frames: self.frames + now.as_ref().map_or(0, |s| s.frames),
+            dropped: drops.sum(),
+            dropped_by: drops,
             failed: now.as_ref().and_then(|s| s.failed.clone()).or_else(|| self.failure.clone()),
         };
         SinkFigures { output, failures: self.failures }

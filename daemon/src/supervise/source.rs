@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, TryRecvError, bounded};
+use anyhow::Result;
+use crossbeam_channel::{Receiver, TryRecvError};
 
 use crate::config::Config;
-use crate::pipeline::LeftBehind;
 use crate::source::failure::SourceError;
 use crate::source::gstreamer::Capture;
 use crate::source::slot::{FrameCounts, Slot};
 use crate::source::{self, OpenSource};
 use crate::supervise::backoff::Backoff;
+use crate::supervise::errand;
 
 /// Opens the source, again and again where it is waited for.
 pub struct SourceKeeper {
@@ -24,8 +23,6 @@ pub struct SourceKeeper {
     state: State,
     /// The pipeline that ended; it may hold the device until it is dropped.
     old: Option<Capture>,
-    /// An attempt that hangs: another one would, too.
-    hanging: Option<LeftBehind>,
     backoff: Backoff,
     /// The last reason that was logged: it is said once.
     said: Option<String>,
@@ -55,7 +52,6 @@ impl SourceKeeper {
             stop: stop.clone(),
             state: State::Waiting(now),
             old: None,
-            hanging: None,
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(8)),
             said: None,
         };
@@ -73,7 +69,7 @@ impl SourceKeeper {
     pub fn look(&mut self, now: Instant) -> Option<Slot> {
         match &self.state {
             State::Open(_) => None,
-            State::Waiting(until) if now < *until || self.hangs() => None,
+            State::Waiting(until) if now < *until || self.backoff.hangs() => None,
             State::Waiting(_) => {
                 match self.begin_opening() {
                     Ok(opening) => self.state = State::Opening(opening),
@@ -121,31 +117,23 @@ impl SourceKeeper {
         Ok(())
     }
 
-    fn hangs(&self) -> bool {
-        self.hanging.as_ref().is_some_and(LeftBehind::hangs)
-    }
-
     /// Why it is waited for, while it is.
     pub fn failure(&self) -> Option<&str> {
         self.said.as_deref()
     }
 
     fn begin_opening(&mut self) -> Result<Receiver<Result<Option<OpenSource>>>> {
-        let (done, opening) = bounded(1);
         let (config, counts, stop) = (self.config.clone(), self.counts.clone(), self.stop.clone());
         let old = self.old.take();
-        let run = move || {
+        errand::run("source", move || {
             drop(old);
-            // Nobody waits for it once the daemon stops.
-            let _ = done.send(source::open(&config, &counts, &stop));
-        };
-        thread::Builder::new().name("source".into()).spawn(run).context("cannot start a thread")?;
-        Ok(opening)
+            source::open(&config, &counts, &stop)
+        })
     }
 
     fn fail(&mut self, error: &anyhow::Error, now: Instant) {
         let why = format!("{error:#}");
-        self.hanging = error.downcast_ref::<LeftBehind>().cloned();
+        self.backoff.remember(error);
         self.state = State::Waiting(self.backoff.failed(now));
         if self.said.as_ref() != Some(&why) {
             tracing::error!(error = %why, "the source is waited for");

@@ -259,7 +259,6 @@ impl Supervisor<'_> {
         if let Some(slot) = self.source.look(now) {
             self.change(Change::Source(slot));
         }
-        self.run_info.source_failed = self.source.failure().map(Into::into);
     }
 
     /// Ends the wait for a frame since `heard`, unless the source may be silent.
@@ -295,6 +294,7 @@ impl Supervisor<'_> {
     }
 
     fn snapshot(&mut self, error: Option<String>, has_ended: bool) -> Snapshot {
+        self.run_info.source_failed = self.source.failure().map(Into::into);
         let (sinks, build) = (self.sinks.figures(), self.engine.progress());
         let moment = Moment { signal: self.signal, sinks, build, error, has_ended };
         self.figures.snapshot(&self.run_info, moment)

@@ -66,10 +66,11 @@ fn digest<'a>(texts: impl IntoIterator<Item = &'a str>, length: usize) -> String
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn key(onnx: &str) -> Key {
+    /// A key that differs from others in its model only.
+    pub fn key(onnx: &str) -> Key {
         let gpu = Gpu {
             name: "g".into(),
             compute_capability: "8.7".into(),

@@ -230,24 +230,12 @@ fn fail(path: &Path) -> impl Fn(io::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use super::key::tests::key;
     use super::*;
     use crate::precision::Precision;
 
     fn record(onnx: &str) -> Record {
-        let gpu = Gpu {
-            name: "g".into(),
-            compute_capability: "8.7".into(),
-            multiprocessors: 8,
-            driver: "CUDA 12.6".into(),
-        };
-        let key = Key {
-            onnx: onnx.into(),
-            backend: "tensorrt".into(),
-            version: "10.3.0".into(),
-            gpu,
-            workspace: 0,
-            level: 3,
-        };
+        let key = key(onnx);
         let (precision, model) = (Precision::Fp16, "m 1".into());
         Record {
             key,
