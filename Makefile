@@ -17,7 +17,7 @@ TENSORRT_FEATURES := tensorrt$(if $(filter x86_64,$(shell uname -m)),$(comma)ten
 DAEMON := target/release/nervelightd
 DEMO := target/demo
 
-.PHONY: help demo live test gpu bench trainer install
+.PHONY: help demo live test proof gpu bench trainer install
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,15 @@ test: ## Format, lints, licences and every test
 	cargo deny --log-level error check bans licenses sources
 	$(TENSORRT_TESTS) cargo build --quiet --workspace --bins --features $(TENSORRT_FEATURES) --locked
 	$(TENSORRT_TESTS) cargo nextest run --workspace --features $(TENSORRT_FEATURES) --locked
+
+# The release build; one test after the other, so that none disturbs another's figures.
+proof: ## The tests' high counts and long durations (an hour or so); prints one table
+	@./setup.sh test
+	@rm -rf target/proof
+	$(TENSORRT_TESTS) cargo build --release --quiet --workspace --bins --features $(TENSORRT_FEATURES) --locked
+	NERVELIGHT_PROOF=1 $(TENSORRT_TESTS) cargo nextest run --release --workspace --features $(TENSORRT_FEATURES) --locked \
+		--profile proof -E 'test(/proof/)'
+	@echo "| what | found | bound |"; echo "|---|---|---|"; sort target/proof/rows.md
 
 # With the system's TensorRT where its headers are installed, as on a Jetson; else with the fetched headers and the
 # fetched runtime, which builds no engines.

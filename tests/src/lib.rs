@@ -3,6 +3,7 @@
 pub mod browser;
 #[cfg(feature = "tensorrt")]
 pub mod fake_tensorrt;
+pub mod proof;
 pub mod video;
 pub mod web;
 
