@@ -16,6 +16,8 @@ pub struct Frame {
     pub info: Arc<VideoInfo>,
     /// When the source handed it over.
     pub arrived: Instant,
+    /// Width and height of a pixel in mm, where the source knows them.
+    pub spacing: Option<[f32; 2]>,
     /// The phantom's own nerve (0 or 255) in the frame's region, for scoring.
     pub truth: Option<Box<Plane>>,
 }
@@ -63,6 +65,17 @@ impl Region {
         }
         Ok(region)
     }
+}
+
+/// Size and place of the largest nerve in a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct NerveSize {
+    /// From its left end to its right, in mm.
+    pub width_mm: f32,
+    /// Of its cross-section, in square millimetres.
+    pub area_mm2: f32,
+    /// From the skin to its top, in mm.
+    pub depth_mm: f32,
 }
 
 /// What the overlay shows on a frame.

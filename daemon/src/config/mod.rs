@@ -45,6 +45,10 @@ pub struct Config {
     pub y: Option<usize>,
     /// Adds a black border to frames that are smaller than the crop.
     pub pad: bool,
+    /// Width and height of a pixel in mm; what the source says when absent.
+    pub spacing_mm: Option<[f32; 2]>,
+    /// Row of the frames where the skin lies, from which depths are measured.
+    pub skin_y: usize,
     /// How masks and frames are matched.
     pub sync: Sync,
     /// How the nerve is drawn.
@@ -130,6 +134,8 @@ impl Raw {
                 x: self.region.x,
                 y: self.region.y,
                 pad: self.region.pad,
+                spacing_mm: self.region.spacing_mm,
+                skin_y: self.region.skin_y.unwrap_or(0),
                 sync,
                 overlay,
                 sinks: sinks.into_iter().flatten().collect(),
@@ -212,6 +218,8 @@ mod tests {
         assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
         assert!(raw.report.path.is_some() && !raw.region.pad);
+        assert!(raw.region.spacing_mm.is_some() && raw.region.skin_y == Some(0));
+        assert!(!raw.overlay.steady && !raw.overlay.measure);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
         assert_eq!(raw.sinks.len(), 4, "one of each kind");
 

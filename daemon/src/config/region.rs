@@ -11,6 +11,8 @@ pub struct RawRegion {
     pub x: Option<usize>,
     pub y: Option<usize>,
     pub pad: bool,
+    pub spacing_mm: Option<[f32; 2]>,
+    pub skin_y: Option<usize>,
 }
 
 impl RawRegion {
@@ -20,5 +22,11 @@ impl RawRegion {
         let must_be_even = "must be even: chroma has half the resolution. Use the next even number";
         mistakes.check(even(self.x), "region.x", must_be_even);
         mistakes.check(even(self.y), "region.y", must_be_even);
+        let is_spacing = |mm: f32| (0.001..=10.0).contains(&mm);
+        mistakes.check(
+            self.spacing_mm.is_none_or(|spacing| spacing.into_iter().all(is_spacing)),
+            "region.spacing_mm",
+            "must be two numbers from 0.001 to 10: the width and height of a pixel in millimetres",
+        );
     }
 }

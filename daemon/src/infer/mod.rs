@@ -5,6 +5,7 @@ mod handle;
 mod job;
 mod model;
 mod shared;
+mod steady;
 mod worker;
 
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use nervelight_engines::contract;
 
 use crate::config::SyncMode;
-use crate::frame::{Frame, LumaStatistics, OverlayState, Picture, SignalState};
+use crate::frame::{Frame, LumaStatistics, NerveSize, OverlayState, Picture, SignalState};
 use crate::infer::{Inference, Job, Model};
 use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
 use crate::path::layout::Layout;
@@ -163,7 +163,9 @@ impl FramePath {
         self.state = self.judge(arrived);
         let dice = self.score(&frame);
         let mask_age = self.annotate(&mut frame)?;
-        self.show(&frame.buffer, State { ai: self.state, signal: true, arrived });
+        let nerve = self.measure(frame.spacing);
+        self.tally.nerve(nerve);
+        self.show(&frame.buffer, State { ai: self.state, signal: true, nerve, arrived });
         let (latency, overhead) = (arrived.elapsed(), begun.elapsed().saturating_sub(waited));
         self.tally.shown(FrameFigures { state: self.state, latency, overhead, mask_age, dice });
         Ok(frame.buffer)
@@ -204,7 +206,7 @@ impl FramePath {
         buffer.make_mut().set_pts(self.timeline.insert(now));
         self.state = OverlayState::Off;
         self.forget_mask();
-        self.show(&buffer, State { ai: self.state, signal: false, arrived: now });
+        self.show(&buffer, State { ai: self.state, signal: false, nerve: None, arrived: now });
         self.tally.inserted(self.state);
         Ok(Some(buffer))
     }
@@ -278,7 +280,7 @@ impl FramePath {
         let mut is_asked = false;
         if let (Ok(cropper), true) = (&layout.crop, is_ready) {
             let fill = |crop: &mut contract::Plane| cropper.copy(luma, stride, crop);
-            let skipped = self.inference.submit(self.number, frame.arrived, fill);
+            let skipped = self.inference.submit(self.number, self.first_of_layout, frame.arrived, fill);
             self.tally.crops_skipped(skipped);
             is_asked = true;
         } else {
@@ -338,6 +340,16 @@ impl FramePath {
             (None, None) => {}
         }
         Ok(mask_age)
+    }
+
+    /// The size of the nerve that is shown, where it is wanted and a pixel's is known.
+    fn measure(&self, spacing: Option<[f32; 2]>) -> Option<NerveSize> {
+        if !self.settings.measure || self.state != OverlayState::On {
+            return None;
+        }
+        let (largest, region) = (self.mask.largest?, self.layout.as_ref()?.region()?);
+        let rows = region.y as f32 - self.settings.skin_y as f32;
+        Some(largest.size(self.settings.spacing.or(spacing)?, rows))
     }
 
     /// Dice of what is shown against the source's truth, where there is one with a nerve.

@@ -15,6 +15,12 @@ pub struct PathSettings {
     pub max_mask_age: Duration,
     /// An engine that takes longer for a frame counts as hung.
     pub engine_timeout: Duration,
+    /// Whether the nerve is measured.
+    pub measure: bool,
+    /// A pixel's width and height in mm, whatever the source says.
+    pub spacing: Option<[f32; 2]>,
+    /// Row of the frame where the skin lies.
+    pub skin_y: usize,
     /// Whether the overlay is wanted at the start.
     pub enabled: bool,
     /// Whether a source that sends nothing has no signal. One that is not live may take its time.
@@ -29,6 +35,9 @@ impl PathSettings {
             mode: config.sync.mode,
             max_mask_age: config.sync.max_mask_age,
             engine_timeout: config.sync.engine_timeout,
+            measure: config.overlay.measure,
+            spacing: config.spacing_mm,
+            skin_y: config.skin_y,
             enabled: config.overlay.enabled,
             is_live: config.source.is_live(),
         }

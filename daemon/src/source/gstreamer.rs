@@ -226,7 +226,7 @@ fn on_sample(
                 info
             }
         };
-        match sender.send(Frame { buffer, info, arrived, truth: None }) {
+        match sender.send(Frame { buffer, info, arrived, spacing: None, truth: None }) {
             true => Ok(gst::FlowSuccess::Ok),
             false => Err(gst::FlowError::Eos),
         }

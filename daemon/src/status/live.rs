@@ -104,6 +104,7 @@ impl LiveFigures {
             run: run.shown(),
             ai: self.counters.overlay_state(),
             signal: Signal { state: moment.signal, luma: self.counters.luma() },
+            nerve: self.counters.nerve(),
             uptime_s: (seconds * 1000.0).round() / 1000.0,
             fps: rate(frames_out, seconds),
             frames_in: arrived,

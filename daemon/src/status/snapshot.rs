@@ -5,7 +5,7 @@ use nervelight_engines::EngineInfo;
 use serde::Serialize;
 
 use crate::config::SyncMode;
-use crate::frame::{LumaStatistics, OverlayState, SignalState};
+use crate::frame::{LumaStatistics, NerveSize, OverlayState, SignalState};
 use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::status::Quantiles;
@@ -22,6 +22,9 @@ pub struct Snapshot {
     pub ai: OverlayState,
     /// What the signal is doing.
     pub signal: Signal,
+    /// The size of the nerve on the last frame, where it is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nerve: Option<NerveSize>,
     /// Seconds since the first frame.
     pub uptime_s: f64,
     /// Frames shown per second, over the whole run.

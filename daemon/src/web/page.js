@@ -125,6 +125,7 @@ function look() {
     say("why", "");
     say("since", "");
     say("explained", STATES[kind][1] + reason(kind));
+    say("nerve", kind === "on" ? measured(shown.state.nerve) : "");
     if (shown.state.signal) overlay = shown.state.ai !== "disabled";
     id("overlay").setAttribute("aria-pressed", String(overlay));
     say("overlay-says", overlay ? "Nerve overlay: on" : "Nerve overlay: off");
@@ -145,8 +146,12 @@ function look() {
   say("what", what);
   say("why", why);
   say("explained", "");
+  say("nerve", "");
   say("since", shown ? `The last picture came ${Math.floor(age / 1000)} s ago.` : "");
 }
+
+const measured = nerve => nerve
+  ? `Nerve: ${nerve.width_mm.toFixed(1)} mm wide, ${nerve.area_mm2.toFixed(0)} mm², ${nerve.depth_mm.toFixed(1)} mm deep` : "";
 
 // ---- Figures, once a second ----
 

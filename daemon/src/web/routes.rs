@@ -88,7 +88,7 @@ async fn stream(State(page): State<Page>) -> Response {
 fn described(picture: &Picture, begun: Instant) -> String {
     let state = &picture.state;
     let at_ms = state.arrived.saturating_duration_since(begun).as_secs_f64() * 1000.0;
-    serde_json::json!({ "ai": state.ai, "signal": state.signal, "at_ms": at_ms.round() }).to_string()
+    serde_json::json!({ "ai": state.ai, "signal": state.signal, "nerve": state.nerve, "at_ms": at_ms.round() }).to_string()
 }
 
 #[derive(Deserialize)]

@@ -46,6 +46,8 @@ pub struct Motion {
     now: Small,
     before: Small,
     field: Vec<Moved>,
+    /// What rounding to pixels has left of each cell's motion: a slow one would never be followed.
+    rest: Vec<(f32, f32)>,
 }
 
 struct Small {
@@ -64,11 +66,21 @@ struct Block {
 impl Default for Motion {
     fn default() -> Self {
         let small = || Small { quarter: vec![0; PIXELS / 16], eighth: vec![0; PIXELS / 64] };
-        Self { now: small(), before: small(), field: vec![Moved::default(); COLUMNS * ROWS] }
+        Self {
+            now: small(),
+            before: small(),
+            field: vec![Moved::default(); COLUMNS * ROWS],
+            rest: vec![(0.0, 0.0); COLUMNS * ROWS],
+        }
     }
 }
 
 impl Motion {
+    /// The next crop is of another scene.
+    pub fn forget(&mut self) {
+        self.rest.fill((0.0, 0.0));
+    }
+
     /// Takes the next crop.
     pub fn take(&mut self, crop: &Plane) {
         std::mem::swap(&mut self.now, &mut self.before);
@@ -85,8 +97,11 @@ impl Motion {
                 *block = self.block(column, row, whole);
             }
         }
-        for (i, cell) in self.field.iter_mut().enumerate() {
-            *cell = interpolate(&blocks, i % COLUMNS, i / COLUMNS);
+        for (i, (cell, rest)) in self.field.iter_mut().zip(&mut self.rest).enumerate() {
+            let block = interpolate(&blocks, i % COLUMNS, i / COLUMNS);
+            let (x, y) = (block.x + rest.0, block.y + rest.1);
+            *rest = (x - x.round(), y - y.round());
+            *cell = Moved { x: x.round() as isize, y: y.round() as isize, doubt: block.doubt };
         }
         &self.field
     }
@@ -173,7 +188,7 @@ impl Motion {
 }
 
 /// The motion at a cell, between those of the four nearest blocks.
-fn interpolate(blocks: &[[Block; BLOCKS.0]; BLOCKS.1], column: usize, row: usize) -> Moved {
+fn interpolate(blocks: &[[Block; BLOCKS.0]; BLOCKS.1], column: usize, row: usize) -> Block {
     let place = |cell: usize, cells: usize, blocks: usize| {
         let at = ((cell as f32 + 0.5) * blocks as f32 / cells as f32 - 0.5).clamp(0.0, (blocks - 1) as f32);
         let first = (at as usize).min(blocks - 2);
@@ -184,8 +199,7 @@ fn interpolate(blocks: &[[Block; BLOCKS.0]; BLOCKS.1], column: usize, row: usize
         let across = |row: &[Block; BLOCKS.0]| of(&row[x]) * (1.0 - right) + of(&row[x + 1]) * right;
         across(&blocks[y]) * (1.0 - below) + across(&blocks[y + 1]) * below
     };
-    let pixels = |of: &dyn Fn(&Block) -> f32| mix(of).round() as isize;
-    Moved { x: pixels(&|block| block.x), y: pixels(&|block| block.y), doubt: mix(&|block| block.doubt) }
+    Block { x: mix(&|block| block.x), y: mix(&|block| block.y), doubt: mix(&|block| block.doubt) }
 }
 
 /// Means of `N` by `N` pixels.

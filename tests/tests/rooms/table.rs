@@ -64,6 +64,7 @@ pub const CRATES: &[Crate] = &[
             ("name", &[]),
             ("precision", &["name"]),
             ("settings", &[]),
+            ("steady", &["contract"]),
             ("store", &["digest", "precision"]),
             ("bundle", &["contract", "digest", "precision", "say", "store"]),
             ("engine", &["bundle", "contract", "name", "precision"]),
@@ -129,7 +130,7 @@ pub const CRATES: &[Crate] = &[
     Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
     Crate {
         folder: "tests",
-        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("video", &[]), ("web", &[])],
+        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("proof", &[]), ("video", &[]), ("web", &[])],
     },
 ];
 
