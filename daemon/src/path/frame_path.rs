@@ -10,7 +10,7 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use nervelight_engines::contract;
 
 use crate::config::SyncMode;
-use crate::frame::{Frame, LumaStatistics, OverlayState, Picture, SignalState};
+use crate::frame::{Frame, LumaStatistics, OverlayState, Picture, ShownMask, SignalState};
 use crate::infer::{Inference, Job, Model};
 use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
 use crate::path::layout::Layout;
@@ -163,7 +163,7 @@ impl FramePath {
         self.state = self.judge(arrived);
         let dice = self.score(&frame);
         let mask_age = self.annotate(&mut frame)?;
-        self.show(&frame.buffer, State { ai: self.state, signal: true, arrived });
+        self.show(&frame.buffer, State { ai: self.state, signal: true, arrived }, frame.spacing);
         let (latency, overhead) = (arrived.elapsed(), begun.elapsed().saturating_sub(waited));
         self.tally.shown(FrameFigures { state: self.state, latency, overhead, mask_age, dice });
         Ok(frame.buffer)
@@ -204,7 +204,7 @@ impl FramePath {
         buffer.make_mut().set_pts(self.timeline.insert(now));
         self.state = OverlayState::Off;
         self.forget_mask();
-        self.show(&buffer, State { ai: self.state, signal: false, arrived: now });
+        self.show(&buffer, State { ai: self.state, signal: false, arrived: now }, None);
         self.tally.inserted(self.state);
         Ok(Some(buffer))
     }
@@ -216,10 +216,16 @@ impl FramePath {
         }
     }
 
-    fn show(&mut self, buffer: &gst::Buffer, state: State) {
+    fn show(&mut self, buffer: &gst::Buffer, state: State, spacing: Option<[f32; 2]>) {
         let Some(layout) = &self.layout else { return };
+        let mask = match (self.state, &self.mask_of, layout.region()) {
+            (OverlayState::On, Some((_, model)), Some(region)) => {
+                Some(ShownMask { inside: &self.mask.inside, region, digest: &model.engine.digest })
+            }
+            _ => None,
+        };
         for (_, sink) in &mut self.sinks {
-            sink.push(Shown { buffer, info: &layout.info, state });
+            sink.push(Shown { buffer, info: &layout.info, state, mask, spacing });
         }
     }
 
