@@ -20,6 +20,19 @@ pub struct Frame {
     pub spacing: Option<[f32; 2]>,
     /// The phantom's own nerve (0 or 255) in the frame's region, for scoring.
     pub truth: Option<Box<Plane>>,
+    /// A pixel's width and height in mm, where the source knows them.
+    pub spacing: Option<[f32; 2]>,
+}
+
+/// The mask that a frame carries.
+#[derive(Debug, Clone, Copy)]
+pub struct ShownMask<'a> {
+    /// 1 in the nerve, 0 elsewhere.
+    pub inside: &'a Plane,
+    /// Where it lies in the frame.
+    pub region: Region,
+    /// Digest of the model's bundle.
+    pub digest: &'a str,
 }
 
 /// The part of a frame that the engine sees: `WIDTH` x `HEIGHT` pixels at `x`, `y`.
@@ -208,6 +221,11 @@ impl Chroma<'_> {
 /// Unknown counts as limited: that is what video without colorimetry means.
 pub fn is_limited(info: &VideoInfo) -> bool {
     info.colorimetry().range() != VideoColorRange::Range0_255
+}
+
+/// The full-range value of a limited-range one (16..235, ITU-R BT.601 2.5.1).
+pub fn full_range(luma: u8) -> u8 {
+    ((f32::from(luma) - 16.0) * 255.0 / 219.0).round().clamp(0.0, 255.0) as u8
 }
 
 /// Size, format, colorimetry and rate of frames, in words.

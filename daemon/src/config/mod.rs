@@ -26,8 +26,8 @@ use serde::Deserialize;
 use crate::redact;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
-pub use sinks::Sink;
-pub use source::{PhantomSettings, Source};
+pub use sinks::{IgtlContent, IgtlSink, Sink};
+pub use source::{IgtlSource, PhantomSettings, Source};
 pub use sync::{Sync, SyncMode};
 
 /// A checked configuration with every path absolute.
@@ -221,7 +221,9 @@ mod tests {
         assert!(raw.region.spacing_mm.is_some() && raw.region.skin_y == Some(0));
         assert!(!raw.overlay.steady && !raw.overlay.measure);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
-        assert_eq!(raw.sinks.len(), 4, "one of each kind");
+        assert!(source.host.is_some() && source.port.is_some() && source.silence_s.is_some());
+        assert!(raw.sinks.iter().any(|sink| sink.listen.is_some() && sink.content.is_some()));
+        assert_eq!(raw.sinks.len(), 5, "one of each kind");
 
         // What the comments call the default is the default.
         let default = Raw::default();

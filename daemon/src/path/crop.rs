@@ -2,7 +2,7 @@
 
 use nervelight_engines::{HEIGHT, Plane, WIDTH};
 
-use crate::frame::Region;
+use crate::frame::{Region, full_range};
 
 /// Copies crops, expanding limited range when the source has it.
 pub struct Cropper {
@@ -14,11 +14,7 @@ pub struct Cropper {
 impl Cropper {
     /// For frames whose luma is limited range (16..235, ITU-R BT.601 2.5.1) or full range.
     pub fn new(region: Region, limited: bool) -> Self {
-        let expand = limited.then(|| {
-            Box::new(std::array::from_fn(|y| {
-                (((y as f32 - 16.0) * 255.0 / 219.0).round()).clamp(0.0, 255.0) as u8
-            }))
-        });
+        let expand = limited.then(|| Box::new(std::array::from_fn(|luma| full_range(luma as u8))));
         Self { region, expand }
     }
 

@@ -10,7 +10,7 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use nervelight_engines::contract;
 
 use crate::config::SyncMode;
-use crate::frame::{Frame, LumaStatistics, NerveSize, OverlayState, Picture, SignalState};
+use crate::frame::{Frame, LumaStatistics, NerveSize, OverlayState, Picture, ShownMask, SignalState};
 use crate::infer::{Inference, Job, Model};
 use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
 use crate::path::layout::Layout;
@@ -163,9 +163,10 @@ impl FramePath {
         self.state = self.judge(arrived);
         let dice = self.score(&frame);
         let mask_age = self.annotate(&mut frame)?;
-        let nerve = self.measure(frame.spacing);
+        let spacing = self.settings.spacing.or(frame.spacing);
+        let nerve = self.measure(spacing);
         self.tally.nerve(nerve);
-        self.show(&frame.buffer, State { ai: self.state, signal: true, nerve, arrived });
+        self.show(&frame.buffer, State { ai: self.state, signal: true, nerve, arrived }, spacing);
         let (latency, overhead) = (arrived.elapsed(), begun.elapsed().saturating_sub(waited));
         self.tally.shown(FrameFigures { state: self.state, latency, overhead, mask_age, dice });
         Ok(frame.buffer)
@@ -206,7 +207,7 @@ impl FramePath {
         buffer.make_mut().set_pts(self.timeline.insert(now));
         self.state = OverlayState::Off;
         self.forget_mask();
-        self.show(&buffer, State { ai: self.state, signal: false, nerve: None, arrived: now });
+        self.show(&buffer, State { ai: self.state, signal: false, nerve: None, arrived: now }, None);
         self.tally.inserted(self.state);
         Ok(Some(buffer))
     }
@@ -218,10 +219,16 @@ impl FramePath {
         }
     }
 
-    fn show(&mut self, buffer: &gst::Buffer, state: State) {
+    fn show(&mut self, buffer: &gst::Buffer, state: State, spacing: Option<[f32; 2]>) {
         let Some(layout) = &self.layout else { return };
+        let mask = match (self.state, &self.mask_of, layout.region()) {
+            (OverlayState::On, Some((_, model)), Some(region)) => {
+                Some(ShownMask { inside: &self.mask.inside, region, digest: &model.engine.digest })
+            }
+            _ => None,
+        };
         for (_, sink) in &mut self.sinks {
-            sink.push(Shown { buffer, info: &layout.info, state });
+            sink.push(Shown { buffer, info: &layout.info, state, mask, spacing });
         }
     }
 
@@ -349,7 +356,7 @@ impl FramePath {
         }
         let (largest, region) = (self.mask.largest?, self.layout.as_ref()?.region()?);
         let rows = region.y as f32 - self.settings.skin_y as f32;
-        Some(largest.size(self.settings.spacing.or(spacing)?, rows))
+        Some(largest.size(spacing?, rows))
     }
 
     /// Dice of what is shown against the source's truth, where there is one with a nerve.

@@ -6,6 +6,7 @@ mod encode;
 mod even;
 mod feed;
 mod file;
+mod igtl;
 mod null;
 mod place;
 pub mod preview;
@@ -19,10 +20,12 @@ use anyhow::{Context as _, Result};
 use gst_video::VideoInfo;
 
 use crate::config;
+use crate::frame::ShownMask;
 use crate::pipeline::parse;
 use crate::sink::display::Display;
 pub use crate::sink::encode::Encoders;
 use crate::sink::file::Recording;
+use crate::sink::igtl::Igtl;
 use crate::sink::null::Null;
 use crate::sink::preview::{Pictures, Preview, State};
 pub use crate::sink::status::{OutputStatus, SinkDrops, SinkStatus};
@@ -36,6 +39,10 @@ pub struct Shown<'a> {
     pub info: &'a Arc<VideoInfo>,
     /// What is true of it.
     pub state: State,
+    /// The mask on it, be it empty; none when no mask is shown.
+    pub mask: Option<ShownMask<'a>>,
+    /// A pixel's width and height in mm, where they are known.
+    pub spacing: Option<[f32; 2]>,
 }
 
 /// Where annotated frames go. Dropping one stops its pipeline, which may take three seconds.
@@ -105,6 +112,7 @@ pub fn open(
     let name = sink.to_string();
     let opened: Box<dyn Sink> = match sink {
         config::Sink::Null => Box::new(Null::new(name)),
+        config::Sink::Igtl(server) => Box::new(Igtl::open(name, server, context)?),
         config::Sink::Preview => Box::new(Preview::open(name, info, context)?),
         config::Sink::Display { element } => Box::new(Display::open(name, element, info, context)?),
         config::Sink::File { path, encoder, overwrite } => {
@@ -123,7 +131,7 @@ pub fn refuse_misconfigured(sink: &config::Sink) -> Result<()> {
     let has_pipeline = match sink {
         config::Sink::File { encoder, .. } => encoder.is_some(),
         config::Sink::Display { element } => !display::is_chosen(element),
-        config::Sink::Preview | config::Sink::Null => false,
+        config::Sink::Preview | config::Sink::Null | config::Sink::Igtl(_) => false,
     };
     // What is chosen on this machine may be there later.
     if has_pipeline { check(sink).map(drop) } else { Ok(()) }
@@ -137,6 +145,7 @@ pub fn check(sink: &config::Sink) -> Result<String> {
     let what = format!("sink {sink}");
     let texts = match sink {
         config::Sink::Null => return Ok("null".into()),
+        config::Sink::Igtl(server) => return igtl::check(server),
         config::Sink::Preview => vec![preview::PIPELINE.into()],
         config::Sink::Display { element } => vec![display::describe(element).with_context(|| what.clone())?],
         config::Sink::File { path, encoder, .. } => {

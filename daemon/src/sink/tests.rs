@@ -55,7 +55,7 @@ fn push(sink: &mut dyn Sink, info: &Arc<VideoInfo>, n: u64) {
     let mut buffer = gst::Buffer::from_mut_slice(vec![128; info.size()]);
     buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * n));
     let state = State { ai: OverlayState::Off, signal: true, nerve: None, arrived: Instant::now() };
-    sink.push(Shown { buffer: &buffer, info, state });
+    sink.push(Shown { buffer: &buffer, info, state, mask: None, spacing: None });
 }
 
 fn finish(sink: &mut dyn Sink) -> OutputStatus {
@@ -321,7 +321,7 @@ fn a_slow_disk_costs_a_live_recording_frames_up_to_an_idr_and_nobody_else_any() 
         frame.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * n));
         let state = State { ai: OverlayState::Off, signal: true, nerve: None, arrived: Instant::now() };
         slow.push(&frame);
-        good.push(Shown { buffer: &frame, info: &bench.info, state });
+        good.push(Shown { buffer: &frame, info: &bench.info, state, mask: None, spacing: None });
         // Live video drops what comes while the encoder is busy; here none is to be.
         std::thread::sleep(Duration::from_millis(5));
     };

@@ -38,6 +38,7 @@ pub struct Capture {
 pub fn describe(source: &Source, pads: bool) -> String {
     let head = match source {
         Source::Phantom(_) => return "phantom".into(),
+        Source::Igtl(server) => return server.to_string(),
         Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
         Source::V4l2 { device, caps, .. } => {
             let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
@@ -60,7 +61,7 @@ pub fn describe(source: &Source, pads: bool) -> String {
 /// When an element or a property is not known.
 pub fn check(source: &Source, pads: bool) -> Result<String> {
     let text = describe(source, pads);
-    if !matches!(source, Source::Phantom(_)) {
+    if !matches!(source, Source::Phantom(_) | Source::Igtl(_)) {
         parse(&text, &format!("source {source}"))?;
     }
     Ok(text)
@@ -226,7 +227,7 @@ fn on_sample(
                 info
             }
         };
-        match sender.send(Frame { buffer, info, arrived, spacing: None, truth: None }) {
+        match sender.send(Frame { buffer, info, arrived, truth: None, spacing: None }) {
             true => Ok(gst::FlowSuccess::Ok),
             false => Err(gst::FlowError::Eos),
         }

@@ -5,6 +5,7 @@ mod damage;
 pub mod device;
 pub mod failure;
 pub mod gstreamer;
+mod igtl;
 mod phantom;
 pub mod slot;
 mod stamp;
@@ -22,7 +23,7 @@ use crate::source::slot::{FrameCounts, Slot};
 pub struct OpenSource {
     /// Where its frames, and its end, come out.
     pub slot: Slot,
-    /// None for the phantom, whose thread ends with the slot.
+    /// None where a thread ends with the slot.
     pub capture: Option<Capture>,
 }
 
@@ -34,6 +35,9 @@ pub fn open(config: &Config, counts: &Arc<FrameCounts>, stop: &AtomicBool) -> Re
     if let Source::Phantom(settings) = &config.source {
         let slot = phantom::start(settings, config.x, config.y, counts)?;
         return Ok(Some(OpenSource { slot, capture: None }));
+    }
+    if let Source::Igtl(server) = &config.source {
+        return Ok(Some(OpenSource { slot: igtl::start(server, config.pad, counts)?, capture: None }));
     }
     let opened = Capture::start(&config.source, config.pad, counts, stop)?;
     Ok(opened.map(|(capture, slot)| OpenSource { slot, capture: Some(capture) }))

@@ -68,7 +68,7 @@ fn render(
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         let frame =
-            Frame { buffer, info: info.clone(), arrived: Instant::now(), spacing: None, truth: Some(truth) };
+            Frame { buffer, info: info.clone(), arrived: Instant::now(), truth: Some(truth), spacing: None };
         if !sender.send(frame) {
             break;
         }

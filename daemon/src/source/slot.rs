@@ -122,6 +122,16 @@ impl SlotSender {
         false
     }
 
+    /// Whether somebody may still take a frame.
+    pub fn is_open(&self) -> bool {
+        !self.shared.closed.load(Ordering::Relaxed)
+    }
+
+    /// Counts frames that came and were passed over for fresher ones.
+    pub fn pass_over(&self, frames: u64) {
+        self.counts.displaced.fetch_add(frames, Ordering::Relaxed);
+    }
+
     /// End of the latest frame on the source's time line.
     pub fn position(&self) -> Duration {
         Duration::from_nanos(self.shared.position.load(Ordering::Relaxed))
@@ -198,7 +208,7 @@ mod tests {
         let mut buffer = gst::Buffer::with_size(16).unwrap();
         buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(n));
         let info = Arc::new(VideoInfo::builder(VideoFormat::I420, 4, 4).build().unwrap());
-        Frame { buffer, info, arrived: Instant::now(), spacing: None, truth: None }
+        Frame { buffer, info, arrived: Instant::now(), truth: None, spacing: None }
     }
 
     fn counted(live: bool) -> (Arc<FrameCounts>, (SlotSender, Slot)) {

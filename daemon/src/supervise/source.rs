@@ -7,13 +7,18 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, TryRecvError};
 
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::source::failure::SourceError;
 use crate::source::gstreamer::Capture;
 use crate::source::slot::{FrameCounts, Slot};
 use crate::source::{self, OpenSource};
 use crate::supervise::backoff::Backoff;
 use crate::supervise::errand;
+
+/// Longest wait before a device or pipeline is opened again.
+const LONGEST: Duration = Duration::from_secs(8);
+/// The same of a server, which costs little to ask.
+const LONGEST_NETWORK: Duration = Duration::from_secs(5);
 
 /// Opens the source, again and again where it is waited for.
 pub struct SourceKeeper {
@@ -46,13 +51,14 @@ impl SourceKeeper {
         stop: &Arc<AtomicBool>,
     ) -> Result<Option<(Self, Option<Slot>)>> {
         let now = Instant::now();
+        let longest = if matches!(config.source, Source::Igtl(_)) { LONGEST_NETWORK } else { LONGEST };
         let mut this = Self {
             config: config.clone(),
             counts: counts.clone(),
             stop: stop.clone(),
             state: State::Waiting(now),
             old: None,
-            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(8)),
+            backoff: Backoff::new(Duration::from_millis(500), longest),
             said: None,
         };
         if config.source.is_waited_for() {

@@ -1,5 +1,7 @@
 //! `[[sinks]]`: where annotated frames go.
 
+mod igtl;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,7 @@ use serde::Deserialize;
 
 use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
+pub use igtl::{IgtlContent, IgtlSink};
 
 /// More is a mistake of a program that wrote the file.
 const MOST_SINKS: usize = 64;
@@ -20,6 +23,9 @@ pub struct RawSink {
     pub encoder: Option<String>,
     pub overwrite: Option<bool>,
     pub element: Option<String>,
+    pub listen: Option<String>,
+    pub allow_unprotected: Option<bool>,
+    pub content: Option<Vec<IgtlContent>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -29,6 +35,7 @@ pub enum SinkKind {
     Display,
     Preview,
     Null,
+    Igtl,
 }
 
 /// Where annotated frames go.
@@ -52,6 +59,8 @@ pub enum Sink {
     Preview,
     /// Nowhere; frames are counted.
     Null,
+    /// Clients that speak OpenIGTLink.
+    Igtl(IgtlSink),
 }
 
 impl fmt::Display for Sink {
@@ -61,6 +70,7 @@ impl fmt::Display for Sink {
             Self::Display { element } => write!(f, "display {}", redact(element)),
             Self::Preview => f.write_str("preview"),
             Self::Null => f.write_str("null"),
+            Self::Igtl(server) => write!(f, "igtl {}", server.listen),
         }
     }
 }
@@ -82,7 +92,7 @@ impl RawSink {
     fn resolve(&self, table: &str, has_page: bool, base: &Path, mistakes: &mut Mistakes) -> Option<Sink> {
         let mut mistake = |key: &str, message: &str| mistakes.add(format!("{table}.{key}"), message);
         let Some(kind) = self.kind else {
-            mistake("kind", "is missing: use \"file\", \"display\", \"preview\" or \"null\"");
+            mistake("kind", "is missing: use \"file\", \"display\", \"preview\", \"igtl\" or \"null\"");
             return None;
         };
         let is_file = kind == SinkKind::File;
@@ -91,6 +101,9 @@ impl RawSink {
             ("encoder", self.encoder.is_some(), is_file),
             ("overwrite", self.overwrite.is_some(), is_file),
             ("element", self.element.is_some(), kind == SinkKind::Display),
+            ("listen", self.listen.is_some(), kind == SinkKind::Igtl),
+            ("allow_unprotected", self.allow_unprotected.is_some(), kind == SinkKind::Igtl),
+            ("content", self.content.is_some(), kind == SinkKind::Igtl),
         ];
         for (key, is_set, is_used) in uses {
             if is_set && !is_used {
@@ -99,6 +112,10 @@ impl RawSink {
         }
         Some(match kind {
             SinkKind::Null => Sink::Null,
+            SinkKind::Igtl => {
+                let (listen, unprotected) = (self.listen.as_deref(), self.allow_unprotected.unwrap_or(false));
+                Sink::Igtl(IgtlSink::resolve(listen, unprotected, self.content.as_deref(), mistake)?)
+            }
             SinkKind::Display => {
                 Sink::Display { element: self.element.clone().unwrap_or_else(|| "auto".into()) }
             }

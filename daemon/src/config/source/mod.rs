@@ -1,5 +1,7 @@
 //! `[source]`: where frames come from. A device need not be there yet: whoever opens it finds that out.
 
+mod igtl;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,7 @@ use serde::Deserialize;
 
 use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
+pub use igtl::IgtlSource;
 
 /// The section as written.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +26,9 @@ pub struct RawSource {
     pub live: Option<bool>,
     pub reconnect: Option<bool>,
     pub paced: Option<bool>,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub silence_s: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -32,6 +38,7 @@ pub enum SourceKind {
     File,
     V4l2,
     Pipeline,
+    Igtl,
 }
 
 /// Where frames come from.
@@ -64,6 +71,8 @@ pub enum Source {
         /// Open it again when it fails or ends.
         reconnect: bool,
     },
+    /// An OpenIGTLink server.
+    Igtl(IgtlSource),
 }
 
 /// The phantom's settings.
@@ -87,6 +96,7 @@ impl Source {
             Self::File { paced, .. } => *paced,
             Self::V4l2 { .. } => true,
             Self::Pipeline { live, .. } => *live,
+            Self::Igtl(_) => true,
         }
     }
 
@@ -100,6 +110,7 @@ impl Source {
         match self {
             Self::Phantom(_) | Self::File { .. } => false,
             Self::V4l2 { reconnect, .. } | Self::Pipeline { reconnect, .. } => *reconnect,
+            Self::Igtl(_) => true,
         }
     }
 
@@ -126,6 +137,7 @@ impl fmt::Display for Source {
             },
             Self::V4l2 { device, .. } => write!(f, "{}", device.display()),
             Self::Pipeline { pipeline, .. } => write!(f, "`{}`", redact(pipeline)),
+            Self::Igtl(server) => write!(f, "{server}"),
         }
     }
 }
@@ -135,7 +147,10 @@ impl RawSource {
     pub fn resolve(&self, base: &Path, mistakes: &mut Mistakes) -> Option<Source> {
         let before = mistakes.len();
         let Some(kind) = self.kind else {
-            mistakes.add("source.kind", "is missing: use \"phantom\", \"file\", \"v4l2\" or \"pipeline\"");
+            mistakes.add(
+                "source.kind",
+                "is missing: use \"phantom\", \"file\", \"v4l2\", \"igtl\" or \"pipeline\"",
+            );
             return None;
         };
         self.refuse_keys_of_other_kinds(kind, mistakes);
@@ -168,29 +183,34 @@ impl RawSource {
                 let reconnect = self.reconnect.unwrap_or(live);
                 pipeline.map(|pipeline| Source::Pipeline { pipeline, live, reconnect })
             }
+            SourceKind::Igtl => IgtlSource::resolve(self, mistakes).map(Source::Igtl),
         };
         source.filter(|_| mistakes.len() == before)
     }
 
     fn refuse_keys_of_other_kinds(&self, kind: SourceKind, mistakes: &mut Mistakes) {
-        use SourceKind::{File, Phantom, Pipeline, V4l2};
-        let uses: [(&str, bool, &[SourceKind]); 10] = [
+        use SourceKind::{File, Igtl, Phantom, Pipeline, V4l2};
+        let uses: [(&str, bool, &[SourceKind]); 13] = [
             ("seed", self.seed.is_some(), &[Phantom]),
             ("frames", self.frames.is_some(), &[Phantom]),
             ("fps", self.fps.is_some(), &[Phantom]),
             ("path", self.path.is_some(), &[File]),
-            ("device", self.device.is_some(), &[V4l2]),
+            ("device", self.device.is_some(), &[V4l2, Igtl]),
             ("caps", self.caps.is_some(), &[V4l2]),
             ("pipeline", self.pipeline.is_some(), &[Pipeline]),
             ("live", self.live.is_some(), &[Pipeline]),
             ("reconnect", self.reconnect.is_some(), &[V4l2, Pipeline]),
             ("paced", self.paced.is_some(), &[Phantom, File]),
+            ("host", self.host.is_some(), &[Igtl]),
+            ("port", self.port.is_some(), &[Igtl]),
+            ("silence_s", self.silence_s.is_some(), &[Igtl]),
         ];
         let name = match kind {
             Phantom => "phantom",
             File => "file",
             V4l2 => "v4l2",
             Pipeline => "pipeline",
+            Igtl => "igtl",
         };
         for (key, is_set, kinds) in uses {
             if is_set && !kinds.contains(&kind) {

@@ -144,7 +144,7 @@ impl Bench {
             v.fill(128);
         }
         let frame =
-            Frame { buffer, info: info.clone(), arrived: self.start + at, spacing: None, truth: None };
+            Frame { buffer, info: info.clone(), arrived: self.start + at, truth: None, spacing: None };
         let buffer = self.path.pass(frame).unwrap();
         self.look_at(&buffer, x)
     }
