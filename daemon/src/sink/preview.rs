@@ -10,7 +10,7 @@ use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
 use tokio::sync::watch;
 
-use crate::frame::OverlayState;
+use crate::frame::{OverlayState, SignalState};
 use crate::sink::feed::{self, Feed};
 use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
 
@@ -41,6 +41,8 @@ pub struct State {
     pub ai: OverlayState,
     /// Whether it came from the source; else it is the black one that says NO SIGNAL.
     pub signal: bool,
+    /// What the signal was doing.
+    pub picture: SignalState,
     /// When it arrived.
     pub arrived: Instant,
 }
@@ -130,7 +132,7 @@ mod tests {
     use super::*;
 
     fn state(ai: OverlayState) -> State {
-        State { ai, signal: true, arrived: Instant::now() }
+        State { ai, signal: true, picture: SignalState::Ok, arrived: Instant::now() }
     }
 
     #[test]
