@@ -20,8 +20,6 @@ pub struct Frame {
     pub spacing: Option<[f32; 2]>,
     /// The phantom's own nerve (0 or 255) in the frame's region, for scoring.
     pub truth: Option<Box<Plane>>,
-    /// A pixel's width and height in mm, where the source knows them.
-    pub spacing: Option<[f32; 2]>,
 }
 
 /// The mask that a frame carries.
@@ -117,6 +115,64 @@ pub enum SignalState {
     Ok,
     /// The source sends no frames.
     NoSignal,
+    /// The picture stands still that moved before.
+    Frozen,
+    /// Every pixel is black.
+    Black,
+    /// The capture card has no input, and shows its own picture.
+    NoInput,
+    /// Size, format or place of the picture have just changed.
+    GeometryChanged,
+}
+
+impl SignalState {
+    /// Every state, in the order of declaration.
+    pub const ALL: [Self; 7] = [
+        Self::Waiting,
+        Self::Ok,
+        Self::NoSignal,
+        Self::Frozen,
+        Self::Black,
+        Self::NoInput,
+        Self::GeometryChanged,
+    ];
+
+    /// As it is called in figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Ok => "ok",
+            Self::NoSignal => "no_signal",
+            Self::Frozen => "frozen",
+            Self::Black => "black",
+            Self::NoInput => "no_input",
+            Self::GeometryChanged => "geometry_changed",
+        }
+    }
+
+    /// Whether there is a picture of the scanner that a mask could belong to.
+    pub fn has_picture(self) -> bool {
+        matches!(self, Self::Ok | Self::Frozen | Self::GeometryChanged)
+    }
+}
+
+/// What a capture card's driver says of its input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputStatus {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// A signal is there.
+    Present,
+    /// No signal, or no cable.
+    NoSignal,
+    /// The scanner has no power.
+    NoPower,
+    /// A signal that the card cannot lock to.
+    NoLock,
+    /// A signal whose mode the card does not support.
+    OutOfRange,
 }
 
 /// Luma of a frame, from a grid of its pixels.
@@ -126,25 +182,6 @@ pub struct LumaStatistics {
     pub mean: f32,
     /// Standard deviation.
     pub deviation: f32,
-}
-
-impl LumaStatistics {
-    /// Of every 16th pixel of every 16th row of `width` pixels, `stride` bytes apart.
-    pub fn of(luma: &[u8], width: usize, stride: usize) -> Self {
-        let (mut count, mut sum, mut squares) = (0u64, 0u64, 0u64);
-        for row in luma.chunks(stride).step_by(16) {
-            for &value in row[..width.min(row.len())].iter().step_by(16) {
-                count += 1;
-                sum += u64::from(value);
-                squares += u64::from(value) * u64::from(value);
-            }
-        }
-        if count == 0 {
-            return Self::default();
-        }
-        let (mean, square) = (sum as f64 / count as f64, squares as f64 / count as f64);
-        Self { mean: mean as f32, deviation: (square - mean * mean).max(0.0).sqrt() as f32 }
-    }
 }
 
 /// The writable samples of a 4:2:0 picture.
@@ -252,15 +289,5 @@ mod tests {
         let error = Region::place(None, None, 320, 240).unwrap_err().to_string();
         assert!(error.contains("320x240") && error.contains("576x416"), "{error}");
         assert!(Region::place(Some(6), None, 580, 420).is_err(), "6 + 576 > 580");
-    }
-
-    #[test]
-    fn luma_is_measured_on_a_grid() {
-        let flat = LumaStatistics::of(&[40; 64 * 64], 64, 64);
-        assert_eq!((flat.mean, flat.deviation), (40.0, 0.0));
-        let halves: Vec<u8> = (0..64 * 64).map(|i| if i % 64 < 32 { 0 } else { 200 }).collect();
-        let halves = LumaStatistics::of(&halves, 64, 64);
-        assert_eq!((halves.mean, halves.deviation), (100.0, 100.0));
-        assert_eq!(LumaStatistics::of(&[], 64, 64), LumaStatistics::default());
     }
 }

@@ -10,11 +10,12 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use nervelight_engines::contract;
 
 use crate::config::SyncMode;
-use crate::frame::{Frame, LumaStatistics, NerveSize, OverlayState, Picture, ShownMask, SignalState};
+use crate::frame::{Frame, InputStatus, NerveSize, OverlayState, Picture, ShownMask, SignalState};
 use crate::infer::{Inference, Job, Model};
 use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
 use crate::path::layout::Layout;
 use crate::path::mask::Mask;
+use crate::path::observer::{Observation, Observer, Samples};
 use crate::path::overlay::draw;
 use crate::path::overlay_state::{Facts, OverlayJudge};
 use crate::path::settings::PathSettings;
@@ -31,6 +32,7 @@ const INSERT_INTERVAL: Duration = Duration::from_millis(100);
 pub struct FramePath {
     settings: PathSettings,
     layout: Option<Layout>,
+    observer: Option<Observer>,
     timeline: Timeline,
     signal: Signal,
     inference: Inference,
@@ -58,6 +60,7 @@ impl FramePath {
     pub fn new(settings: PathSettings, inference: Inference, tally: Tally, events: Sender<Event>) -> Self {
         Self {
             layout: None,
+            observer: None,
             timeline: Timeline::default(),
             signal: Signal::new(Instant::now()),
             inference,
@@ -116,10 +119,13 @@ impl FramePath {
         self.forget_mask();
     }
 
-    /// Makes the layout fit frames like `info`. Returns its number if it changed.
-    pub fn prepare(&mut self, info: &Arc<VideoInfo>) -> Option<u64> {
+    /// Makes the layout fit frames like `info` that come `at`. Returns its number if it changed.
+    pub fn prepare(&mut self, info: &Arc<VideoInfo>, at: Instant) -> Option<u64> {
         if self.layout.as_ref().is_some_and(|layout| layout.fits(info)) && !self.is_placeholder {
             return None;
+        }
+        if self.layout.is_some() && !self.is_placeholder {
+            self.signal.geometry(at);
         }
         self.lay_out(Layout::new(&self.settings.layout, info.clone()), false);
         Some(self.layouts)
@@ -136,6 +142,7 @@ impl FramePath {
         }
         self.sinks = followed;
         let problem = layout.crop.as_ref().err().cloned();
+        self.observer = Some(layout.observer());
         self.layout = Some(layout);
         self.is_placeholder = is_placeholder;
         self.forget_mask();
@@ -154,7 +161,7 @@ impl FramePath {
     /// When the frame's memory cannot be mapped.
     pub fn pass(&mut self, mut frame: Frame) -> Result<gst::Buffer> {
         let begun = Instant::now();
-        self.prepare(&frame.info);
+        self.prepare(&frame.info, frame.arrived);
         self.number += 1;
         self.place(&mut frame);
         self.read_answers();
@@ -166,7 +173,8 @@ impl FramePath {
         let spacing = self.settings.spacing.or(frame.spacing);
         let nerve = self.measure(spacing);
         self.tally.nerve(nerve);
-        self.show(&frame.buffer, State { ai: self.state, signal: true, nerve, arrived }, spacing);
+        let (ai, picture) = (self.state, self.signal.state());
+        self.show(&frame.buffer, State { ai, signal: true, picture, nerve, arrived }, spacing);
         let (latency, overhead) = (arrived.elapsed(), begun.elapsed().saturating_sub(waited));
         self.tally.shown(FrameFigures { state: self.state, latency, overhead, mask_age, dice });
         Ok(frame.buffer)
@@ -207,9 +215,18 @@ impl FramePath {
         buffer.make_mut().set_pts(self.timeline.insert(now));
         self.state = OverlayState::Off;
         self.forget_mask();
-        self.show(&buffer, State { ai: self.state, signal: false, nerve: None, arrived: now }, None);
+        self.show(
+            &buffer,
+            State { ai: self.state, signal: false, picture: state, nerve: None, arrived: now },
+            None,
+        );
         self.tally.inserted(self.state);
         Ok(Some(buffer))
+    }
+
+    /// The source's driver says this of its input.
+    pub fn input(&mut self, status: InputStatus) {
+        self.signal.input(status);
     }
 
     fn report_signal(&self, before: SignalState) {
@@ -268,14 +285,19 @@ impl FramePath {
 
     /// Gives the engine the frame's crop; in `exact` mode waits for the answer. Returns the time spent waiting.
     fn ask(&mut self, frame: &Frame) -> Result<Duration> {
-        let Some(layout) = &self.layout else { return Ok(Duration::ZERO) };
+        let (Some(layout), Some(observer)) = (&self.layout, &mut self.observer) else {
+            return Ok(Duration::ZERO);
+        };
         let readable = VideoFrameRef::from_buffer_ref_readable(&frame.buffer, &layout.info)
             .context("a frame's memory cannot be read")?;
         let stride = readable.plane_stride()[0] as usize;
         let luma = readable.plane_data(0).context("a frame has no luma")?;
-        let statistics = LumaStatistics::of(luma, layout.info.width() as usize, stride);
+        let seen = observer.look(&Samples::of(&readable)?);
+        // What is not live has no signal: what a file shows is what was recorded.
+        let seen =
+            if self.settings.is_live { seen } else { Observation { luma: seen.luma, ..Default::default() } };
         let before = self.signal.state();
-        self.signal.frame(frame.arrived, statistics);
+        let has_picture = self.signal.frame(frame.arrived, seen).has_picture();
         self.tally.luma(self.signal.luma());
         let is_exact = self.settings.mode == SyncMode::Exact;
         if is_exact {
@@ -295,6 +317,10 @@ impl FramePath {
         }
         drop(readable);
         self.report_signal(before);
+        if !has_picture {
+            // Neither a mask of before nor one of this belongs to what comes.
+            self.forget_mask();
+        }
         if is_exact && is_asked { Ok(self.wait_for_answer()) } else { Ok(Duration::ZERO) }
     }
 
@@ -320,7 +346,7 @@ impl FramePath {
         self.judge.overlay_state(Facts {
             arrived,
             enabled: self.enabled,
-            fails: self.failing || hangs || is_small,
+            fails: self.failing || hangs || is_small || !self.signal.state().has_picture(),
             mask_of: self.mask_of.as_ref().map(|(of, _)| *of),
         })
     }
@@ -328,13 +354,14 @@ impl FramePath {
     /// Draws what belongs on the frame; returns the age of the mask that it carries.
     fn annotate(&mut self, frame: &mut Frame) -> Result<Option<Duration>> {
         let Some(layout) = &self.layout else { return Ok(None) };
-        let badge = layout.badge(self.state);
+        let signal = self.signal.state();
+        let (badge, note) = (layout.badge(self.state, signal), layout.note(self.state, signal));
         let mask_age = match (self.state, &self.mask_of) {
             (OverlayState::On, Some((of, _))) => Some(of.elapsed()),
             _ => None,
         };
         let is_drawn = mask_age.is_some() && self.mask.area > 0;
-        if badge.is_none() && !is_drawn {
+        if badge.is_none() && note.is_none() && !is_drawn {
             return Ok(mask_age);
         }
         // A decoder may still refer to the buffer for the next frames; then this copies it.
@@ -343,8 +370,11 @@ impl FramePath {
         let mut picture = Picture::of(&mut writable);
         match (badge, layout.region()) {
             (Some(badge), _) => layout.draw_badge(badge, &mut picture),
-            (None, Some(region)) => draw(&mut picture, region, &self.mask, &layout.style),
-            (None, None) => {}
+            (None, Some(region)) if is_drawn => draw(&mut picture, region, &self.mask, &layout.style),
+            (None, _) => {}
+        }
+        if let Some(note) = note {
+            layout.draw_note(note, &mut picture);
         }
         Ok(mask_age)
     }

@@ -12,6 +12,7 @@ mod crop;
 mod frame_path;
 mod layout;
 mod mask;
+mod observer;
 mod overlay;
 mod overlay_state;
 mod settings;

@@ -132,7 +132,7 @@ impl Running {
     }
 
     fn take(&mut self, frame: Frame) -> Result<()> {
-        let layout = self.path.prepare(&frame.info);
+        let layout = self.path.prepare(&frame.info, frame.arrived);
         // A live video goes on while sinks open, but for its beginning.
         if let Some(number) = layout.filter(|_| !self.live || !self.has_begun) {
             self.wait_for_sinks(number);

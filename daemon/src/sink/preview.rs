@@ -10,7 +10,7 @@ use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
 use tokio::sync::watch;
 
-use crate::frame::{NerveSize, OverlayState};
+use crate::frame::{NerveSize, OverlayState, SignalState};
 use crate::sink::feed::{self, Feed};
 use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
 
@@ -43,6 +43,8 @@ pub struct State {
     pub signal: bool,
     /// The size of the nerve on it.
     pub nerve: Option<NerveSize>,
+    /// What the signal was doing.
+    pub picture: SignalState,
     /// When it arrived.
     pub arrived: Instant,
 }
@@ -132,7 +134,7 @@ mod tests {
     use super::*;
 
     fn state(ai: OverlayState) -> State {
-        State { ai, signal: true, nerve: None, arrived: Instant::now() }
+        State { ai, signal: true, picture: SignalState::Ok, nerve: None, arrived: Instant::now() }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use gst_video::VideoFormat;
 use tokio::sync::watch;
 
 use super::*;
-use crate::frame::OverlayState;
+use crate::frame::{OverlayState, SignalState};
 use crate::sink::feed::Feed;
 
 /// Sinks of a video that waits for them.
@@ -54,7 +54,8 @@ fn info(width: u32, height: u32) -> Arc<VideoInfo> {
 fn push(sink: &mut dyn Sink, info: &Arc<VideoInfo>, n: u64) {
     let mut buffer = gst::Buffer::from_mut_slice(vec![128; info.size()]);
     buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * n));
-    let state = State { ai: OverlayState::Off, signal: true, nerve: None, arrived: Instant::now() };
+    let (ai, picture) = (OverlayState::Off, SignalState::Ok);
+    let state = State { ai, signal: true, picture, nerve: None, arrived: Instant::now() };
     sink.push(Shown { buffer: &buffer, info, state, mask: None, spacing: None });
 }
 
@@ -319,7 +320,8 @@ fn a_slow_disk_costs_a_live_recording_frames_up_to_an_idr_and_nobody_else_any() 
     let mut show = |n: u64| {
         let mut frame = gst::Buffer::from_mut_slice(vec![128; bench.info.size()]);
         frame.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * n));
-        let state = State { ai: OverlayState::Off, signal: true, nerve: None, arrived: Instant::now() };
+        let (ai, picture) = (OverlayState::Off, SignalState::Ok);
+        let state = State { ai, signal: true, picture, nerve: None, arrived: Instant::now() };
         slow.push(&frame);
         good.push(Shown { buffer: &frame, info: &bench.info, state, mask: None, spacing: None });
         // Live video drops what comes while the encoder is busy; here none is to be.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::frame::OverlayState;
+use crate::frame::{OverlayState, SignalState};
 use crate::status::snapshot::{SinkFigures, Snapshot};
 
 /// Upper bounds of the histograms in seconds. Finest where a frame's budget lies, 33 ms at 30 frames/s.
@@ -30,6 +30,16 @@ pub fn publish(snapshot: &Snapshot) {
     metrics::counter!("nervelight_crops_skipped_total").absolute(snapshot.crops_skipped);
     metrics::counter!("nervelight_engine_errors_total").absolute(snapshot.engine_errors);
     metrics::gauge!("nervelight_ai_on").set(f64::from(u8::from(snapshot.ai == OverlayState::On)));
+    let signal = &snapshot.signal.figures;
+    for state in SignalState::ALL {
+        let name = state.name();
+        let seconds = signal.seconds.get(name).copied().unwrap_or_default();
+        metrics::gauge!("nervelight_signal_state", "state" => name)
+            .set(f64::from(u8::from(signal.state == state)));
+        metrics::counter!("nervelight_signal_transitions_total", "state" => name)
+            .absolute(signal.entered.get(name).copied().unwrap_or_default());
+        metrics::counter!("nervelight_signal_seconds_total", "state" => name).absolute(seconds as u64);
+    }
     for SinkFigures { output: sink, failures } in &snapshot.sinks {
         let name = sink.name.clone();
         metrics::counter!("nervelight_sink_frames_total", "sink" => name.clone()).absolute(sink.frames);

@@ -5,10 +5,11 @@ use nervelight_engines::EngineInfo;
 use serde::Serialize;
 
 use crate::config::SyncMode;
-use crate::frame::{LumaStatistics, NerveSize, OverlayState, SignalState};
+use crate::frame::{LumaStatistics, NerveSize, OverlayState};
 use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::status::Quantiles;
+use crate::status::signal::SignalFigures;
 
 /// The figures at one moment: `/status`, and `report.json` at the end.
 #[derive(Debug, Clone, Serialize)]
@@ -72,10 +73,11 @@ pub struct Snapshot {
 }
 
 /// What the signal is doing, and the last frame's luma.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Signal {
-    /// The state.
-    pub state: SignalState,
+    /// The state, and the states of the run.
+    #[serde(flatten)]
+    pub figures: SignalFigures,
     /// From black, 0, to white, 255.
     pub luma: LumaStatistics,
 }

@@ -27,7 +27,7 @@ use crate::control::control;
 use crate::path::{self, FramePath, PathSettings};
 use crate::sink::{self, Encoders, SinkContext};
 use crate::source::slot::FrameCounts;
-use crate::status::{LiveFigures, RunInfo, StatusCell, prometheus, tally};
+use crate::status::{LiveFigures, RunInfo, SignalLog, StatusCell, prometheus, tally};
 use crate::supervise::engine::EngineKeeper;
 use crate::supervise::reaper::Reaper;
 use crate::supervise::sinks::SinkKeeper;
@@ -94,7 +94,7 @@ pub fn run(config: &Config) -> Result<()> {
         counters,
         frames,
         run_info: RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode),
-        signal: Default::default(),
+        signal: SignalLog::new(Instant::now()),
         overlay: config.overlay.enabled,
         asked: VecDeque::new(),
         unsent: VecDeque::new(),

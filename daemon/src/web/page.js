@@ -16,6 +16,13 @@ const STATES = {
   off: ["AI off: no overlay", "The model gives no answer, so nothing is drawn. The picture itself is live."],
   disabled: ["Overlay switched off", "Somebody switched the overlay off. The picture itself is live."],
   silent: ["No signal", "The ultrasound machine sends no picture. Check its cable and its power."],
+  no_input: ["No input", "The capture card has no input and shows a picture of its own. Check the cable to the ultrasound machine, and its power."],
+  black: ["Black picture", "The picture is black. Check whether the ultrasound machine shows one."],
+};
+// What is no trouble, said beside the rest.
+const NOTES = {
+  frozen: ["picture frozen", " The picture stands still: somebody froze it, or the probe is not at work."],
+  geometry_changed: ["picture changed", " The picture's size, format or place has just changed."],
 };
 
 // ---- Pictures, each with its own state ----
@@ -26,7 +33,7 @@ let shown = null;           // state of the picture on the screen, and when it w
 let least = Infinity;       // shortest way of a picture to here, on clocks that are apart
 let newest = null, drawing = false, abort = null, overlay = true;
 
-const kindOf = state => state.signal ? state.ai : "silent";
+const kindOf = state => !state.signal ? "silent" : STATES[state.picture] ? state.picture : state.ai;
 
 /** Reads parts of a multipart stream: JSON of the state, and the JPEG. */
 async function* parts(reader) {
@@ -118,15 +125,15 @@ function look() {
   const old = age > FRESH_MS || document.hidden;
   id("live").classList.toggle("old", old);
   if (!old) {
-    const kind = kindOf(shown.state);
-    say("state", STATES[kind][0]);
-    id("state").dataset.kind = kind === "silent" ? "off" : kind;
+    const kind = kindOf(shown.state), [note, noted] = NOTES[shown.state.picture] ?? ["", ""];
+    say("state", STATES[kind][0] + (note && ` \u2013 ${note}`));
+    id("state").dataset.kind = { silent: "off", no_input: "off", black: "stale" }[kind] ?? kind;
     say("what", "");
     say("why", "");
     say("since", "");
-    say("explained", STATES[kind][1] + reason(kind));
+    say("explained", STATES[kind][1] + noted + reason(kind));
     say("nerve", kind === "on" ? measured(shown.state.nerve) : "");
-    if (shown.state.signal) overlay = shown.state.ai !== "disabled";
+    if (kind === shown.state.ai) overlay = shown.state.ai !== "disabled";
     id("overlay").setAttribute("aria-pressed", String(overlay));
     say("overlay-says", overlay ? "Nerve overlay: on" : "Nerve overlay: off");
     return;

@@ -16,7 +16,7 @@ use tokio_stream::wrappers::WatchStream;
 
 use super::Page;
 use crate::control::{Answer, Command, ControlError, ErrorKind, Reply};
-use crate::sink::preview::Picture;
+use crate::sink::preview::{Picture, State as PictureState};
 
 const BOUNDARY: &str = "nervelight-frame";
 /// Says in JSON what is true of the picture that it comes with.
@@ -88,7 +88,10 @@ async fn stream(State(page): State<Page>) -> Response {
 fn described(picture: &Picture, begun: Instant) -> String {
     let state = &picture.state;
     let at_ms = state.arrived.saturating_duration_since(begun).as_secs_f64() * 1000.0;
-    serde_json::json!({ "ai": state.ai, "signal": state.signal, "nerve": state.nerve, "at_ms": at_ms.round() }).to_string()
+    let PictureState { ai, signal, picture: shown, nerve, .. } = state;
+    let at_ms = at_ms.round();
+    serde_json::json!({ "ai": ai, "signal": signal, "picture": shown, "nerve": nerve, "at_ms": at_ms })
+        .to_string()
 }
 
 #[derive(Deserialize)]

@@ -131,7 +131,14 @@ pub const CRATES: &[Crate] = &[
     Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
     Crate {
         folder: "tests",
-        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("proof", &[]), ("video", &[]), ("web", &[])],
+        rooms: &[
+            ("browser", &[]),
+            ("fake_tensorrt", &[]),
+            ("proof", &[]),
+            ("screen", &[]),
+            ("video", &[]),
+            ("web", &[]),
+        ],
     },
 ];
 

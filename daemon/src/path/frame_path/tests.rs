@@ -1,4 +1,5 @@
 mod changes;
+mod signal;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
