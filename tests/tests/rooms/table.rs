@@ -133,6 +133,7 @@ pub const CRATES: &[Crate] = &[
         folder: "tests",
         rooms: &[
             ("browser", &[]),
+            ("clock", &[]),
             ("fake_tensorrt", &[]),
             ("proof", &[]),
             ("screen", &[]),
