@@ -27,6 +27,7 @@ use crate::redact;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
 pub use sinks::Sink;
+pub use sinks::webrtc::Webrtc;
 pub use source::{PhantomSettings, Source};
 pub use sync::{Sync, SyncMode};
 
@@ -117,7 +118,7 @@ impl Raw {
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
         let overlay = self.overlay.resolve(&mut mistakes);
-        let sinks = sinks::resolve(&self.sinks, self.http.enabled, base, &mut mistakes);
+        let sinks = sinks::resolve(&self.sinks, &self.http, base, &mut mistakes);
         let listen = self.http.resolve(&mut mistakes);
         let report = self.report.resolve(bundle.as_deref(), base, &mut mistakes);
         let log_interval = self.log.resolve(&mut mistakes);
@@ -213,7 +214,7 @@ mod tests {
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
         assert!(raw.report.path.is_some() && !raw.region.pad);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
-        assert_eq!(raw.sinks.len(), 4, "one of each kind");
+        assert_eq!(raw.sinks.len(), 5, "one of each kind");
 
         // What the comments call the default is the default.
         let default = Raw::default();

@@ -45,6 +45,14 @@ pub struct State {
     pub arrived: Instant,
 }
 
+impl State {
+    /// As readers of pictures are told it; `at_ms` counts from `begun`.
+    pub fn describe(&self, begun: Instant) -> serde_json::Value {
+        let at_ms = self.arrived.saturating_duration_since(begun).as_secs_f64() * 1000.0;
+        serde_json::json!({ "ai": self.ai, "signal": self.signal, "at_ms": at_ms.round() })
+    }
+}
+
 /// Puts each picture that leaves the encoder together with the state that its frame came with.
 pub struct Preview {
     feed: Feed,

@@ -1,10 +1,13 @@
 //! `[[sinks]]`: where annotated frames go.
 
+pub mod webrtc;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::config::http::RawHttp;
 use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
 
@@ -20,6 +23,7 @@ pub struct RawSink {
     pub encoder: Option<String>,
     pub overwrite: Option<bool>,
     pub element: Option<String>,
+    pub udp: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -28,6 +32,7 @@ pub enum SinkKind {
     File,
     Display,
     Preview,
+    Webrtc,
     Null,
 }
 
@@ -48,8 +53,10 @@ pub enum Sink {
         /// A GStreamer video sink.
         element: String,
     },
-    /// The live picture on the page.
+    /// The live picture on the page, as JPEG.
     Preview,
+    /// The live picture in browsers, as video.
+    Webrtc(webrtc::Webrtc),
     /// Nowhere; frames are counted.
     Null,
 }
@@ -60,13 +67,14 @@ impl fmt::Display for Sink {
             Self::File { path, .. } => write!(f, "file {}", path.display()),
             Self::Display { element } => write!(f, "display {}", redact(element)),
             Self::Preview => f.write_str("preview"),
+            Self::Webrtc(webrtc) => write!(f, "webrtc {}", webrtc.udp),
             Self::Null => f.write_str("null"),
         }
     }
 }
 
-/// The sinks as used, with a gap where a table cannot be used. A preview needs a page to be shown on.
-pub fn resolve(raw: &[RawSink], has_page: bool, base: &Path, mistakes: &mut Mistakes) -> Vec<Option<Sink>> {
+/// The sinks as used, with a gap where a table cannot be used. Some need the page of `http`.
+pub fn resolve(raw: &[RawSink], http: &RawHttp, base: &Path, mistakes: &mut Mistakes) -> Vec<Option<Sink>> {
     let missing = "are missing: add at least one [[sinks]] table, such as kind = \"preview\"";
     mistakes.check(!raw.is_empty(), "sinks", missing);
     if raw.len() > MOST_SINKS {
@@ -74,15 +82,18 @@ pub fn resolve(raw: &[RawSink], has_page: bool, base: &Path, mistakes: &mut Mist
         return vec![];
     }
     let sinks = raw.iter().enumerate();
-    sinks.map(|(i, sink)| sink.resolve(&format!("sinks[{i}]"), has_page, base, mistakes)).collect()
+    let sinks = sinks.map(|(i, sink)| sink.resolve(&format!("sinks[{i}]"), http, base, mistakes));
+    let sinks: Vec<_> = sinks.collect();
+    webrtc::refuse_second(&sinks, mistakes);
+    sinks
 }
 
 impl RawSink {
     /// The sink as used; `table` is its key.
-    fn resolve(&self, table: &str, has_page: bool, base: &Path, mistakes: &mut Mistakes) -> Option<Sink> {
+    fn resolve(&self, table: &str, http: &RawHttp, base: &Path, mistakes: &mut Mistakes) -> Option<Sink> {
         let mut mistake = |key: &str, message: &str| mistakes.add(format!("{table}.{key}"), message);
         let Some(kind) = self.kind else {
-            mistake("kind", "is missing: use \"file\", \"display\", \"preview\" or \"null\"");
+            mistake("kind", "is missing: use \"file\", \"display\", \"preview\", \"webrtc\" or \"null\"");
             return None;
         };
         let is_file = kind == SinkKind::File;
@@ -91,6 +102,7 @@ impl RawSink {
             ("encoder", self.encoder.is_some(), is_file),
             ("overwrite", self.overwrite.is_some(), is_file),
             ("element", self.element.is_some(), kind == SinkKind::Display),
+            ("udp", self.udp.is_some(), kind == SinkKind::Webrtc),
         ];
         for (key, is_set, is_used) in uses {
             if is_set && !is_used {
@@ -103,11 +115,12 @@ impl RawSink {
                 Sink::Display { element: self.element.clone().unwrap_or_else(|| "auto".into()) }
             }
             SinkKind::Preview => {
-                if !has_page {
+                if !http.enabled {
                     mistake("kind", "\"preview\" needs the page: set http.enabled = true");
                 }
                 Sink::Preview
             }
+            SinkKind::Webrtc => Sink::Webrtc(webrtc::resolve(self.udp.as_deref(), http, &mut mistake)?),
             SinkKind::File => {
                 let Some(path) = self.path.as_ref().map(|p| base.join(p)) else {
                     mistake("path", "is missing: set it to the recording's file, such as \"nerve.mp4\"");
