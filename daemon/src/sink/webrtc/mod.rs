@@ -10,19 +10,18 @@ mod viewer;
 mod whep;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use gst_video::VideoInfo;
 
 use crate::config;
-use crate::sink::encode::Watching;
+use crate::sink::encode::{Audience, Watching};
 use crate::sink::feed::Taken;
 use crate::sink::preview::State;
 use crate::sink::webrtc::server::Server;
 pub use crate::sink::webrtc::whep::{Refusal, Whep};
-use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus, is_like};
+use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
 
 /// States of frames that are being encoded; the encoder's queue holds fewer.
 const STATES: usize = 64;
@@ -33,7 +32,7 @@ pub struct Webrtc {
     watching: Watching,
     /// What is true of the frames that were handed over, under their times.
     states: Sender<(u64, State)>,
-    info: Arc<VideoInfo>,
+    audience: Arc<Audience>,
     status: Arc<SinkStatus>,
 }
 
@@ -51,31 +50,22 @@ impl Webrtc {
         let what = format!("sink {name}");
         let status = Arc::new(SinkStatus::new(name));
         let (states, known) = crossbeam_channel::bounded(STATES);
-        let server = Server::start(webrtc.udp, known, context.whep.clone(), status.clone());
+        let audience = Arc::new(Audience::default());
+        let server =
+            Server::start(webrtc.udp, audience.clone(), known, context.whep.clone(), status.clone());
         let server = server.map_err(|error| SinkError::Unavailable(error).of(&what))?;
-        let viewers = Arc::new(server.units());
-        let watching = context.encoders.watch(info, context, status.clone(), viewers);
+        let units = Arc::new(server.units());
+        let watching = context.encoders.watch(info, context, status.clone(), audience.clone(), units);
         let watching = watching.map_err(|error| error.of(&what))?;
         server.admit();
-        Ok(Self { server, watching, states, info: info.clone(), status })
+        Ok(Self { server, watching, states, audience, status })
     }
 }
 
 impl Sink for Webrtc {
     fn push(&mut self, shown: Shown<'_>) {
-        let viewers = self.server.audience.viewers.load(Relaxed);
-        self.watching.set_viewers(viewers);
-        if viewers == 0 && !self.status.has_failed() {
+        if self.audience.viewers() == 0 && !self.status.has_failed() {
             return;
-        }
-        if !self.follow(shown.info) {
-            self.status.fail("the frames changed".into());
-        }
-        if self.status.has_failed() {
-            return self.status.count(Taken::Failed);
-        }
-        if self.server.audience.wants_key.swap(false, Relaxed) {
-            self.watching.request_key();
         }
         if let Some(at) = shown.buffer.pts() {
             // Full only when the encoder hangs. A picture without a state is not shown by the page.
@@ -85,7 +75,7 @@ impl Sink for Webrtc {
     }
 
     fn follow(&mut self, info: &Arc<VideoInfo>) -> bool {
-        Arc::ptr_eq(&self.info, info) || is_like(&self.info, info)
+        self.watching.follow(info)
     }
 
     fn end(&mut self) {

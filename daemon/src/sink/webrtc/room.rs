@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -15,9 +14,8 @@ use str0m::net::{Protocol, Receive};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
-use crate::sink::encode::Unit;
+use crate::sink::encode::{Audience, Unit};
 use crate::sink::preview::State;
-use crate::sink::webrtc::server::Audience;
 use crate::sink::webrtc::viewer::{Common, Picture, Viewer, Wants};
 use crate::sink::webrtc::whep::{Joined, Refusal, Wish};
 
@@ -211,10 +209,7 @@ impl Room {
 
     fn count(&self) {
         let viewers = self.viewers.iter().filter(|viewer| !viewer.is_over()).count();
-        let before = self.audience.viewers.swap(viewers, Relaxed);
-        if before != viewers {
-            tracing::debug!(viewers, "webrtc");
-        }
+        self.audience.set_viewers(viewers);
     }
 
     fn flush(&mut self, place: usize) {
@@ -234,7 +229,7 @@ impl Room {
         };
         if is_due {
             self.asked = Some(now);
-            self.audience.wants_key.store(true, Relaxed);
+            self.audience.request_key();
         }
     }
 }

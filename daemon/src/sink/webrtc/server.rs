@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use crossbeam_channel::Receiver;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::sink::SinkStatus;
-use crate::sink::encode::{Unit, Units};
+use crate::sink::encode::{Audience, Unit, Units};
 use crate::sink::feed::Taken;
 use crate::sink::preview::State;
 use crate::sink::webrtc::room::Room;
@@ -23,19 +22,8 @@ const UNITS: usize = 16;
 /// Wishes that may wait.
 const WISHES: usize = 16;
 
-/// What the frame thread wants to know.
-#[derive(Default)]
-pub struct Audience {
-    /// Who watches, or is about to.
-    pub viewers: AtomicUsize,
-    /// The next frame has to be an IDR.
-    pub wants_key: AtomicBool,
-}
-
 /// The thread, while the sink is open. Dropped, it ends.
 pub struct Server {
-    /// Who watches.
-    pub audience: Arc<Audience>,
     units: mpsc::Sender<Unit>,
     wishes: mpsc::Sender<Wish>,
     whep: Whep,
@@ -71,6 +59,7 @@ impl Server {
     /// When the port is taken, or no thread can be started.
     pub fn start(
         udp: SocketAddr,
+        audience: Arc<Audience>,
         known: Receiver<(u64, State)>,
         whep: Whep,
         status: Arc<SinkStatus>,
@@ -91,8 +80,7 @@ impl Server {
         let (wishes, wishes_in) = mpsc::channel(WISHES);
         let (stop, stopped) = oneshot::channel();
         let (end, ended) = crossbeam_channel::bounded(0);
-        let audience = Arc::new(Audience::default());
-        let room = Room::new(socket, common, audience.clone(), known, whep.begun);
+        let room = Room::new(socket, common, audience, known, whep.begun);
         let run = move || {
             // Dropped at the end, however that comes.
             let _end = end;
@@ -102,7 +90,7 @@ impl Server {
             }
         };
         thread::Builder::new().name("webrtc".into()).spawn(run)?;
-        Ok(Self { audience, units, wishes, whep, stop: Some(stop), ended })
+        Ok(Self { units, wishes, whep, stop: Some(stop), ended })
     }
 
     /// Where the encoder's units go.
