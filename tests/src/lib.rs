@@ -6,6 +6,7 @@ pub mod fake_tensorrt;
 pub mod proof;
 pub mod video;
 pub mod web;
+pub mod whep;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
