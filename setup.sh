@@ -58,6 +58,8 @@ has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.ver
 need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
 case $what in train | test) need torch 2.11.0 ;; esac
 [ "$what" != test ] || need pyigtl 0.3.4
+# A WebRTC stack of somebody else's, as a viewer.
+[ "$what" != test ] || need aiortc 1.16.0
 
 # ONNX Runtime everywhere, and on x86 OpenVINO. The wheels are for a Python of their own; only the libraries are taken, to
 # where the daemon finds them.

@@ -8,6 +8,7 @@ pub mod proof;
 pub mod screen;
 pub mod video;
 pub mod web;
+pub mod whep;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

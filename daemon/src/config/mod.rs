@@ -26,6 +26,7 @@ use serde::Deserialize;
 use crate::redact;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
+pub use sinks::webrtc::Webrtc;
 pub use sinks::{IgtlContent, IgtlSink, Sink};
 pub use source::{IgtlSource, PhantomSettings, Source};
 pub use sync::{Sync, SyncMode};
@@ -121,7 +122,7 @@ impl Raw {
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
         let overlay = self.overlay.resolve(&mut mistakes);
-        let sinks = sinks::resolve(&self.sinks, self.http.enabled, base, &mut mistakes);
+        let sinks = sinks::resolve(&self.sinks, &self.http, base, &mut mistakes);
         let listen = self.http.resolve(&mut mistakes);
         let report = self.report.resolve(bundle.as_deref(), base, &mut mistakes);
         let log_interval = self.log.resolve(&mut mistakes);
@@ -223,7 +224,7 @@ mod tests {
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
         assert!(source.host.is_some() && source.port.is_some() && source.silence_s.is_some());
         assert!(raw.sinks.iter().any(|sink| sink.listen.is_some() && sink.content.is_some()));
-        assert_eq!(raw.sinks.len(), 5, "one of each kind");
+        assert_eq!(raw.sinks.len(), 6, "one of each kind");
 
         // What the comments call the default is the default.
         let default = Raw::default();

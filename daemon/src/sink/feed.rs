@@ -283,7 +283,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::sink::Encoders;
+    use crate::sink::{Encoders, Whep};
 
     #[test]
     fn a_pipeline_that_hangs_is_given_up_and_one_that_is_slow_is_not() {
@@ -292,6 +292,7 @@ mod tests {
             let context = SinkContext {
                 live,
                 pictures: watch::channel(None).0,
+                whep: Whep::new(Instant::now()),
                 stop: Arc::default(),
                 encoders: Encoders::default(),
             };

@@ -11,6 +11,7 @@ mod null;
 mod place;
 pub mod preview;
 mod status;
+mod webrtc;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -29,6 +30,8 @@ use crate::sink::igtl::Igtl;
 use crate::sink::null::Null;
 use crate::sink::preview::{Pictures, Preview, State};
 pub use crate::sink::status::{OutputStatus, SinkDrops, SinkStatus};
+use crate::sink::webrtc::Webrtc;
+pub use crate::sink::webrtc::{Refusal, Whep};
 
 /// One annotated frame on its way to the sinks.
 #[derive(Clone, Copy)]
@@ -94,6 +97,8 @@ pub struct SinkContext {
     pub live: bool,
     /// Where previews publish their pictures.
     pub pictures: Pictures,
+    /// Where WebRTC's viewers come in.
+    pub whep: Whep,
     /// The daemon is stopping: nothing is waited for any more.
     pub stop: Arc<AtomicBool>,
     /// The encoders that run.
@@ -114,6 +119,7 @@ pub fn open(
         config::Sink::Null => Box::new(Null::new(name)),
         config::Sink::Igtl(server) => Box::new(Igtl::open(name, server, context)?),
         config::Sink::Preview => Box::new(Preview::open(name, info, context)?),
+        config::Sink::Webrtc(webrtc) => Box::new(Webrtc::open(name, *webrtc, info, context)?),
         config::Sink::Display { element } => Box::new(Display::open(name, element, info, context)?),
         config::Sink::File { path, encoder, overwrite } => {
             Box::new(Recording::open(path, encoder.as_deref(), *overwrite, info, context)?)
@@ -131,7 +137,7 @@ pub fn refuse_misconfigured(sink: &config::Sink) -> Result<()> {
     let has_pipeline = match sink {
         config::Sink::File { encoder, .. } => encoder.is_some(),
         config::Sink::Display { element } => !display::is_chosen(element),
-        config::Sink::Preview | config::Sink::Null | config::Sink::Igtl(_) => false,
+        config::Sink::Preview | config::Sink::Webrtc(_) | config::Sink::Null | config::Sink::Igtl(_) => false,
     };
     // What is chosen on this machine may be there later.
     if has_pipeline { check(sink).map(drop) } else { Ok(()) }
@@ -147,6 +153,7 @@ pub fn check(sink: &config::Sink) -> Result<String> {
         config::Sink::Null => return Ok("null".into()),
         config::Sink::Igtl(server) => return igtl::check(server),
         config::Sink::Preview => vec![preview::PIPELINE.into()],
+        config::Sink::Webrtc(_) => vec![encode::describe(None, None).with_context(|| what.clone())?],
         config::Sink::Display { element } => vec![display::describe(element).with_context(|| what.clone())?],
         config::Sink::File { path, encoder, .. } => {
             let encoder = encode::describe(encoder.as_deref(), None).with_context(|| what.clone())?;

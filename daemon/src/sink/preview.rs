@@ -49,6 +49,15 @@ pub struct State {
     pub arrived: Instant,
 }
 
+impl State {
+    /// As readers of pictures are told it; `at_ms` counts from `begun`.
+    pub fn describe(&self, begun: Instant) -> serde_json::Value {
+        let at_ms = self.arrived.saturating_duration_since(begun).as_secs_f64() * 1000.0;
+        let Self { ai, signal, picture, nerve, .. } = self;
+        serde_json::json!({ "ai": ai, "signal": signal, "picture": picture, "nerve": nerve, "at_ms": at_ms.round() })
+    }
+}
+
 /// Puts each picture that leaves the encoder together with the state that its frame came with.
 pub struct Preview {
     feed: Feed,

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::config::{Config, Sink};
 use crate::control::control;
 use crate::path::{self, FramePath, PathSettings};
-use crate::sink::{self, Encoders, SinkContext};
+use crate::sink::{self, Encoders, SinkContext, Whep};
 use crate::source::slot::FrameCounts;
 use crate::status::{LiveFigures, RunInfo, SignalLog, StatusCell, prometheus, tally};
 use crate::supervise::engine::EngineKeeper;
@@ -67,20 +67,22 @@ pub fn run(config: &Config) -> Result<()> {
     let frame_path = FramePath::new(PathSettings::of(config), inference, tally, events);
     let thread = path::start(frame_path, live, stop.clone(), priority::put_video_first)?;
     let (pictures, _) = watch::channel(None);
+    let whep = Whep::new(Instant::now());
     let (cell, (control, requests)) = (StatusCell::default(), control());
     if let Some(listener) = listener {
         let has_preview = config.sinks.iter().any(|sink| matches!(sink, Sink::Preview));
         let page = Page {
             status: cell.clone(),
             pictures: has_preview.then(|| pictures.clone()),
+            whep: config.sinks.iter().any(|sink| matches!(sink, Sink::Webrtc(_))).then(|| whep.clone()),
             control,
             metrics: metrics.clone(),
-            begun: Instant::now(),
+            begun: whep.begun,
         };
         tracing::info!("page at http://{}", listener.local_addr()?);
         web::serve(listener, &config.proxy_hosts, page)?;
     }
-    let context = SinkContext { live, pictures, stop: stop.clone(), encoders: Encoders::default() };
+    let context = SinkContext { live, pictures, whep, stop: stop.clone(), encoders: Encoders::default() };
     let mut supervisor = Supervisor {
         config,
         changes: thread.changes.clone(),

@@ -270,7 +270,7 @@ impl Kept {
     }
 
     fn is_screen(&self) -> bool {
-        matches!(self.config, config::Sink::Display { .. } | config::Sink::Preview)
+        matches!(self.config, config::Sink::Display { .. } | config::Sink::Preview | config::Sink::Webrtc(_))
     }
 
     /// A recording begins with the source's first frame.
@@ -357,7 +357,7 @@ mod tests {
 
     use super::*;
     use crate::pipeline::{self, Started};
-    use crate::sink::Encoders;
+    use crate::sink::{Encoders, Whep};
 
     #[test]
     fn a_sink_that_hangs_is_not_waited_for() {
@@ -375,6 +375,7 @@ mod tests {
         let context = SinkContext {
             live: false,
             pictures: tokio::sync::watch::channel(None).0,
+            whep: Whep::new(Instant::now()),
             stop: Arc::default(),
             encoders: Encoders::default(),
         };

@@ -1,8 +1,14 @@
+import { Refused, obstacle, watch as watchWebrtc } from "/webrtc.js";
+
 // A picture older than this is not shown as live.
 const FRESH_MS = 1000;
 // A connection over which nothing comes for so long is given up and opened anew.
 const GIVE_UP_MS = 5000;
 const RETRY_MS = 500;
+// Motion JPEG takes over when no picture has come by WebRTC for so long.
+const WEBRTC_MS = 2000;
+// Where the cart or the browser has no WebRTC, that is tried again when so long has passed.
+const WEBRTC_RETRY_MS = 15000;
 
 const id = name => document.getElementById(name);
 const element = (tag, text, kind) =>
@@ -27,11 +33,13 @@ const NOTES = {
 
 // ---- Pictures, each with its own state ----
 
-let connected = false;      // the stream is open
+let connected = false;      // pictures could come
 let refused = "";           // why the daemon shows no pictures, in its own words
 let shown = null;           // state of the picture on the screen, and when it was drawn
-let least = Infinity;       // shortest way of a picture to here, on clocks that are apart
-let newest = null, drawing = false, abort = null, overlay = true;
+let newest = null, drawing = false, overlay = true;
+let jpegs = null, webrtc = null;    // what ends either way of pictures while it is open
+let waitedFrom = performance.now(); // since when WebRTC may have shown a picture and has not
+let without = obstacle();   // why WebRTC shows none
 
 const kindOf = state => !state.signal ? "silent" : STATES[state.picture] ? state.picture : state.ai;
 
@@ -66,9 +74,38 @@ function headEnd(bytes) {
   return -1;
 }
 
-async function watch() {
-  if (document.hidden) return;
-  const mine = abort = new AbortController();
+/** Pictures by WebRTC, for as long as somebody looks. */
+async function watchVideo() {
+  const mine = webrtc = new AbortController();
+  while (webrtc === mine) {
+    let wait = RETRY_MS;
+    const clock = { least: Infinity };
+    without = obstacle();
+    try {
+      if (without) wait = WEBRTC_RETRY_MS;
+      else without = await watchWebrtc(mine.signal, (state, picture) => {
+        if (webrtc !== mine) return;
+        // The first one ends the pictures that stood in for it.
+        jpegs?.abort();
+        connected = true;
+        refused = without = "";
+        waitedFrom = performance.now();
+        put(state, picture, picture.displayWidth, picture.displayHeight, clock, "webrtc");
+      });
+    } catch (error) {
+      without = error instanceof Refused ? error.message : "the program on the cart does not answer";
+      if (error.status) wait = WEBRTC_RETRY_MS;
+    }
+    if (webrtc !== mine) return;
+    connected = Boolean(jpegs);
+    look();
+    await new Promise(resolve => setTimeout(resolve, wait));
+  }
+}
+
+/** Pictures as motion JPEG, where WebRTC shows none. */
+async function watchJpegs() {
+  const mine = jpegs = new AbortController();
   let timer;
   const alive = () => { clearTimeout(timer); timer = setTimeout(() => mine.abort(), GIVE_UP_MS); };
   alive();
@@ -78,49 +115,58 @@ async function watch() {
     if (answer.ok) {
       refused = "";
       connected = true;
-      least = Infinity;
+      const clock = { least: Infinity };
       for await (const part of parts(answer.body.getReader())) {
         alive();
-        newest = part;
+        newest = { ...part, clock, way: mine };
         draw();
       }
     }
   } catch { /* lost: shown by look(), tried again below */ }
   clearTimeout(timer);
   mine.abort();
-  if (abort !== mine) return;
-  connected = false;
+  if (jpegs === mine) connected = false;
   look();
-  setTimeout(watch, RETRY_MS);
+  await new Promise(resolve => setTimeout(resolve, RETRY_MS));
+  if (jpegs === mine) jpegs = null;
+}
+
+/** Motion JPEG takes over where WebRTC shows nothing, and not before it had its time. */
+function takeOver() {
+  if (document.hidden || jpegs) return;
+  if (without || performance.now() - waitedFrom > WEBRTC_MS) watchJpegs();
 }
 
 async function draw() {
   if (drawing) return;
   drawing = true;
   while (newest) {
-    const { state, jpeg } = newest;
+    const { state, jpeg, clock, way } = newest;
     newest = null;
     try {
       const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
-      const canvas = id("picture");
-      if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
-        canvas.width = bitmap.width;
-        canvas.height = bitmap.height;
-      }
-      canvas.getContext("2d").drawImage(bitmap, 0, 0);
+      if (!way.signal.aborted) put(state, bitmap, bitmap.width, bitmap.height, clock, "jpeg");
       bitmap.close();
-      const now = performance.now();
-      // The clocks drift: the shortest way is forgotten slowly, or it would seem longer and longer.
-      least = Math.min(now - state.at_ms, least + 0.1);
-      shown = { state, at: now, late: now - state.at_ms - least };
-      look();
     } catch { /* a damaged picture: the one before it grows old */ }
   }
   drawing = false;
 }
 
+/** Puts a picture on the screen together with what is true of it. */
+function put(state, picture, width, height, clock, way) {
+  const canvas = id("picture");
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
+  const now = performance.now();
+  // The clocks drift: the shortest way is forgotten slowly, or it would seem longer and longer.
+  clock.least = Math.min(now - state.at_ms, clock.least + 0.1);
+  shown = { state, at: now, late: now - state.at_ms - clock.least, way };
+  look();
+}
+
 /** Says in words what stands on the screen. */
 function look() {
+  takeOver();
   const age = shown ? performance.now() - shown.at + shown.late : Infinity;
   const old = age > FRESH_MS || document.hidden;
   id("live").classList.toggle("old", old);
@@ -132,6 +178,8 @@ function look() {
     say("why", "");
     say("since", "");
     say("explained", STATES[kind][1] + noted + reason(kind));
+    say("way", shown.way === "webrtc" ? "The picture comes by WebRTC."
+      : `The picture comes as motion JPEG. WebRTC shows none: ${without || "it is being tried"}.`);
     say("nerve", kind === "on" ? measured(shown.state.nerve) : "");
     if (kind === shown.state.ai) overlay = shown.state.ai !== "disabled";
     id("overlay").setAttribute("aria-pressed", String(overlay));
@@ -273,10 +321,20 @@ document.onkeydown = event => {
 };
 // Nobody looks at a hidden page, and what it showed is old when it comes back.
 document.onvisibilitychange = () => {
-  if (document.hidden) { const was = abort; abort = null; was?.abort(); connected = false; shown = null; look(); }
-  else watch();
+  if (document.hidden) {
+    const were = [webrtc, jpegs];
+    webrtc = jpegs = shown = null;
+    connected = false;
+    were.forEach(was => was?.abort());
+    look();
+  } else begin();
 };
 
-watch();
+function begin() {
+  waitedFrom = performance.now();
+  watchVideo();
+}
+
+begin();
 refresh();
 setInterval(look, 100);

@@ -139,6 +139,7 @@ pub const CRATES: &[Crate] = &[
             ("screen", &[]),
             ("video", &[]),
             ("web", &[]),
+            ("whep", &[]),
         ],
     },
 ];

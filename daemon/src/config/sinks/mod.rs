@@ -1,12 +1,14 @@
 //! `[[sinks]]`: where annotated frames go.
 
 mod igtl;
+pub mod webrtc;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::config::http::RawHttp;
 use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
 pub use igtl::{IgtlContent, IgtlSink};
@@ -26,6 +28,7 @@ pub struct RawSink {
     pub listen: Option<String>,
     pub allow_unprotected: Option<bool>,
     pub content: Option<Vec<IgtlContent>>,
+    pub udp: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -34,6 +37,7 @@ pub enum SinkKind {
     File,
     Display,
     Preview,
+    Webrtc,
     Null,
     Igtl,
 }
@@ -55,8 +59,10 @@ pub enum Sink {
         /// A GStreamer video sink.
         element: String,
     },
-    /// The live picture on the page.
+    /// The live picture on the page, as JPEG.
     Preview,
+    /// The live picture in browsers, as video.
+    Webrtc(webrtc::Webrtc),
     /// Nowhere; frames are counted.
     Null,
     /// Clients that speak OpenIGTLink.
@@ -69,14 +75,15 @@ impl fmt::Display for Sink {
             Self::File { path, .. } => write!(f, "file {}", path.display()),
             Self::Display { element } => write!(f, "display {}", redact(element)),
             Self::Preview => f.write_str("preview"),
+            Self::Webrtc(webrtc) => write!(f, "webrtc {}", webrtc.udp),
             Self::Null => f.write_str("null"),
             Self::Igtl(server) => write!(f, "igtl {}", server.listen),
         }
     }
 }
 
-/// The sinks as used, with a gap where a table cannot be used. A preview needs a page to be shown on.
-pub fn resolve(raw: &[RawSink], has_page: bool, base: &Path, mistakes: &mut Mistakes) -> Vec<Option<Sink>> {
+/// The sinks as used, with a gap where a table cannot be used. Some need the page of `http`.
+pub fn resolve(raw: &[RawSink], http: &RawHttp, base: &Path, mistakes: &mut Mistakes) -> Vec<Option<Sink>> {
     let missing = "are missing: add at least one [[sinks]] table, such as kind = \"preview\"";
     mistakes.check(!raw.is_empty(), "sinks", missing);
     if raw.len() > MOST_SINKS {
@@ -84,15 +91,21 @@ pub fn resolve(raw: &[RawSink], has_page: bool, base: &Path, mistakes: &mut Mist
         return vec![];
     }
     let sinks = raw.iter().enumerate();
-    sinks.map(|(i, sink)| sink.resolve(&format!("sinks[{i}]"), has_page, base, mistakes)).collect()
+    let sinks = sinks.map(|(i, sink)| sink.resolve(&format!("sinks[{i}]"), http, base, mistakes));
+    let sinks: Vec<_> = sinks.collect();
+    webrtc::refuse_second(&sinks, mistakes);
+    sinks
 }
 
 impl RawSink {
     /// The sink as used; `table` is its key.
-    fn resolve(&self, table: &str, has_page: bool, base: &Path, mistakes: &mut Mistakes) -> Option<Sink> {
+    fn resolve(&self, table: &str, http: &RawHttp, base: &Path, mistakes: &mut Mistakes) -> Option<Sink> {
         let mut mistake = |key: &str, message: &str| mistakes.add(format!("{table}.{key}"), message);
         let Some(kind) = self.kind else {
-            mistake("kind", "is missing: use \"file\", \"display\", \"preview\", \"igtl\" or \"null\"");
+            mistake(
+                "kind",
+                "is missing: use \"file\", \"display\", \"preview\", \"webrtc\", \"igtl\" or \"null\"",
+            );
             return None;
         };
         let is_file = kind == SinkKind::File;
@@ -104,6 +117,7 @@ impl RawSink {
             ("listen", self.listen.is_some(), kind == SinkKind::Igtl),
             ("allow_unprotected", self.allow_unprotected.is_some(), kind == SinkKind::Igtl),
             ("content", self.content.is_some(), kind == SinkKind::Igtl),
+            ("udp", self.udp.is_some(), kind == SinkKind::Webrtc),
         ];
         for (key, is_set, is_used) in uses {
             if is_set && !is_used {
@@ -120,11 +134,12 @@ impl RawSink {
                 Sink::Display { element: self.element.clone().unwrap_or_else(|| "auto".into()) }
             }
             SinkKind::Preview => {
-                if !has_page {
+                if !http.enabled {
                     mistake("kind", "\"preview\" needs the page: set http.enabled = true");
                 }
                 Sink::Preview
             }
+            SinkKind::Webrtc => Sink::Webrtc(webrtc::resolve(self.udp.as_deref(), http, &mut mistake)?),
             SinkKind::File => {
                 let Some(path) = self.path.as_ref().map(|p| base.join(p)) else {
                     mistake("path", "is missing: set it to the recording's file, such as \"nerve.mp4\"");
