@@ -218,8 +218,10 @@ impl FramePath {
 
     fn show(&mut self, buffer: &gst::Buffer, state: State) {
         let Some(layout) = &self.layout else { return };
+        let (info, region) = (&layout.info, layout.region());
+        let model = self.mask_of.as_ref().map(|(_, model)| model);
         for (_, sink) in &mut self.sinks {
-            sink.push(Shown { buffer, info: &layout.info, state });
+            sink.push(Shown { buffer, info, state, model, region });
         }
     }
 

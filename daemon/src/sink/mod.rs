@@ -7,7 +7,6 @@ mod even;
 mod feed;
 mod file;
 mod null;
-mod place;
 pub mod preview;
 mod status;
 
@@ -19,13 +18,14 @@ use anyhow::{Context as _, Result};
 use gst_video::VideoInfo;
 
 use crate::config;
+use crate::frame::{Model, Region};
 use crate::pipeline::parse;
 use crate::sink::display::Display;
 pub use crate::sink::encode::Encoders;
 use crate::sink::file::Recording;
 use crate::sink::null::Null;
 use crate::sink::preview::{Pictures, Preview, State};
-pub use crate::sink::status::{OutputStatus, SinkDrops, SinkStatus};
+pub use crate::sink::status::{OutputStatus, RecordedFiles, SinkDrops, SinkStatus};
 
 /// One annotated frame on its way to the sinks.
 #[derive(Clone, Copy)]
@@ -36,6 +36,10 @@ pub struct Shown<'a> {
     pub info: &'a Arc<VideoInfo>,
     /// What is true of it.
     pub state: State,
+    /// The model that made the newest mask.
+    pub model: Option<&'a Arc<Model>>,
+    /// What the model sees of it.
+    pub region: Option<Region>,
 }
 
 /// Where annotated frames go. Dropping one stops its pipeline, which may take three seconds.
@@ -91,6 +95,8 @@ pub struct SinkContext {
     pub stop: Arc<AtomicBool>,
     /// The encoders that run.
     pub encoders: Encoders,
+    /// The source, without credentials: recordings name it.
+    pub source: Arc<str>,
 }
 
 /// Opens a sink for frames like `info`. It blocks for as long as devices do, up to 20 s.
@@ -107,9 +113,7 @@ pub fn open(
         config::Sink::Null => Box::new(Null::new(name)),
         config::Sink::Preview => Box::new(Preview::open(name, info, context)?),
         config::Sink::Display { element } => Box::new(Display::open(name, element, info, context)?),
-        config::Sink::File { path, encoder, overwrite } => {
-            Box::new(Recording::open(path, encoder.as_deref(), *overwrite, info, context)?)
-        }
+        config::Sink::File(settings) => Box::new(Recording::open(settings, info, context)?),
     };
     tracing::info!(sink = %opened.status().name(), "open");
     Ok(opened)
@@ -121,7 +125,7 @@ pub fn open(
 /// What is wrong.
 pub fn refuse_misconfigured(sink: &config::Sink) -> Result<()> {
     let has_pipeline = match sink {
-        config::Sink::File { encoder, .. } => encoder.is_some(),
+        config::Sink::File(file) => file.encoder.is_some(),
         config::Sink::Display { element } => !display::is_chosen(element),
         config::Sink::Preview | config::Sink::Null => false,
     };
@@ -139,9 +143,9 @@ pub fn check(sink: &config::Sink) -> Result<String> {
         config::Sink::Null => return Ok("null".into()),
         config::Sink::Preview => vec![preview::PIPELINE.into()],
         config::Sink::Display { element } => vec![display::describe(element).with_context(|| what.clone())?],
-        config::Sink::File { path, encoder, .. } => {
-            let encoder = encode::describe(encoder.as_deref(), None).with_context(|| what.clone())?;
-            vec![encoder, file::describe(path)]
+        config::Sink::File(settings) => {
+            let encoder = encode::describe(settings.encoder.as_deref(), None).with_context(|| what.clone())?;
+            vec![encoder, file::describe(&settings.path)]
         }
     };
     for text in &texts {

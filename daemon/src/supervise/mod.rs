@@ -80,7 +80,9 @@ pub fn run(config: &Config) -> Result<()> {
         tracing::info!("page at http://{}", listener.local_addr()?);
         web::serve(listener, &config.proxy_hosts, page)?;
     }
-    let context = SinkContext { live, pictures, stop: stop.clone(), encoders: Encoders::default() };
+    let run_info = RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode);
+    let source = run_info.shown().source.into();
+    let context = SinkContext { live, pictures, stop: stop.clone(), encoders: Encoders::default(), source };
     let mut supervisor = Supervisor {
         config,
         changes: thread.changes.clone(),
@@ -93,7 +95,7 @@ pub fn run(config: &Config) -> Result<()> {
         figures: LiveFigures::new(counters.clone(), frames.clone(), samples),
         counters,
         frames,
-        run_info: RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode),
+        run_info,
         signal: Default::default(),
         overlay: config.overlay.enabled,
         asked: VecDeque::new(),

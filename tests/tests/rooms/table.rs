@@ -20,7 +20,7 @@ pub const CRATES: &[Crate] = &[
             ("writable", &[]),
             ("config", &["redact"]),
             ("source", &["config", "frame", "pipeline"]),
-            ("infer", &["exit"]),
+            ("infer", &["exit", "frame"]),
             ("sink", &["config", "frame", "pipeline", "writable"]),
             ("status", &["config", "frame", "redact", "sink", "source"]),
             ("path", &["config", "frame", "infer", "sink", "source", "status"]),
