@@ -1,6 +1,7 @@
 //! Sinks as the frame thread and the supervisor use them.
 
 mod files;
+mod watching;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
