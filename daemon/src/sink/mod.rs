@@ -144,7 +144,8 @@ pub fn check(sink: &config::Sink) -> Result<String> {
         config::Sink::Preview => vec![preview::PIPELINE.into()],
         config::Sink::Display { element } => vec![display::describe(element).with_context(|| what.clone())?],
         config::Sink::File(settings) => {
-            let encoder = encode::describe(settings.encoder.as_deref(), None).with_context(|| what.clone())?;
+            let encoder =
+                encode::describe(settings.encoder.as_deref(), None).with_context(|| what.clone())?;
             vec![encoder, file::describe(&settings.path)]
         }
     };

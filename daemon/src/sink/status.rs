@@ -136,7 +136,8 @@ impl SinkStatus {
     /// An old file of so many bytes was deleted to make room.
     pub fn count_deleted(&self, bytes: u64) {
         self.record(|recorded| {
-            (recorded.deleted, recorded.deleted_bytes) = (recorded.deleted + 1, recorded.deleted_bytes + bytes);
+            (recorded.deleted, recorded.deleted_bytes) =
+                (recorded.deleted + 1, recorded.deleted_bytes + bytes);
         });
     }
 

@@ -1,6 +1,7 @@
 //! Sinks as the frame thread and the supervisor use them.
 
 mod files;
+mod recorder;
 mod watching;
 
 use std::path::{Path, PathBuf};
@@ -72,7 +73,8 @@ fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     // Each has a sidecar, which goes with it.
     let videos = names.clone();
-    names.retain(|name| !name.strip_suffix(".jsonl").is_some_and(|video| videos.iter().any(|of| of == video)));
+    names
+        .retain(|name| !name.strip_suffix(".jsonl").is_some_and(|video| videos.iter().any(|of| of == video)));
     names.sort();
     names
 }
@@ -322,7 +324,8 @@ fn a_slow_disk_costs_a_live_recording_frames_up_to_an_idr_and_nobody_else_any() 
     let muxer = Arc::new(muxer);
     let (out, status) = (out.unwrap(), Arc::new(SinkStatus::new("slow".into())));
     let encoders = &bench.context.encoders;
-    let mut slow = encoders.subscribe(None, &bench.info, &bench.context, status, || Ok(muxer.clone())).unwrap();
+    let mut slow =
+        encoders.subscribe(None, &bench.info, &bench.context, status, || Ok(muxer.clone())).unwrap();
     let mut good = bench.recording("good.mkv");
     let mut show = |n: u64| {
         let mut frame = gst::Buffer::from_mut_slice(vec![128; bench.info.size()]);

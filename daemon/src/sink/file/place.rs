@@ -46,8 +46,7 @@ impl Place {
         let from = if naming == Naming::Last { next_number(path) } else { 0 };
         for (n, path) in names(path, from).enumerate() {
             let is_first = encoders.begin(&path);
-            let may_replace =
-                naming == Naming::Overwrite && n == 0 && (is_first || !path.is_file());
+            let may_replace = naming == Naming::Overwrite && n == 0 && (is_first || !path.is_file());
             // A link that leads nowhere is taken, too.
             let has_sidecar = !may_replace && path_of(&path).symlink_metadata().is_ok();
             let made = match has_sidecar {

@@ -34,35 +34,30 @@ impl Units for Intake {
     fn give(&self, unit: &Unit) -> Taken {
         // Never waits with the lock held: the frame thread may want to end it.
         let Some(units) = lock(&self.units).clone() else { return Taken::Failed };
-        if self.status.has_failed() {
-            return Taken::Failed;
-        }
-        let mut unit = unit.clone();
-        loop {
-            let full = match units.try_send(unit) {
-                Ok(()) => {
-                    *lock(&self.full_since) = None;
-                    return Taken::Yes;
-                }
-                Err(TrySendError::Disconnected(_)) => return Taken::Failed,
-                Err(TrySendError::Full(unit)) => unit,
-            };
-            let since = *lock(&self.full_since).get_or_insert_with(Instant::now);
-            if since.elapsed() > STALL {
-                self.status.fail(format!("its disk has taken no frame for {STALL:?}"));
+        let mut unit = match units.try_send(unit.clone()) {
+            Ok(()) => {
+                *lock(&self.full_since) = None;
+                return Taken::Yes;
             }
+            Err(TrySendError::Disconnected(_)) => return Taken::Failed,
+            Err(TrySendError::Full(unit)) => unit,
+        };
+        let since = *lock(&self.full_since).get_or_insert_with(Instant::now);
+        while since.elapsed() <= STALL {
             if self.live {
                 return Taken::Busy;
             }
-            unit = match units.send_timeout(full, POLL) {
+            unit = match units.send_timeout(unit, POLL) {
                 Ok(()) => {
                     *lock(&self.full_since) = None;
                     return Taken::Yes;
                 }
-                Err(SendTimeoutError::Timeout(unit)) if !self.status.has_failed() => unit,
-                Err(_) => return Taken::Failed,
+                Err(SendTimeoutError::Timeout(unit)) => unit,
+                Err(SendTimeoutError::Disconnected(_)) => return Taken::Failed,
             };
         }
+        self.status.fail(format!("its disk has taken no frame for {STALL:?}"));
+        Taken::Failed
     }
 
     fn has_room(&self) -> bool {
@@ -94,7 +89,11 @@ struct Recorder {
 ///
 /// # Errors
 /// When no thread can be started.
-pub fn start(plan: Arc<Plan>, first: Segment, notes: Receiver<Note>) -> Result<(Arc<Intake>, Receiver<()>), SinkError> {
+pub fn start(
+    plan: Arc<Plan>,
+    first: Segment,
+    notes: Receiver<Note>,
+) -> Result<(Arc<Intake>, Receiver<()>), SinkError> {
     let failed = |error: anyhow::Error| SinkError::Unavailable(error);
     let (units, taken) = bounded(UNITS as usize);
     let (keeper, done) = Keeper::start(&plan, first.watched()).map_err(failed)?;
@@ -105,9 +104,14 @@ pub fn start(plan: Arc<Plan>, first: Segment, notes: Receiver<Note>) -> Result<(
         full_since: Mutex::default(),
     };
     let cut = Cut::new(plan.settings.segment);
-    let recorder = Recorder { plan, units: taken, notes, pending: Pending::default(), cut, segment: first, keeper };
+    let recorder =
+        Recorder { plan, units: taken, notes, pending: Pending::default(), cut, segment: first, keeper };
     let run = move || recorder.run();
-    thread::Builder::new().name("recorder".into()).spawn(run).context("cannot start a thread").map_err(failed)?;
+    thread::Builder::new()
+        .name("recorder".into())
+        .spawn(run)
+        .context("cannot start a thread")
+        .map_err(failed)?;
     Ok((Arc::new(intake), done))
 }
 

@@ -107,7 +107,8 @@ impl Segment {
             frames: frame::describe(&plan.info),
             ..Header::new(name(place.path()), name(&plan.settings.path))
         };
-        let sidecar = Sidecar::create(place.path(), !place.is_made(), &header).map_err(SinkError::Unavailable)?;
+        let sidecar =
+            Sidecar::create(place.path(), !place.is_made(), &header).map_err(SinkError::Unavailable)?;
         plan.status.begin_file(name(place.path()));
         Ok(Self { plan: plan.clone(), place: place.clone(), feed, sidecar, muxed, first: None })
     }
@@ -199,7 +200,9 @@ pub fn describe(path: &Path) -> String {
     };
     let location = quoted(&path.display().to_string());
     // Unbuffered: a second that is finished outlives the process.
-    format!("appsrc name=frames ! h264parse ! {muxer} ! filesink name=file buffer-mode=unbuffered location={location}")
+    format!(
+        "appsrc name=frames ! h264parse ! {muxer} ! filesink name=file buffer-mode=unbuffered location={location}"
+    )
 }
 
 fn prepare(pipeline: &gst::Pipeline, plan: &Arc<Plan>, muxed: &Arc<AtomicU64>) {

@@ -55,7 +55,8 @@ pub struct Header {
 impl Header {
     /// Of a file that begins now.
     pub fn new(file: String, sink: String) -> Self {
-        let begun = jiff::Timestamp::try_from(SystemTime::now()).map_or_else(|_| String::new(), |t| t.to_string());
+        let begun =
+            jiff::Timestamp::try_from(SystemTime::now()).map_or_else(|_| String::new(), |t| t.to_string());
         let (program, version) = ("nervelightd", env!("CARGO_PKG_VERSION"));
         let (source, frames, continues) = Default::default();
         Self { schema: SCHEMA, program, version, file, sink, continues, begun, source, frames }
@@ -148,7 +149,12 @@ impl Sidecar {
     /// When it cannot be written now.
     pub fn create(video: &Path, replace: bool, header: &Header) -> Result<Self> {
         let path = path_of(video);
-        let what = || format!("{} cannot be written. Check its folder, and that this user may write there", path.display());
+        let what = || {
+            format!(
+                "{} cannot be written. Check its folder, and that this user may write there",
+                path.display()
+            )
+        };
         if replace && path.symlink_metadata().is_ok_and(|file| !file.is_file()) {
             bail!("{} is no regular file. Move it away", path.display());
         }
@@ -208,7 +214,8 @@ impl Sidecar {
             let (width, height) = (nervelight_engines::WIDTH, nervelight_engines::HEIGHT);
             self.write(&Line::Region(RegionLine { pts_us, x: region.x, y: region.y, width, height }))?;
         }
-        let is_known = |model: &Arc<Model>| self.model.as_ref().is_some_and(|known| Arc::ptr_eq(known, model));
+        let is_known =
+            |model: &Arc<Model>| self.model.as_ref().is_some_and(|known| Arc::ptr_eq(known, model));
         if let Some(model) = note.model.as_ref().filter(|model| !is_known(model)) {
             self.model = Some(model.clone());
             self.write(&Line::Model(ModelLine { pts_us, time_us, model }))?;
