@@ -19,6 +19,10 @@ use crate::sink::file::sidecar::{End, Header, Sidecar};
 use crate::sink::{SinkContext, SinkError, SinkStatus};
 use gst_video::VideoInfo;
 
+/// Length of a fragment of MP4 in ms: so much is lost with the power.
+const FRAGMENT: u32 = 1000;
+/// Frames before fragments are so long. Two make a fragment.
+const SHORT: u64 = 2;
 const TAKEN_AWAY: &str = "its file was removed or replaced while it was written";
 
 /// What all files of a recording have in common.
@@ -196,7 +200,9 @@ pub fn describe(path: &Path) -> String {
     let muxer = match path.extension().and_then(|e| e.to_str()) {
         Some("mkv") => "matroskamux name=muxer offset-to-zero=true",
         // Every finished second is playable, whatever happens after.
-        _ => "mp4mux name=muxer fragment-duration=1000 fragment-mode=first-moov-then-finalise",
+        _ => {
+            &format!("mp4mux name=muxer fragment-duration={FRAGMENT} fragment-mode=first-moov-then-finalise")
+        }
     };
     let location = quoted(&path.display().to_string());
     // Unbuffered: a second that is finished outlives the process.
@@ -212,14 +218,24 @@ fn prepare(pipeline: &gst::Pipeline, plan: &Arc<Plan>, muxed: &Arc<AtomicU64>) {
         units.set_property("handle-segment-change", true);
     }
     let Some(muxer) = pipeline.by_name("muxer") else { return };
+    let is_fragmented = muxer.has_property("fragment-duration");
+    if is_fragmented {
+        // The first fragment comes with what a player needs to know; until then nothing plays.
+        muxer.set_property("fragment-duration", 1_u32);
+    }
     for pad in muxer.sink_pads() {
         let (plan, muxed) = (plan.clone(), muxed.clone());
+        let muxer = muxer.downgrade();
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, probe| {
             // A muxer can write those with a time.
             if let Some(gst::PadProbeData::Buffer(buffer)) = &probe.data
                 && buffer.pts().is_some()
             {
-                muxed.fetch_add(1, Ordering::Relaxed);
+                if muxed.fetch_add(1, Ordering::Relaxed) == SHORT
+                    && let Some(muxer) = muxer.upgrade().filter(|_| is_fragmented)
+                {
+                    muxer.set_property("fragment-duration", FRAGMENT);
+                }
                 plan.muxed.fetch_add(1, Ordering::Relaxed);
             }
             gst::PadProbeReturn::Ok
