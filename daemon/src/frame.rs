@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gst_video::prelude::*;
 use gst_video::{VideoColorRange, VideoFormat, VideoFrameRef, VideoInfo};
-use nervelight_engines::{HEIGHT, Plane, WIDTH};
+use nervelight_engines::{EngineInfo, HEIGHT, Plane, WIDTH};
 use serde::Serialize;
 
 /// One frame on its way from a source to the sinks.
@@ -87,6 +87,20 @@ pub struct NerveSize {
     pub area_mm2: f32,
     /// From the skin to its top, in mm.
     pub depth_mm: f32,
+}
+
+/// One opened engine and how its maps are read. Every answer of the engine carries it, so that a map is never cut at
+/// another model's threshold.
+#[derive(Debug, Clone, Serialize)]
+pub struct Model {
+    /// Runtime, device, precision, name, and the bundle's digest.
+    pub engine: EngineInfo,
+    /// Least value of a map (probability x 255) that is nerve.
+    pub threshold: u8,
+    /// Least area of a nerve in pixels.
+    pub min_area: u32,
+    /// Counts the openings of engines in this process, from 1.
+    pub generation: u64,
 }
 
 /// What the overlay shows on a frame.

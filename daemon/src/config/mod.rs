@@ -27,7 +27,7 @@ use crate::redact;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
 pub use sinks::webrtc::Webrtc;
-pub use sinks::{IgtlContent, IgtlSink, Sink};
+pub use sinks::{FileSettings, IgtlContent, IgtlSink, SegmentLimits, Sink};
 pub use source::{IgtlSource, PhantomSettings, Source};
 pub use sync::{Sync, SyncMode};
 
@@ -165,11 +165,11 @@ fn refuse_shared_files(
     taken.extend(source.and_then(Source::file).as_deref().and_then(whole));
     taken.extend(report.and_then(whole));
     for (i, sink) in sinks.iter().enumerate() {
-        if let Some(Sink::File { path, overwrite, .. }) = sink
-            && let Some(path) = whole(path)
+        if let Some(Sink::File(file)) = sink
+            && let Some(path) = whole(&file.path)
         {
             // Without `overwrite` a file that exists is left alone; a device is no file to lose.
-            if taken.contains(&path) && (*overwrite || !path.exists()) && !path.starts_with("/dev") {
+            if taken.contains(&path) && (file.overwrite || !path.exists()) && !path.starts_with("/dev") {
                 let message = "is also the source, the report or another sink. Choose another file";
                 mistakes.add(format!("sinks[{i}].path"), message);
             }

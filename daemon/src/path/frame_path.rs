@@ -238,6 +238,7 @@ impl FramePath {
 
     fn show(&mut self, buffer: &gst::Buffer, state: State, spacing: Option<[f32; 2]>) {
         let Some(layout) = &self.layout else { return };
+        let model = self.mask_of.as_ref().map(|(_, model)| model);
         let mask = match (self.state, &self.mask_of, layout.region()) {
             (OverlayState::On, Some((_, model)), Some(region)) => {
                 Some(ShownMask { inside: &self.mask.inside, region, digest: &model.engine.digest })
@@ -245,7 +246,15 @@ impl FramePath {
             _ => None,
         };
         for (_, sink) in &mut self.sinks {
-            sink.push(Shown { buffer, info: &layout.info, state, mask, spacing });
+            sink.push(Shown {
+                buffer,
+                info: &layout.info,
+                state,
+                mask,
+                model,
+                region: layout.region(),
+                spacing,
+            });
         }
     }
 

@@ -17,7 +17,7 @@ use crate::sink::{SinkContext, SinkError};
 /// Frames that may wait for a pipeline.
 const FRAMES: u64 = 4;
 /// Encoded frames that may wait for a muxer: the disk may be busy for two seconds.
-const UNITS: u64 = 120;
+pub const UNITS: u64 = 120;
 /// A pipeline that has no room for a frame for so long has failed.
 pub const STALL: Duration = Duration::from_secs(20);
 /// What stopping a pipeline may take; one that hangs is left behind.
@@ -295,6 +295,7 @@ mod tests {
                 whep: Whep::new(Instant::now()),
                 stop: Arc::default(),
                 encoders: Encoders::default(),
+                source: Arc::default(),
             };
             let open = |text: &str| {
                 let tell: Tell = Box::new(|_| {});

@@ -8,7 +8,6 @@ mod feed;
 mod file;
 mod igtl;
 mod null;
-mod place;
 pub mod preview;
 mod status;
 mod webrtc;
@@ -21,7 +20,7 @@ use anyhow::{Context as _, Result};
 use gst_video::VideoInfo;
 
 use crate::config;
-use crate::frame::ShownMask;
+use crate::frame::{Model, Region, ShownMask};
 use crate::pipeline::parse;
 use crate::sink::display::Display;
 pub use crate::sink::encode::Encoders;
@@ -29,7 +28,7 @@ use crate::sink::file::Recording;
 use crate::sink::igtl::Igtl;
 use crate::sink::null::Null;
 use crate::sink::preview::{Pictures, Preview, State};
-pub use crate::sink::status::{OutputStatus, SinkDrops, SinkStatus};
+pub use crate::sink::status::{OutputStatus, RecordedFiles, SinkDrops, SinkStatus};
 use crate::sink::webrtc::Webrtc;
 pub use crate::sink::webrtc::{Refusal, Whep};
 
@@ -46,6 +45,10 @@ pub struct Shown<'a> {
     pub mask: Option<ShownMask<'a>>,
     /// A pixel's width and height in mm, where they are known.
     pub spacing: Option<[f32; 2]>,
+    /// The model that made the newest mask.
+    pub model: Option<&'a Arc<Model>>,
+    /// What the model sees of it.
+    pub region: Option<Region>,
 }
 
 /// Where annotated frames go. Dropping one stops its pipeline, which may take three seconds.
@@ -103,6 +106,8 @@ pub struct SinkContext {
     pub stop: Arc<AtomicBool>,
     /// The encoders that run.
     pub encoders: Encoders,
+    /// The source, without credentials: recordings name it.
+    pub source: Arc<str>,
 }
 
 /// Opens a sink for frames like `info`. It blocks for as long as devices do, up to 20 s.
@@ -121,9 +126,7 @@ pub fn open(
         config::Sink::Preview => Box::new(Preview::open(name, info, context)?),
         config::Sink::Webrtc(webrtc) => Box::new(Webrtc::open(name, *webrtc, info, context)?),
         config::Sink::Display { element } => Box::new(Display::open(name, element, info, context)?),
-        config::Sink::File { path, encoder, overwrite } => {
-            Box::new(Recording::open(path, encoder.as_deref(), *overwrite, info, context)?)
-        }
+        config::Sink::File(settings) => Box::new(Recording::open(settings, info, context)?),
     };
     tracing::info!(sink = %opened.status().name(), "open");
     Ok(opened)
@@ -135,7 +138,7 @@ pub fn open(
 /// What is wrong.
 pub fn refuse_misconfigured(sink: &config::Sink) -> Result<()> {
     let has_pipeline = match sink {
-        config::Sink::File { encoder, .. } => encoder.is_some(),
+        config::Sink::File(file) => file.encoder.is_some(),
         config::Sink::Display { element } => !display::is_chosen(element),
         config::Sink::Preview | config::Sink::Webrtc(_) | config::Sink::Null | config::Sink::Igtl(_) => false,
     };
@@ -155,9 +158,10 @@ pub fn check(sink: &config::Sink) -> Result<String> {
         config::Sink::Preview => vec![preview::PIPELINE.into()],
         config::Sink::Webrtc(_) => vec![encode::describe(None, None).with_context(|| what.clone())?],
         config::Sink::Display { element } => vec![display::describe(element).with_context(|| what.clone())?],
-        config::Sink::File { path, encoder, .. } => {
-            let encoder = encode::describe(encoder.as_deref(), None).with_context(|| what.clone())?;
-            vec![encoder, file::describe(path)]
+        config::Sink::File(settings) => {
+            let encoder =
+                encode::describe(settings.encoder.as_deref(), None).with_context(|| what.clone())?;
+            vec![encoder, file::describe(&settings.path)]
         }
     };
     for text in &texts {

@@ -2,7 +2,7 @@
 
 use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 
@@ -18,6 +18,10 @@ pub struct SinkStatus {
     busy: AtomicU64,
     /// Frames it took that are not in the recording.
     lost: AtomicU64,
+    /// Of a recording that has begun a file.
+    recorded: Mutex<Option<RecordedFiles>>,
+    /// Frames whose capture time is not in the sidecar.
+    without_time: AtomicU64,
     failure: OnceLock<String>,
 }
 
@@ -32,6 +36,9 @@ pub struct OutputStatus {
     pub dropped: u64,
     /// The same by reason.
     pub dropped_by: SinkDrops,
+    /// The files of a recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<RecordedFiles>,
     /// Why it stopped, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
@@ -61,11 +68,41 @@ impl Add for SinkDrops {
     }
 }
 
+/// The files of a recording.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RecordedFiles {
+    /// Name of the newest.
+    pub file: String,
+    /// How many were begun.
+    pub files: u64,
+    /// How many were deleted to make room.
+    pub deleted: u64,
+    /// What these had taken of the disk.
+    pub deleted_bytes: u64,
+    /// Frames whose capture time is not in a sidecar.
+    pub frames_without_time: u64,
+}
+
+impl Add for RecordedFiles {
+    type Output = Self;
+
+    /// The figures of both; the file is that of the later, `other`.
+    fn add(self, other: Self) -> Self {
+        Self {
+            file: if other.file.is_empty() { self.file } else { other.file },
+            files: self.files + other.files,
+            deleted: self.deleted + other.deleted,
+            deleted_bytes: self.deleted_bytes + other.deleted_bytes,
+            frames_without_time: self.frames_without_time + other.frames_without_time,
+        }
+    }
+}
+
 impl SinkStatus {
     /// Everything at zero; `name` is kind and target.
     pub fn new(name: String) -> Self {
-        let (frames, busy, lost) = Default::default();
-        Self { name, frames, busy, lost, failure: OnceLock::new() }
+        let (frames, busy, lost, without_time) = Default::default();
+        Self { name, frames, busy, lost, recorded: Mutex::default(), without_time, failure: OnceLock::new() }
     }
 
     /// Kind and target.
@@ -89,6 +126,30 @@ impl SinkStatus {
     /// Says how many of the frames it took are not in the recording.
     pub fn lose(&self, frames: u64) {
         self.lost.store(frames, Relaxed);
+    }
+
+    /// A recording goes on in the file of this name.
+    pub fn begin_file(&self, file: String) {
+        self.record(|recorded| (recorded.file, recorded.files) = (file, recorded.files + 1));
+    }
+
+    /// An old file of so many bytes was deleted to make room.
+    pub fn count_deleted(&self, bytes: u64) {
+        self.record(|recorded| {
+            (recorded.deleted, recorded.deleted_bytes) =
+                (recorded.deleted + 1, recorded.deleted_bytes + bytes);
+        });
+    }
+
+    /// Never on the frame thread.
+    fn record(&self, change: impl FnOnce(&mut RecordedFiles)) {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        change(recorded.get_or_insert_default());
+    }
+
+    /// The capture time of a frame is not in the sidecar.
+    pub fn lose_time(&self) {
+        self.without_time.fetch_add(1, Relaxed);
     }
 
     /// Says why it takes no more frames. The first reason stays.
@@ -118,11 +179,16 @@ impl SinkStatus {
     /// The figures at this moment.
     pub fn snapshot(&self) -> OutputStatus {
         let drops = SinkDrops { busy: self.busy.load(Relaxed), recorder: self.lost.load(Relaxed) };
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(recorded) = &mut recorded {
+            recorded.frames_without_time = self.without_time.load(Relaxed);
+        }
         OutputStatus {
             name: self.name.clone(),
             frames: self.taken().saturating_sub(drops.recorder),
             dropped: drops.sum(),
             dropped_by: drops,
+            recorded,
             failed: self.failure(),
         }
     }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::frame::{OverlayState, SignalState};
+use crate::sink::RecordedFiles;
 use crate::status::snapshot::{SinkFigures, Snapshot};
 
 /// Upper bounds of the histograms in seconds. Finest where a frame's budget lies, 33 ms at 30 frames/s.
@@ -45,6 +46,10 @@ pub fn publish(snapshot: &Snapshot) {
         metrics::counter!("nervelight_sink_frames_total", "sink" => name.clone()).absolute(sink.frames);
         metrics::counter!("nervelight_sink_dropped_total", "sink" => name.clone()).absolute(sink.dropped);
         metrics::counter!("nervelight_sink_failures_total", "sink" => name.clone()).absolute(*failures);
+        if let Some(RecordedFiles { files, deleted, .. }) = sink.recorded {
+            metrics::counter!("nervelight_recording_files_total", "sink" => name.clone()).absolute(files);
+            metrics::counter!("nervelight_recording_deleted_total", "sink" => name.clone()).absolute(deleted);
+        }
         metrics::gauge!("nervelight_sink_failed", "sink" => name)
             .set(f64::from(u8::from(sink.failed.is_some())));
     }

@@ -82,7 +82,16 @@ pub fn run(config: &Config) -> Result<()> {
         tracing::info!("page at http://{}", listener.local_addr()?);
         web::serve(listener, &config.proxy_hosts, page)?;
     }
-    let context = SinkContext { live, pictures, whep, stop: stop.clone(), encoders: Encoders::default() };
+    let run_info = RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode);
+    let source_name = run_info.shown().source.into();
+    let context = SinkContext {
+        live,
+        pictures,
+        whep,
+        stop: stop.clone(),
+        encoders: Encoders::default(),
+        source: source_name,
+    };
     let mut supervisor = Supervisor {
         config,
         changes: thread.changes.clone(),
@@ -95,7 +104,7 @@ pub fn run(config: &Config) -> Result<()> {
         figures: LiveFigures::new(counters.clone(), frames.clone(), samples),
         counters,
         frames,
-        run_info: RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode),
+        run_info,
         signal: SignalLog::new(Instant::now()),
         overlay: config.overlay.enabled,
         asked: VecDeque::new(),

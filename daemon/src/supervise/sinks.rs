@@ -11,7 +11,7 @@ use gst_video::VideoInfo;
 use crate::config;
 use crate::control::{Answer, ControlError, ErrorKind, Reply};
 use crate::path::{Change, SinkChange, SinkId, Sinks};
-use crate::sink::{self, OutputStatus, Sink, SinkContext, SinkDrops, SinkError, SinkStatus};
+use crate::sink::{self, OutputStatus, RecordedFiles, Sink, SinkContext, SinkDrops, SinkError, SinkStatus};
 use crate::status::SinkFigures;
 use crate::supervise::backoff::Backoff;
 use crate::supervise::errand;
@@ -45,6 +45,7 @@ struct Kept {
     /// Frames and drops of earlier openings.
     frames: u64,
     drops: SinkDrops,
+    recorded: Option<RecordedFiles>,
     failures: u64,
     /// Why it is not open, if it failed.
     failure: Option<String>,
@@ -73,6 +74,7 @@ impl SinkKeeper {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
             frames: 0,
             drops: SinkDrops::default(),
+            recorded: None,
             failures: 0,
             failure: None,
             last_failure: None,
@@ -158,7 +160,7 @@ impl SinkKeeper {
     /// What failed, in words: sinks that are not open, and recordings with a gap.
     pub fn failures(&self) -> Vec<String> {
         let words = |kept: &Kept| {
-            let is_recording = matches!(kept.config, config::Sink::File { .. });
+            let is_recording = matches!(kept.config, config::Sink::File(_));
             let why = kept.last_failure.as_ref().filter(|_| kept.failure.is_some() || is_recording)?;
             let name = format!("sink {}: ", kept.name);
             let later = if kept.failure.is_none() { ". It was opened again later" } else { "" };
@@ -275,7 +277,7 @@ impl Kept {
 
     /// A recording begins with the source's first frame.
     fn is_wanted(&self, layout: &SinkLayout) -> bool {
-        !layout.is_placeholder || !matches!(self.config, config::Sink::File { .. })
+        !layout.is_placeholder || !matches!(self.config, config::Sink::File(_))
     }
 
     /// Whether there is nothing to wait for: it is open, or failed, hangs, or is not wanted.
@@ -324,6 +326,7 @@ impl Kept {
         let last = status.snapshot();
         self.frames += last.frames;
         self.drops = self.drops + last.dropped_by;
+        self.recorded = sum(self.recorded.take(), last.recorded);
         if let Some(why) = last.failed
             && self.failure.is_none()
         {
@@ -343,9 +346,18 @@ impl Kept {
             frames: self.frames + now.as_ref().map_or(0, |s| s.frames),
             dropped: drops.sum(),
             dropped_by: drops,
+            recorded: sum(self.recorded.clone(), now.as_ref().and_then(|s| s.recorded.clone())),
             failed: now.as_ref().and_then(|s| s.failed.clone()).or_else(|| self.failure.clone()),
         };
         SinkFigures { output, failures: self.failures }
+    }
+}
+
+/// Of earlier openings and the present one.
+fn sum(before: Option<RecordedFiles>, now: Option<RecordedFiles>) -> Option<RecordedFiles> {
+    match (before, now) {
+        (Some(before), Some(now)) => Some(before + now),
+        (before, now) => before.or(now),
     }
 }
 
@@ -378,6 +390,7 @@ mod tests {
             whep: Whep::new(Instant::now()),
             stop: Arc::default(),
             encoders: Encoders::default(),
+            source: Arc::default(),
         };
         let display = config::Sink::Display { element: "fakesink".into() };
         let mut sinks = SinkKeeper::new(&[display], context);

@@ -21,7 +21,7 @@ pub const CRATES: &[Crate] = &[
             ("config", &["redact"]),
             ("igtl", &[]),
             ("source", &["config", "frame", "igtl", "pipeline"]),
-            ("infer", &["exit"]),
+            ("infer", &["exit", "frame"]),
             ("sink", &["config", "frame", "igtl", "pipeline", "writable"]),
             ("status", &["config", "frame", "redact", "sink", "source"]),
             ("path", &["config", "frame", "infer", "sink", "source", "status"]),

@@ -1,5 +1,6 @@
 //! `[[sinks]]`: where annotated frames go.
 
+mod file;
 mod igtl;
 pub mod webrtc;
 
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use crate::config::http::RawHttp;
 use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
+pub use file::{FileSettings, SegmentLimits};
 pub use igtl::{IgtlContent, IgtlSink};
 
 /// More is a mistake of a program that wrote the file.
@@ -24,6 +26,10 @@ pub struct RawSink {
     pub path: Option<PathBuf>,
     pub encoder: Option<String>,
     pub overwrite: Option<bool>,
+    pub segment_seconds: Option<u64>,
+    pub segment_mb: Option<u64>,
+    pub quota_mb: Option<u64>,
+    pub keep_free_mb: Option<u64>,
     pub element: Option<String>,
     pub listen: Option<String>,
     pub allow_unprotected: Option<bool>,
@@ -46,14 +52,7 @@ pub enum SinkKind {
 #[derive(Debug, Clone)]
 pub enum Sink {
     /// H.264 in MP4 or Matroska.
-    File {
-        /// `.mp4` or `.mkv`.
-        path: PathBuf,
-        /// Encoder as a GStreamer fragment; the best one installed when absent.
-        encoder: Option<String>,
-        /// Replace an existing file instead of numbering this one.
-        overwrite: bool,
-    },
+    File(FileSettings),
     /// A screen.
     Display {
         /// A GStreamer video sink.
@@ -72,7 +71,7 @@ pub enum Sink {
 impl fmt::Display for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, .. } => write!(f, "file {}", path.display()),
+            Self::File(file) => write!(f, "file {}", file.path.display()),
             Self::Display { element } => write!(f, "display {}", redact(element)),
             Self::Preview => f.write_str("preview"),
             Self::Webrtc(webrtc) => write!(f, "webrtc {}", webrtc.udp),
@@ -113,6 +112,10 @@ impl RawSink {
             ("path", self.path.is_some(), is_file),
             ("encoder", self.encoder.is_some(), is_file),
             ("overwrite", self.overwrite.is_some(), is_file),
+            ("segment_seconds", self.segment_seconds.is_some(), is_file),
+            ("segment_mb", self.segment_mb.is_some(), is_file),
+            ("quota_mb", self.quota_mb.is_some(), is_file),
+            ("keep_free_mb", self.keep_free_mb.is_some(), is_file),
             ("element", self.element.is_some(), kind == SinkKind::Display),
             ("listen", self.listen.is_some(), kind == SinkKind::Igtl),
             ("allow_unprotected", self.allow_unprotected.is_some(), kind == SinkKind::Igtl),
@@ -140,17 +143,7 @@ impl RawSink {
                 Sink::Preview
             }
             SinkKind::Webrtc => Sink::Webrtc(webrtc::resolve(self.udp.as_deref(), http, &mut mistake)?),
-            SinkKind::File => {
-                let Some(path) = self.path.as_ref().map(|p| base.join(p)) else {
-                    mistake("path", "is missing: set it to the recording's file, such as \"nerve.mp4\"");
-                    return None;
-                };
-                if !path.extension().is_some_and(|e| e == "mp4" || e == "mkv") {
-                    mistake("path", "must end in .mp4 or .mkv");
-                }
-                let (encoder, overwrite) = (self.encoder.clone(), self.overwrite.unwrap_or(false));
-                Sink::File { path, encoder, overwrite }
-            }
+            SinkKind::File => return file::resolve(self, table, base, mistakes),
         })
     }
 }

@@ -10,7 +10,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
 
 use anyhow::anyhow;
 use gst::prelude::*;
@@ -52,7 +51,6 @@ struct Encoder {
 /// Frames' way to an encoder, and its units' way to a muxer.
 pub struct Subscription {
     share: Share,
-    muxer: Arc<Feed>,
 }
 
 /// A subscriber's share in an encoder. Dropping the last stops the encoder, which may take three seconds.
@@ -90,7 +88,7 @@ impl Encoders {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
     }
 
-    /// Sends the units of frames like `info` to the muxer that `open` opens once there is an encoder. Subscribers share
+    /// Sends the units of frames like `info` to what `open` opens once there is an encoder. Subscribers share
     /// an encoder, except for one with an encoder `fragment` of its own.
     ///
     /// # Errors
@@ -101,12 +99,11 @@ impl Encoders {
         info: &Arc<VideoInfo>,
         context: &SinkContext,
         status: Arc<SinkStatus>,
-        open: impl FnOnce() -> Result<Feed, SinkError>,
+        open: impl FnOnce() -> Result<Arc<dyn Units>, SinkError>,
     ) -> Result<Subscription, SinkError> {
         let encoder = self.join(fragment, info, context)?;
-        let muxer = Arc::new(open().inspect_err(|_| _ = encoder.quit())?);
-        let share = Share::new(encoder, Subscriber::recording(muxer.clone(), status))?;
-        Ok(Subscription { share, muxer })
+        let units = open().inspect_err(|_| _ = encoder.quit())?;
+        Ok(Subscription { share: Share::new(encoder, Subscriber::recording(units, status))? })
     }
 
     /// Sends the units of frames like `info` to a network sink's `units`, while it has an `audience`. When the frames
@@ -286,12 +283,5 @@ impl Subscription {
     /// Says that no frame follows.
     pub fn end(&mut self) {
         self.share.end();
-    }
-
-    /// Waits until the muxer has written everything.
-    pub fn finish(&mut self, deadline: Instant) {
-        self.end();
-        self.muxer.finish(deadline);
-        self.share.encoder.hub.leave(&self.share.subscriber);
     }
 }

@@ -10,7 +10,7 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use nervelight_engines::{Plane, WIDTH, plane};
 
 use crate::config::{IgtlContent, IgtlSink};
-use crate::frame::{OverlayState, Region, full_range, is_limited};
+use crate::frame::{OverlayState, Region, SignalState, full_range, is_limited};
 use crate::igtl::{ImageHeader, Name, Status, image, now, status};
 use crate::sink::Shown;
 use crate::sink::igtl::board::Board;
@@ -36,7 +36,13 @@ pub struct Job {
 
 impl Default for Job {
     fn default() -> Self {
-        let state = State { ai: OverlayState::Off, signal: false, arrived: Instant::now() };
+        let state = State {
+            ai: OverlayState::Off,
+            signal: false,
+            picture: SignalState::Waiting,
+            nerve: None,
+            arrived: Instant::now(),
+        };
         let (frame, spacing, region) = (None, None, None);
         Self { frame, state, spacing, region, inside: plane(), digest: String::with_capacity(64) }
     }

@@ -8,7 +8,13 @@ fn a_recording_without_a_frame_leaves_no_file() {
     for encoder in ["identity error-after=1 ! x264enc", "identity drop-probability=1 ! x264enc"] {
         for (overwrite, pushed) in [(false, 1), (false, 0), (true, 1)] {
             let path = bench.path("a.mp4");
-            let sink = config::Sink::File { path, encoder: Some(encoder.into()), overwrite };
+            let encoder_of_its_own = Some(encoder.into());
+            let sink = config::Sink::File(FileSettings {
+                path,
+                encoder: encoder_of_its_own,
+                overwrite,
+                ..Default::default()
+            });
             let mut sink = bench.open(&sink).unwrap();
             (0..pushed).for_each(|n| push(&mut *sink, &bench.info, n));
             let status = finish(&mut *sink);
@@ -25,7 +31,8 @@ fn a_recording_that_fails_keeps_its_frames() {
     let bench = Bench::new();
     for name in ["a.mp4", "a.mkv"] {
         let encoder = Some("identity error-after=31 ! x264enc tune=zerolatency".into());
-        let sink = config::Sink::File { path: bench.path(name), encoder, overwrite: false };
+        let path = bench.path(name);
+        let sink = config::Sink::File(FileSettings { path, encoder, ..Default::default() });
         let mut sink = bench.open(&sink).unwrap();
         (0..60).for_each(|n| push(&mut *sink, &bench.info, n));
         let status = finish(&mut *sink);

@@ -1,0 +1,96 @@
+//! What is done for a recording beside its writing: finished files are closed, the others brought to the disk every second
+//! and looked for, and old ones deleted to make room. Each of these may wait for a disk, so that they have a thread.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+
+use crate::sink::file::segment::{Plan, Segment, Watched};
+use crate::sink::file::shelf::Shelf;
+use crate::sink::file::sidecar::End;
+
+/// Time between looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// What finishing a file may take while others are written.
+const FINISH: Duration = Duration::from_secs(20);
+
+/// What is to be done.
+pub enum Task {
+    /// This file is written from now on.
+    Watch(Watched),
+    /// No unit follows in this one.
+    Finish(Box<Segment>, End),
+}
+
+/// The thread's own end.
+pub struct Keeper {
+    plan: Arc<Plan>,
+    tasks: Receiver<Task>,
+    watched: Watched,
+    shelf: Shelf,
+    /// The file that is written, as large as it was at the last look.
+    size: u64,
+}
+
+impl Keeper {
+    /// Starts the thread. Returns what takes tasks, and what disconnects when all are done.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(plan: &Arc<Plan>, first: Watched) -> Result<(Sender<Task>, Receiver<()>)> {
+        let (send, tasks) = unbounded();
+        let (alive, done) = bounded(0);
+        let shelf = Shelf::new(&plan.settings);
+        let keeper = Self { plan: plan.clone(), tasks, watched: first, shelf, size: 0 };
+        let run = move || {
+            keeper.run();
+            drop(alive);
+        };
+        thread::Builder::new().name("recordings".into()).spawn(run).context("cannot start a thread")?;
+        Ok((send, done))
+    }
+
+    fn run(mut self) {
+        self.watched.sync_folder();
+        self.look();
+        let mut due = Instant::now() + LOOK;
+        loop {
+            match self.tasks.recv_deadline(due) {
+                Ok(Task::Watch(watched)) => {
+                    watched.sync_folder();
+                    (self.watched, self.size) = (watched, 0);
+                    self.look();
+                    self.make_room();
+                }
+                Ok(Task::Finish(segment, why)) => {
+                    segment.finish(why, Instant::now() + FINISH);
+                    self.look();
+                    self.make_room();
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    due = Instant::now() + LOOK;
+                    self.watched.look(&self.plan.status);
+                    self.watched.sync();
+                    self.make_room();
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        self.shelf.look(Some(self.watched.place.path()));
+    }
+
+    /// Deletes what has to go before the file that is written is twice as much larger as since the last look.
+    fn make_room(&mut self) {
+        let size = Shelf::size(self.watched.place.path());
+        let coming = 2 * size.saturating_sub(std::mem::replace(&mut self.size, size));
+        if let Err(error) = self.shelf.make_room(size + coming, &self.plan.status) {
+            self.plan.status.fail(format!("{error:#}"));
+        }
+    }
+}
