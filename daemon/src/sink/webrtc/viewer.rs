@@ -8,7 +8,7 @@ use str0m::change::SdpOffer;
 use str0m::channel::ChannelId;
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::format::Codec;
-use str0m::media::{MediaKind, MediaTime, Mid, Pt};
+use str0m::media::{Media, MediaKind, MediaTime, Mid, Pt};
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 
@@ -84,16 +84,9 @@ impl Viewer {
         let candidate = Candidate::host(common.address, "udp").map_err(|error| unusable(&error))?;
         rtc.add_local_candidate(candidate);
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| unusable(&error))?;
-        let mut mids = vec![];
-        let due = loop {
-            match rtc.poll_output().map_err(|error| unusable(&error))? {
-                Output::Event(Event::MediaAdded(media)) => mids.push(media),
-                Output::Event(_) | Output::Transmit(_) => {}
-                Output::Timeout(due) => break due,
-            }
-        };
-        let mut lines = mids.iter().filter(|line| line.kind == MediaKind::Video && line.direction.is_sending());
-        let video = lines.find_map(|line| Some((line.mid, payload_type(&mut rtc, line.mid)?)));
+        let answer = answer.to_sdp_string();
+        let mut lines = answer.lines().filter_map(|line| line.trim_end().strip_prefix("a=mid:")).map(Mid::from);
+        let video = lines.find_map(|line| Some((line, payload_type(&mut rtc, line)?)));
         let video = video.ok_or(Refusal::Codec)?;
         let viewer = Self {
             name,
@@ -104,10 +97,10 @@ impl Viewer {
             needs_key: true,
             joined: now,
             heard: now,
-            due,
+            due: now,
             is_over: false,
         };
-        Ok((viewer, answer.to_sdp_string()))
+        Ok((viewer, answer))
     }
 
     /// Whether a packet is for this viewer.
@@ -233,8 +226,10 @@ fn configuration(common: &Common) -> RtcConfig {
     configuration
 }
 
-/// What the viewer calls our video; the constrained profile where it has the choice.
+/// What the viewer calls our video on a media line that takes it; the constrained profile where there is a choice.
 fn payload_type(rtc: &mut Rtc, mid: Mid) -> Option<Pt> {
+    let takes = |line: &Media| line.kind() == MediaKind::Video && line.direction().is_sending();
+    rtc.media(mid).filter(|line| takes(line))?;
     let writer = rtc.writer(mid)?;
     let profile = |params: &str0m::format::PayloadParams| params.spec().format.profile_level_id;
     let h264 = writer.payload_params().filter(|params| params.spec().codec == Codec::H264);
