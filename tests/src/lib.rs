@@ -1,6 +1,7 @@
 //! Runs the built programs as their users would, and looks at what they made.
 
 pub mod browser;
+pub mod clock;
 #[cfg(feature = "tensorrt")]
 pub mod fake_tensorrt;
 pub mod proof;

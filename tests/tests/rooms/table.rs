@@ -129,7 +129,14 @@ pub const CRATES: &[Crate] = &[
     Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
     Crate {
         folder: "tests",
-        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("video", &[]), ("web", &[]), ("whep", &[])],
+        rooms: &[
+            ("browser", &[]),
+            ("clock", &[]),
+            ("fake_tensorrt", &[]),
+            ("video", &[]),
+            ("web", &[]),
+            ("whep", &[]),
+        ],
     },
 ];
 
