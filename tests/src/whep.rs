@@ -36,7 +36,8 @@ impl Peer {
         let mut command = Command::new(&python);
         command.arg(root().join("tests/peers/whep.py")).arg(format!("http://127.0.0.1:{port}/whep"));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("{}: run ./setup.sh test", python.display()))?;
+        let mut child =
+            command.spawn().with_context(|| format!("{}: run ./setup.sh test", python.display()))?;
         let lines = BufReader::new(child.stdout.take().context("no output")?);
         Ok(Self { child, lines })
     }

@@ -99,7 +99,8 @@ fn what_is_no_offer_is_answered_with_the_reason() {
     let (port, udp) = (free_port().unwrap(), free_port().unwrap());
     let (_cart, _running) = running(port, udp);
     let sdp = "application/sdp";
-    let no_h264 = OFFER.replace("H264", "VP9").replace("packetization-mode=1;profile-level-id=42e01f", "profile-id=0");
+    let no_h264 =
+        OFFER.replace("H264", "VP9").replace("packetization-mode=1;profile-level-id=42e01f", "profile-id=0");
     let long = "a=x\r\n".repeat(20_000);
     for (offer, kind, status, says) in [
         ("", sdp, 400, "the offer cannot be used"),
@@ -112,7 +113,10 @@ fn what_is_no_offer_is_answered_with_the_reason() {
     ] {
         let answer = post(port, offer, kind);
         assert_eq!(answer.status, status, "{offer}: {}", answer.text());
-        assert!(answer.text().contains(says) && answer.head.contains("application/problem+json"), "{answer:?}");
+        assert!(
+            answer.text().contains(says) && answer.head.contains("application/problem+json"),
+            "{answer:?}"
+        );
     }
     let joined = post(port, OFFER, sdp);
     assert_eq!(joined.status, 201, "{}", joined.text());
@@ -169,7 +173,11 @@ fn places_are_bounded_and_silent_viewers_give_theirs_back() {
     kill_process(stalled.pid(), Signal::CONT).unwrap();
     let begun = Instant::now();
     assert!(running.terminate().unwrap().success);
-    assert!(begun.elapsed() < Duration::from_secs(5), "viewers do not hold up the end: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "viewers do not hold up the end: {:?}",
+        begun.elapsed()
+    );
     UdpSocket::bind(("127.0.0.1", udp)).unwrap();
 }
 
@@ -192,13 +200,19 @@ fn a_port_that_is_taken_is_tried_again() {
 #[test]
 fn mistakes_in_the_table_are_named() {
     let refused = |sinks: &str, http: &str| {
-        let text = format!("source = {{ kind = \"phantom\" }}\nmodel = {{ bundle = \"BUNDLE\" }}\nsinks = [{sinks}]\n{http}");
+        let text = format!(
+            "source = {{ kind = \"phantom\" }}\nmodel = {{ bundle = \"BUNDLE\" }}\nsinks = [{sinks}]\n{http}"
+        );
         Cart::new(&text).unwrap().refused().unwrap()
     };
     for (sinks, http, says) in [
         ("{ kind = \"webrtc\" }", "http = { enabled = false }", "sinks[0].kind: \"webrtc\" needs the page"),
         ("{ kind = \"webrtc\", udp = \"8322\" }", "", "sinks[0].udp: must be an address and a port"),
-        ("{ kind = \"webrtc\", udp = \"0.0.0.0:8322\" }", "", "sinks[0].udp: must be the address at which browsers"),
+        (
+            "{ kind = \"webrtc\", udp = \"0.0.0.0:8322\" }",
+            "",
+            "sinks[0].udp: must be the address at which browsers",
+        ),
         ("{ kind = \"webrtc\" }, { kind = \"webrtc\" }", "", "sinks[1].kind: is \"webrtc\" a second time"),
         ("{ kind = \"preview\", udp = \"127.0.0.1:1\" }", "", "sinks[0].udp: has no meaning"),
     ] {

@@ -53,7 +53,8 @@ const WATCH_WORDS: &str = "window.drawn = 0; window.wrong = []; \
 fn the_words_go_with_the_very_picture() {
     let Some(browser) = Browser::open().unwrap() else { return };
     let (port, udp) = (free_port().unwrap(), free_port().unwrap());
-    let cart = cart(port, &format!("{{ kind = \"preview\" }}, {{ kind = \"webrtc\", udp = \"127.0.0.1:{udp}\" }}"));
+    let cart =
+        cart(port, &format!("{{ kind = \"preview\" }}, {{ kind = \"webrtc\", udp = \"127.0.0.1:{udp}\" }}"));
     let running = cart.start().unwrap();
     wait_for("the page", || status(port).filter(|s| s["ai"] == "on")).unwrap();
     browser.go(&format!("http://127.0.0.1:{port}/")).unwrap();
@@ -99,7 +100,8 @@ fn motion_jpeg_stands_in_and_webrtc_takes_over() {
     let Some(browser) = Browser::open().unwrap() else { return };
     let (port, udp) = (free_port().unwrap(), free_port().unwrap());
     let holder = UdpSocket::bind(("127.0.0.1", udp)).unwrap();
-    let cart = cart(port, &format!("{{ kind = \"preview\" }}, {{ kind = \"webrtc\", udp = \"127.0.0.1:{udp}\" }}"));
+    let cart =
+        cart(port, &format!("{{ kind = \"preview\" }}, {{ kind = \"webrtc\", udp = \"127.0.0.1:{udp}\" }}"));
     let running = cart.start().unwrap();
     wait_for("the page", || status(port).filter(|s| s["ai"] == "on")).unwrap();
     browser.go(&format!("http://127.0.0.1:{port}/")).unwrap();

@@ -133,7 +133,8 @@ fn proof_webrtc_joins_leave_nothing_behind_and_see_a_picture_at_once() {
     )
     .unwrap();
     let p95 = quantile(&firsts, 0.95);
-    row(&format!("WebRTC, {joins} joins: first picture, p95, by aiortc"), format!("{p95:.0} ms"), "300 ms").unwrap();
+    row(&format!("WebRTC, {joins} joins: first picture, p95, by aiortc"), format!("{p95:.0} ms"), "300 ms")
+        .unwrap();
     // The page's server may hold a connection of the status more or less.
     assert!(descriptors_after.abs_diff(descriptors) <= 2, "{descriptors} to {descriptors_after}");
     assert!(growth < 2.0, "{growth} MB");
@@ -205,7 +206,8 @@ fn proof_webrtc_delay_from_camera_to_drawn_pixel() {
         "p99 50 ms",
     )
     .unwrap();
-    row("WebRTC: drift of that from the first minute to the last", format!("{drift:+.2} ms"), "1 ms").unwrap();
+    row("WebRTC: drift of that from the first minute to the last", format!("{drift:+.2} ms"), "1 ms")
+        .unwrap();
 
     let joins = count(5, 100);
     browser.run(&JOIN_AGAIN.replace("arguments_joins", &joins.to_string())).unwrap();
@@ -213,7 +215,12 @@ fn proof_webrtc_delay_from_camera_to_drawn_pixel() {
     let firsts: Vec<f64> = serde_json::from_value(browser.run("return window.firsts").unwrap()).unwrap();
     assert_eq!(firsts.len() as u64, joins);
     let first = quantile(&firsts, 0.95);
-    row(&format!("WebRTC, {joins} joins: first picture, p95, in Chromium"), format!("{first:.0} ms"), "300 ms").unwrap();
+    row(
+        &format!("WebRTC, {joins} joins: first picture, p95, in Chromium"),
+        format!("{first:.0} ms"),
+        "300 ms",
+    )
+    .unwrap();
     assert!(p99 <= if is_full() { 50.0 } else { 500.0 }, "{p50} ms, p99 {p99} ms");
     assert!(!is_full() || drift.abs() <= 1.0, "{drift} ms");
     assert!(!is_full() || first <= 300.0, "{first} ms");

@@ -28,7 +28,7 @@ impl Bench {
         let context = SinkContext {
             live: false,
             pictures: watch::channel(None).0,
-                whep: Whep::new(Instant::now()),
+            whep: Whep::new(Instant::now()),
             stop: Arc::default(),
             encoders: Encoders::default(),
         };

@@ -68,7 +68,9 @@ async fn join(
 async fn leave(State(page): State<Page>, Path(viewer): Path<String>) -> Response {
     match &page.whep {
         Some(whep) if whep.leave(viewer).await => StatusCode::OK.into_response(),
-        _ => problem(StatusCode::NOT_FOUND, "nobody of that name watches. Viewers that are silent are let go"),
+        _ => {
+            problem(StatusCode::NOT_FOUND, "nobody of that name watches. Viewers that are silent are let go")
+        }
     }
 }
 

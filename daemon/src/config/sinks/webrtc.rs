@@ -48,6 +48,9 @@ pub fn resolve(udp: Option<&str>, http: &RawHttp, mistake: &mut impl FnMut(&str,
 pub fn refuse_second(sinks: &[Option<Sink>], mistakes: &mut Mistakes) {
     let tables = sinks.iter().enumerate().filter(|(_, sink)| matches!(sink, Some(Sink::Webrtc(_))));
     for (i, _) in tables.skip(1) {
-        mistakes.add(format!("sinks[{i}].kind"), "is \"webrtc\" a second time; one serves all browsers. Remove it");
+        mistakes.add(
+            format!("sinks[{i}].kind"),
+            "is \"webrtc\" a second time; one serves all browsers. Remove it",
+        );
     }
 }

@@ -50,8 +50,7 @@ impl Webrtc {
         let status = Arc::new(SinkStatus::new(name));
         let (states, known) = crossbeam_channel::bounded(STATES);
         let audience = Arc::new(Audience::default());
-        let server =
-            Server::start(webrtc.udp, audience.clone(), known, context.whep.clone(), status.clone());
+        let server = Server::start(webrtc.udp, audience.clone(), known, context.whep.clone(), status.clone());
         let server = server.map_err(|error| SinkError::Unavailable(error).of(&what))?;
         let units = Arc::new(server.units());
         let watching = context.encoders.watch(info, context, status.clone(), audience.clone(), units);

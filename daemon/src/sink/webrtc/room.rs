@@ -160,9 +160,8 @@ impl Room {
         }
         let name = name()?;
         // Whoever writes an offer that no one thought of must not end everybody's picture.
-        let taken = catch_unwind(AssertUnwindSafe(|| {
-            Viewer::new(name.clone(), offer, &self.common, Instant::now())
-        }));
+        let taken =
+            catch_unwind(AssertUnwindSafe(|| Viewer::new(name.clone(), offer, &self.common, Instant::now())));
         let (viewer, answer) = taken.unwrap_or(Err(Refusal::Offer("it makes no sense".into())))?;
         self.viewers.push(viewer);
         Ok(Joined { viewer: name, answer })

@@ -85,7 +85,8 @@ impl Viewer {
         rtc.add_local_candidate(candidate);
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| unusable(&error))?;
         let answer = answer.to_sdp_string();
-        let mut lines = answer.lines().filter_map(|line| line.trim_end().strip_prefix("a=mid:")).map(Mid::from);
+        let mut lines =
+            answer.lines().filter_map(|line| line.trim_end().strip_prefix("a=mid:")).map(Mid::from);
         let video = lines.find_map(|line| Some((line, payload_type(&mut rtc, line)?)));
         let video = video.ok_or(Refusal::Codec)?;
         let viewer = Self {
