@@ -37,9 +37,9 @@ export async function watch(signal, show) {
     });
   } finally {
     video.srcObject = null;
+    // Else the cart notices by itself, some seconds later. First this: whose connection ends is known to nobody.
+    if (location) await fetch(location, { method: "DELETE", keepalive: true, signal: AbortSignal.timeout(500) }).catch(() => {});
     peer.close();
-    // Else the cart notices by itself, some seconds later.
-    if (location) fetch(location, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 }
 
