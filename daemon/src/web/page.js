@@ -7,8 +7,9 @@ const GIVE_UP_MS = 5000;
 const RETRY_MS = 500;
 // Motion JPEG takes over when no picture has come by WebRTC for so long.
 const WEBRTC_MS = 2000;
-// Where the cart or the browser has no WebRTC, that is tried again when so long has passed.
-const WEBRTC_RETRY_MS = 15000;
+// Where WebRTC shows nothing though the cart answers, it is tried again when so long has passed: its sink may open any
+// moment, but packets that do not pass, or a browser that cannot, are there to stay.
+const OPENS_MS = 2000, STAYS_MS = 15000;
 
 const id = name => document.getElementById(name);
 const element = (tag, text, kind) =>
@@ -78,23 +79,24 @@ function headEnd(bytes) {
 async function watchVideo() {
   const mine = webrtc = new AbortController();
   while (webrtc === mine) {
-    let wait = RETRY_MS;
+    let wait = STAYS_MS;
     const clock = { least: Infinity };
     without = obstacle();
     try {
-      if (without) wait = WEBRTC_RETRY_MS;
-      else without = await watchWebrtc(mine.signal, (state, picture) => {
+      if (!without) without = await watchWebrtc(mine.signal, (state, picture) => {
         if (webrtc !== mine) return;
         // The first one ends the pictures that stood in for it.
         jpegs?.abort();
         connected = true;
         refused = without = "";
+        wait = RETRY_MS;
         waitedFrom = performance.now();
         put(state, picture, picture.displayWidth, picture.displayHeight, clock, "webrtc");
       });
     } catch (error) {
       without = error instanceof Refused ? error.message : "the program on the cart does not answer";
-      if (error.status) wait = WEBRTC_RETRY_MS;
+      if (!error.status) wait = RETRY_MS;
+      if (error.status === 503) wait = OPENS_MS;
     }
     if (webrtc !== mine) return;
     connected = Boolean(jpegs);

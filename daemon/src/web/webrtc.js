@@ -37,9 +37,9 @@ export async function watch(signal, show) {
     });
   } finally {
     video.srcObject = null;
+    // Else the cart notices by itself, some seconds later. First this: whose connection ends is known to nobody.
+    if (location) await fetch(location, { method: "DELETE", keepalive: true, signal: AbortSignal.timeout(500) }).catch(() => {});
     peer.close();
-    // Else the cart notices by itself, some seconds later.
-    if (location) fetch(location, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 }
 
@@ -64,6 +64,14 @@ async function join(peer, signal) {
   return answer.headers.get("Location");
 }
 
+/** The picture's RTP time. The video may have gone on since the call that is `about` a picture: then that is another's. */
+function timeOf(picture, about) {
+  const own = picture.metadata?.().rtpTimestamp;
+  if (own !== undefined) return own;
+  // Where pictures do not say it, the call's holds for the picture of its media time; the next call brings the other.
+  return Math.abs(picture.timestamp - about.mediaTime * 1e6) <= 1 ? about.rtpTimestamp : undefined;
+}
+
 /** Brings each picture together with the state of the same RTP time. */
 function pair(peer, video, show, fail) {
   const states = new Map();
@@ -85,11 +93,11 @@ function pair(peer, video, show, fail) {
     if (about.rtpTimestamp === undefined) return fail("this browser does not say which picture of a video it shows");
     let picture;
     try { picture = new VideoFrame(video); } catch { return; }
-    // The video may have gone on since: its next call brings the picture that is there now.
-    if (Math.abs(picture.timestamp - about.mediaTime * 1e6) > 1) return picture.close();
+    const rtp = timeOf(picture, about);
+    if (rtp === undefined) return picture.close();
     keep(null);
-    if (!states.has(about.rtpTimestamp)) return keep({ rtp: about.rtpTimestamp, picture });
-    show(states.get(about.rtpTimestamp), picture);
+    if (!states.has(rtp)) return keep({ rtp, picture });
+    show(states.get(rtp), picture);
     picture.close();
   });
   next();

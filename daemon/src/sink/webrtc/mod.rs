@@ -17,7 +17,6 @@ use gst_video::VideoInfo;
 
 use crate::config;
 use crate::sink::encode::{Audience, Watching};
-use crate::sink::feed::Taken;
 use crate::sink::preview::State;
 use crate::sink::webrtc::server::Server;
 pub use crate::sink::webrtc::whep::{Refusal, Whep};

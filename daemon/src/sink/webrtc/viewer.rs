@@ -8,7 +8,7 @@ use str0m::change::SdpOffer;
 use str0m::channel::ChannelId;
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::format::Codec;
-use str0m::media::{MediaKind, MediaTime, Mid, Pt};
+use str0m::media::{Media, MediaKind, MediaTime, Mid, Pt};
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 
@@ -84,17 +84,10 @@ impl Viewer {
         let candidate = Candidate::host(common.address, "udp").map_err(|error| unusable(&error))?;
         rtc.add_local_candidate(candidate);
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| unusable(&error))?;
-        let mut mids = vec![];
-        let due = loop {
-            match rtc.poll_output().map_err(|error| unusable(&error))? {
-                Output::Event(Event::MediaAdded(media)) => mids.push(media),
-                Output::Event(_) | Output::Transmit(_) => {}
-                Output::Timeout(due) => break due,
-            }
-        };
+        let answer = answer.to_sdp_string();
         let mut lines =
-            mids.iter().filter(|line| line.kind == MediaKind::Video && line.direction.is_sending());
-        let video = lines.find_map(|line| Some((line.mid, payload_type(&mut rtc, line.mid)?)));
+            answer.lines().filter_map(|line| line.trim_end().strip_prefix("a=mid:")).map(Mid::from);
+        let video = lines.find_map(|line| Some((line, payload_type(&mut rtc, line)?)));
         let video = video.ok_or(Refusal::Codec)?;
         let viewer = Self {
             name,
@@ -105,10 +98,10 @@ impl Viewer {
             needs_key: true,
             joined: now,
             heard: now,
-            due,
+            due: now,
             is_over: false,
         };
-        Ok((viewer, answer.to_sdp_string()))
+        Ok((viewer, answer))
     }
 
     /// Whether a packet is for this viewer.
@@ -124,12 +117,16 @@ impl Viewer {
 
     /// Time has passed.
     pub fn look(&mut self, now: Instant) {
-        let limit = if self.is_connected { self.heard + SILENCE } else { self.joined + CONNECT };
-        if now >= limit {
+        if now >= self.limit() {
             tracing::debug!(viewer = %self.name, connected = self.is_connected, "a viewer is silent");
             self.is_over = true;
         }
         self.handle(Input::Timeout(now));
+    }
+
+    /// When it has gone, if nothing comes from it.
+    fn limit(&self) -> Instant {
+        if self.is_connected { self.heard + SILENCE } else { self.joined + CONNECT }
     }
 
     fn handle(&mut self, input: Input<'_>) {
@@ -174,8 +171,7 @@ impl Viewer {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(packet)) => send(packet.destination, &packet.contents),
                 Ok(Output::Timeout(due)) => {
-                    let limit = if self.is_connected { self.heard + SILENCE } else { self.joined + CONNECT };
-                    self.due = due.min(limit);
+                    self.due = due.min(self.limit());
                     break;
                 }
                 Ok(Output::Event(event)) => match event {
@@ -234,11 +230,75 @@ fn configuration(common: &Common) -> RtcConfig {
     configuration
 }
 
-/// What the viewer calls our video; the constrained profile where it has the choice.
+/// What the viewer calls our video on a media line that takes it; the constrained profile where there is a choice.
 fn payload_type(rtc: &mut Rtc, mid: Mid) -> Option<Pt> {
+    let takes = |line: &Media| line.kind() == MediaKind::Video && line.direction().is_sending();
+    rtc.media(mid).filter(|line| takes(line))?;
     let writer = rtc.writer(mid)?;
     let profile = |params: &str0m::format::PayloadParams| params.spec().format.profile_level_id;
     let h264 = writer.payload_params().filter(|params| params.spec().codec == Codec::H264);
     // The first of PROFILES is the larger number.
     h264.max_by_key(|params| profile(params)).map(|params| params.pt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Media lines of H.264, each with these profiles.
+    fn offer(direction: &str, profiles: &[&str]) -> String {
+        let types: Vec<_> = (102..102 + profiles.len()).collect();
+        let mut text = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE v\r\nm=video 9 UDP/TLS/RTP/SAVPF"
+            .to_owned();
+        types.iter().for_each(|n| text += &format!(" {n}"));
+        text += "\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:4ZcD\r\na=ice-pwd:2/1muCWoOi3uLifh0NuRHlZv\r\na=setup:actpass\r\n\
+                 a=fingerprint:sha-256 75:74:5A:A6:A4:E5:52:F4:A7:67:4C:01:C7:EE:91:3F:21:3D:A2:E3:53:7B:6F:30:86:F2:30:AA:\
+                 65:FB:04:24\r\na=mid:v\r\na=rtcp-mux\r\n";
+        text += &format!("a={direction}\r\n");
+        for (n, profile) in types.iter().zip(profiles) {
+            text += &format!("a=rtpmap:{n} H264/90000\r\na=fmtp:{n} {profile}\r\n");
+        }
+        text
+    }
+
+    fn join(offer: &str) -> Result<Viewer, Refusal> {
+        let crypto = Arc::new(str0m::crypto::from_feature_flags());
+        let certificate = crypto.dtls_provider.generate_certificate().unwrap();
+        let common = Common { address: "127.0.0.1:8322".parse().unwrap(), crypto, certificate };
+        Viewer::new("a".into(), offer, &common, Instant::now()).map(|(viewer, _)| viewer)
+    }
+
+    #[test]
+    fn an_offer_has_to_take_constrained_baseline_in_one_piece_or_more() {
+        let mode = |mode: u8, profile: &str| {
+            format!("level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={profile}")
+        };
+        let (baseline, constrained) = (mode(1, "42001f"), mode(1, "42e01f"));
+        let chosen = |profiles: &[&str]| join(&offer("recvonly", profiles)).map(|viewer| *viewer.video.1);
+        assert_eq!(
+            chosen(&[&baseline, &constrained]).unwrap(),
+            103,
+            "the constrained one, wherever it stands"
+        );
+        assert_eq!(chosen(&[&baseline]).unwrap(), 102);
+        assert_eq!(chosen(&[&mode(1, "42e034")]).unwrap(), 102, "whatever the level");
+        for others in [vec![mode(0, "42e01f")], vec![mode(1, "64001f")], vec![]] {
+            let others: Vec<_> = others.iter().map(String::as_str).collect();
+            assert!(chosen(&others).is_err(), "{others:?}");
+        }
+        assert_eq!(join(&offer("sendonly", &[&constrained])).map(drop), Err(Refusal::Codec));
+        assert!(matches!(join("v=0"), Err(Refusal::Offer(_))));
+    }
+
+    #[test]
+    fn who_does_not_connect_has_gone_after_ten_seconds() {
+        let mut viewer = join(&offer("recvonly", &["packetization-mode=1;profile-level-id=42e01f"])).unwrap();
+        let joined = viewer.joined;
+        viewer.look(joined + CONNECT - Duration::from_millis(1));
+        assert!(!viewer.is_over());
+        viewer.flush(|_, _| {}, "");
+        assert!(viewer.due <= joined + CONNECT, "it is looked at in time");
+        viewer.look(joined + CONNECT);
+        assert!(viewer.is_over());
+    }
 }
