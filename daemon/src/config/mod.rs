@@ -26,7 +26,7 @@ use serde::Deserialize;
 use crate::redact;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
-pub use sinks::Sink;
+pub use sinks::{Access, RtspServer, Sink, Tls};
 pub use source::{PhantomSettings, Source};
 pub use sync::{Sync, SyncMode};
 
@@ -213,7 +213,7 @@ mod tests {
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
         assert!(raw.report.path.is_some() && !raw.region.pad);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
-        assert_eq!(raw.sinks.len(), 4, "one of each kind");
+        assert_eq!(raw.sinks.len(), 5, "one of each kind");
 
         // What the comments call the default is the default.
         let default = Raw::default();

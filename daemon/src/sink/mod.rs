@@ -9,6 +9,7 @@ mod file;
 mod null;
 mod place;
 pub mod preview;
+mod rtsp;
 mod status;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use crate::sink::encode::Encoders;
 use crate::sink::file::Recording;
 use crate::sink::null::Null;
 use crate::sink::preview::{Pictures, Preview, State};
+use crate::sink::rtsp::RtspOut;
 pub use crate::sink::status::{OutputStatus, SinkDrops, SinkStatus};
 
 /// One annotated frame on its way to the sinks.
@@ -107,6 +109,7 @@ pub fn open(
         config::Sink::Null => Box::new(Null::new(name)),
         config::Sink::Preview => Box::new(Preview::open(name, info, context)?),
         config::Sink::Display { element } => Box::new(Display::open(name, element, info, context)?),
+        config::Sink::Rtsp(server) => Box::new(RtspOut::open(name, server, info, context)?),
         config::Sink::File { path, encoder, overwrite } => {
             Box::new(Recording::open(path, encoder.as_deref(), *overwrite, info, context)?)
         }
@@ -123,7 +126,7 @@ pub fn refuse_misconfigured(sink: &config::Sink) -> Result<()> {
     let has_pipeline = match sink {
         config::Sink::File { encoder, .. } => encoder.is_some(),
         config::Sink::Display { element } => !display::is_chosen(element),
-        config::Sink::Preview | config::Sink::Null => false,
+        config::Sink::Preview | config::Sink::Rtsp(_) | config::Sink::Null => false,
     };
     // What is chosen on this machine may be there later.
     if has_pipeline { check(sink).map(drop) } else { Ok(()) }
@@ -138,7 +141,15 @@ pub fn check(sink: &config::Sink) -> Result<String> {
     let texts = match sink {
         config::Sink::Null => return Ok("null".into()),
         config::Sink::Preview => vec![preview::PIPELINE.into()],
-        config::Sink::Display { element } => vec![display::describe(element).with_context(|| what.clone())?],
+        config::Sink::Display { element } => {
+            vec![display::describe(display::find(element).with_context(|| what.clone())?)]
+        }
+        config::Sink::Rtsp(server) => {
+            let served = rtsp::check(server).with_context(|| what.clone())?;
+            let encoder = encode::describe(None, None).with_context(|| what.clone())?;
+            parse(&encoder, &what)?;
+            return Ok(format!("{encoder}\n         {served}"));
+        }
         config::Sink::File { path, encoder, .. } => {
             let encoder = encode::describe(encoder.as_deref(), None).with_context(|| what.clone())?;
             vec![encoder, file::describe(path)]

@@ -270,7 +270,7 @@ impl Kept {
     }
 
     fn is_screen(&self) -> bool {
-        matches!(self.config, config::Sink::Display { .. } | config::Sink::Preview)
+        matches!(self.config, config::Sink::Display { .. } | config::Sink::Preview | config::Sink::Rtsp(_))
     }
 
     /// A recording begins with the source's first frame.
@@ -344,6 +344,7 @@ impl Kept {
             dropped: drops.sum(),
             dropped_by: drops,
             failed: now.as_ref().and_then(|s| s.failed.clone()).or_else(|| self.failure.clone()),
+            viewers: now.as_ref().and_then(|s| s.viewers),
         };
         SinkFigures { output, failures: self.failures }
     }

@@ -129,7 +129,14 @@ pub const CRATES: &[Crate] = &[
     Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
     Crate {
         folder: "tests",
-        rooms: &[("browser", &[]), ("clock", &[]), ("fake_tensorrt", &[]), ("video", &[]), ("web", &[])],
+        rooms: &[
+            ("browser", &[]),
+            ("clock", &[]),
+            ("fake_tensorrt", &[]),
+            ("rtsp", &[]),
+            ("video", &[]),
+            ("web", &[]),
+        ],
     },
 ];
 

@@ -1,5 +1,7 @@
 //! `[[sinks]]`: where annotated frames go.
 
+mod rtsp;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,7 @@ use serde::Deserialize;
 
 use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
+pub use rtsp::{Access, RtspServer, Tls};
 
 /// More is a mistake of a program that wrote the file.
 const MOST_SINKS: usize = 64;
@@ -20,6 +23,13 @@ pub struct RawSink {
     pub encoder: Option<String>,
     pub overwrite: Option<bool>,
     pub element: Option<String>,
+    pub listen: Option<String>,
+    pub user: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub max_viewers: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -28,6 +38,7 @@ pub enum SinkKind {
     File,
     Display,
     Preview,
+    Rtsp,
     Null,
 }
 
@@ -50,6 +61,8 @@ pub enum Sink {
     },
     /// The live picture on the page.
     Preview,
+    /// Players, by RTSP.
+    Rtsp(RtspServer),
     /// Nowhere; frames are counted.
     Null,
 }
@@ -60,6 +73,7 @@ impl fmt::Display for Sink {
             Self::File { path, .. } => write!(f, "file {}", path.display()),
             Self::Display { element } => write!(f, "display {}", redact(element)),
             Self::Preview => f.write_str("preview"),
+            Self::Rtsp(server) => server.fmt(f),
             Self::Null => f.write_str("null"),
         }
     }
@@ -82,15 +96,23 @@ impl RawSink {
     fn resolve(&self, table: &str, has_page: bool, base: &Path, mistakes: &mut Mistakes) -> Option<Sink> {
         let mut mistake = |key: &str, message: &str| mistakes.add(format!("{table}.{key}"), message);
         let Some(kind) = self.kind else {
-            mistake("kind", "is missing: use \"file\", \"display\", \"preview\" or \"null\"");
+            mistake("kind", "is missing: use \"file\", \"display\", \"preview\", \"rtsp\" or \"null\"");
             return None;
         };
         let is_file = kind == SinkKind::File;
+        let is_rtsp = kind == SinkKind::Rtsp;
         let uses = [
-            ("path", self.path.is_some(), is_file),
+            ("path", self.path.is_some(), is_file || is_rtsp),
             ("encoder", self.encoder.is_some(), is_file),
             ("overwrite", self.overwrite.is_some(), is_file),
             ("element", self.element.is_some(), kind == SinkKind::Display),
+            ("listen", self.listen.is_some(), is_rtsp),
+            ("user", self.user.is_some(), is_rtsp),
+            ("password_file", self.password_file.is_some(), is_rtsp),
+            ("token_file", self.token_file.is_some(), is_rtsp),
+            ("certificate", self.certificate.is_some(), is_rtsp),
+            ("key", self.key.is_some(), is_rtsp),
+            ("max_viewers", self.max_viewers.is_some(), is_rtsp),
         ];
         for (key, is_set, is_used) in uses {
             if is_set && !is_used {
@@ -108,6 +130,7 @@ impl RawSink {
                 }
                 Sink::Preview
             }
+            SinkKind::Rtsp => return rtsp::resolve(self, table, base, mistakes).map(Sink::Rtsp),
             SinkKind::File => {
                 let Some(path) = self.path.as_ref().map(|p| base.join(p)) else {
                     mistake("path", "is missing: set it to the recording's file, such as \"nerve.mp4\"");
