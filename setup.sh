@@ -16,14 +16,14 @@ say() { echo "setup: $*" >&2; }
 # Debian packages.
 packages=(build-essential ca-certificates curl git pkg-config python3-venv
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools gstreamer1.0-libav
-    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly)
+    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-x)
 case $what in train | test) packages+=(ffmpeg) ;; esac
 # Ubuntu has Chromium as a snap only, which many machines cannot run: the tests of pages skip there
 # unless a chromedriver is in PATH.
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver)
 fi
-[ "$what" != test ] || packages+=(valgrind libopenigtlink-dev)
+[ "$what" != test ] || packages+=(valgrind xvfb libopenigtlink-dev)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

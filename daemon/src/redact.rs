@@ -180,6 +180,10 @@ fn is_secret(name: &str, in_query: bool) -> bool {
         "session",
     ];
     let name = name.to_ascii_lowercase().replace('_', "-");
+    // It says where a secret is kept, which a person has to know.
+    if name.ends_with("-file") {
+        return false;
+    }
     let mut words = name.split('-');
     PARTS.iter().any(|part| name.contains(part))
         || words.any(|word| matches!(word, "pw" | "pwd" | "psw" | "auth"))
@@ -254,6 +258,7 @@ mod tests {
             "nvv4l2h264enc bitrate=8000000 ! h264parse",
             "file:///a/b@c.mp4",
             "page at http://127.0.0.1:8321",
+            "password_file = \"/etc/nervelight/ward\"",
             "Author: somebody",
             "",
         ] {

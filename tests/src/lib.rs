@@ -5,6 +5,7 @@ pub mod clock;
 #[cfg(feature = "tensorrt")]
 pub mod fake_tensorrt;
 pub mod proof;
+pub mod rtsp;
 pub mod screen;
 pub mod video;
 pub mod web;

@@ -27,7 +27,7 @@ use crate::redact;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
 pub use sinks::webrtc::Webrtc;
-pub use sinks::{FileSettings, IgtlContent, IgtlSink, SegmentLimits, Sink};
+pub use sinks::{Access, FileSettings, IgtlContent, IgtlSink, RtspServer, SegmentLimits, Sink, Tls};
 pub use source::{IgtlSource, PhantomSettings, Source};
 pub use sync::{Sync, SyncMode};
 
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
         assert!(source.host.is_some() && source.port.is_some() && source.silence_s.is_some());
         assert!(raw.sinks.iter().any(|sink| sink.listen.is_some() && sink.content.is_some()));
-        assert_eq!(raw.sinks.len(), 6, "one of each kind");
+        assert_eq!(raw.sinks.len(), 7, "one of each kind");
 
         // What the comments call the default is the default.
         let default = Raw::default();

@@ -9,6 +9,7 @@ mod file;
 mod igtl;
 mod null;
 pub mod preview;
+mod rtsp;
 mod status;
 mod webrtc;
 
@@ -28,6 +29,7 @@ use crate::sink::file::Recording;
 use crate::sink::igtl::Igtl;
 use crate::sink::null::Null;
 use crate::sink::preview::{Pictures, Preview, State};
+use crate::sink::rtsp::RtspOut;
 pub use crate::sink::status::{OutputStatus, RecordedFiles, SinkDrops, SinkStatus};
 use crate::sink::webrtc::Webrtc;
 pub use crate::sink::webrtc::{Refusal, Whep};
@@ -126,6 +128,7 @@ pub fn open(
         config::Sink::Preview => Box::new(Preview::open(name, info, context)?),
         config::Sink::Webrtc(webrtc) => Box::new(Webrtc::open(name, *webrtc, info, context)?),
         config::Sink::Display { element } => Box::new(Display::open(name, element, info, context)?),
+        config::Sink::Rtsp(server) => Box::new(RtspOut::open(name, server, info, context)?),
         config::Sink::File(settings) => Box::new(Recording::open(settings, info, context)?),
     };
     tracing::info!(sink = %opened.status().name(), "open");
@@ -140,7 +143,11 @@ pub fn refuse_misconfigured(sink: &config::Sink) -> Result<()> {
     let has_pipeline = match sink {
         config::Sink::File(file) => file.encoder.is_some(),
         config::Sink::Display { element } => !display::is_chosen(element),
-        config::Sink::Preview | config::Sink::Webrtc(_) | config::Sink::Null | config::Sink::Igtl(_) => false,
+        config::Sink::Preview
+        | config::Sink::Webrtc(_)
+        | config::Sink::Rtsp(_)
+        | config::Sink::Null
+        | config::Sink::Igtl(_) => false,
     };
     // What is chosen on this machine may be there later.
     if has_pipeline { check(sink).map(drop) } else { Ok(()) }
@@ -157,11 +164,19 @@ pub fn check(sink: &config::Sink) -> Result<String> {
         config::Sink::Igtl(server) => return igtl::check(server),
         config::Sink::Preview => vec![preview::PIPELINE.into()],
         config::Sink::Webrtc(_) => vec![encode::describe(None, None).with_context(|| what.clone())?],
-        config::Sink::Display { element } => vec![display::describe(element).with_context(|| what.clone())?],
         config::Sink::File(settings) => {
             let encoder =
                 encode::describe(settings.encoder.as_deref(), None).with_context(|| what.clone())?;
             vec![encoder, file::describe(&settings.path)]
+        }
+        config::Sink::Display { element } => {
+            vec![display::describe(display::find(element).with_context(|| what.clone())?)]
+        }
+        config::Sink::Rtsp(server) => {
+            let served = rtsp::check(server).with_context(|| what.clone())?;
+            let encoder = encode::describe(None, None).with_context(|| what.clone())?;
+            parse(&encoder, &what)?;
+            return Ok(format!("{encoder}\n         {served}"));
         }
     };
     for text in &texts {

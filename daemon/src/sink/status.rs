@@ -23,6 +23,73 @@ pub struct SinkStatus {
     /// Frames whose capture time is not in the sidecar.
     without_time: AtomicU64,
     failure: OnceLock<String>,
+    viewers: OnceLock<Arc<ViewerCounts>>,
+}
+
+/// Counters of a network sink's viewers.
+#[derive(Debug, Default)]
+pub struct ViewerCounts {
+    watching: AtomicU64,
+    joined: AtomicU64,
+    refused: AtomicU64,
+    frames: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// What became of a network sink's viewers, since it was opened.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ViewerFigures {
+    /// Viewers now.
+    pub watching: u64,
+    /// Viewers that came.
+    pub joined: u64,
+    /// Viewers that were refused: wrong credentials, or too many.
+    pub refused: u64,
+    /// Frames sent, to each viewer.
+    pub frames: u64,
+    /// Frames not sent to a viewer that could not take them.
+    pub dropped: u64,
+}
+
+impl ViewerCounts {
+    /// One comes.
+    pub fn join(&self) {
+        self.watching.fetch_add(1, Relaxed);
+        self.joined.fetch_add(1, Relaxed);
+    }
+
+    /// One leaves, with `lost` frames on their way.
+    pub fn leave(&self, lost: u64) {
+        self.watching.fetch_sub(1, Relaxed);
+        self.drop_frames(lost);
+    }
+
+    /// One is refused.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// One was sent a frame.
+    pub fn send_frame(&self) {
+        self.frames.fetch_add(1, Relaxed);
+    }
+
+    /// One was not sent these.
+    pub fn drop_frames(&self, frames: u64) {
+        self.dropped.fetch_add(frames, Relaxed);
+    }
+
+    /// The figures at this moment.
+    pub fn snapshot(&self) -> ViewerFigures {
+        let of = |count: &AtomicU64| count.load(Relaxed);
+        ViewerFigures {
+            watching: of(&self.watching),
+            joined: of(&self.joined),
+            refused: of(&self.refused),
+            frames: of(&self.frames),
+            dropped: of(&self.dropped),
+        }
+    }
 }
 
 /// What became of a sink.
@@ -42,6 +109,9 @@ pub struct OutputStatus {
     /// Why it stopped, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// Of a network sink.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewers: Option<ViewerFigures>,
 }
 
 /// Why frames are not in a sink.
@@ -102,7 +172,13 @@ impl SinkStatus {
     /// Everything at zero; `name` is kind and target.
     pub fn new(name: String) -> Self {
         let (frames, busy, lost, without_time) = Default::default();
-        Self { name, frames, busy, lost, recorded: Mutex::default(), without_time, failure: OnceLock::new() }
+        let (recorded, failure, viewers) = Default::default();
+        Self { name, frames, busy, lost, recorded, without_time, failure, viewers }
+    }
+
+    /// The counters of its viewers, which it has from now on.
+    pub fn viewers(&self) -> Arc<ViewerCounts> {
+        self.viewers.get_or_init(Arc::default).clone()
     }
 
     /// Kind and target.
@@ -190,6 +266,7 @@ impl SinkStatus {
             dropped_by: drops,
             recorded,
             failed: self.failure(),
+            viewers: self.viewers.get().map(|viewers| viewers.snapshot()),
         }
     }
 }

@@ -50,6 +50,14 @@ pub fn publish(snapshot: &Snapshot) {
             metrics::counter!("nervelight_recording_files_total", "sink" => name.clone()).absolute(files);
             metrics::counter!("nervelight_recording_deleted_total", "sink" => name.clone()).absolute(deleted);
         }
+        if let Some(viewers) = sink.viewers {
+            let labels = [("sink", name.clone())];
+            metrics::gauge!("nervelight_sink_viewers", &labels).set(viewers.watching as f64);
+            metrics::counter!("nervelight_sink_viewers_joined_total", &labels).absolute(viewers.joined);
+            metrics::counter!("nervelight_sink_viewers_refused_total", &labels).absolute(viewers.refused);
+            metrics::counter!("nervelight_sink_viewer_frames_total", &labels).absolute(viewers.frames);
+            metrics::counter!("nervelight_sink_viewer_dropped_total", &labels).absolute(viewers.dropped);
+        }
         metrics::gauge!("nervelight_sink_failed", "sink" => name)
             .set(f64::from(u8::from(sink.failed.is_some())));
     }

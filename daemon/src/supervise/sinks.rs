@@ -272,7 +272,13 @@ impl Kept {
     }
 
     fn is_screen(&self) -> bool {
-        matches!(self.config, config::Sink::Display { .. } | config::Sink::Preview | config::Sink::Webrtc(_))
+        matches!(
+            self.config,
+            config::Sink::Display { .. }
+                | config::Sink::Preview
+                | config::Sink::Webrtc(_)
+                | config::Sink::Rtsp(_)
+        )
     }
 
     /// A recording begins with the source's first frame.
@@ -348,6 +354,7 @@ impl Kept {
             dropped_by: drops,
             recorded: sum(self.recorded.clone(), now.as_ref().and_then(|s| s.recorded.clone())),
             failed: now.as_ref().and_then(|s| s.failed.clone()).or_else(|| self.failure.clone()),
+            viewers: now.as_ref().and_then(|s| s.viewers),
         };
         SinkFigures { output, failures: self.failures }
     }

@@ -136,6 +136,7 @@ pub const CRATES: &[Crate] = &[
             ("clock", &[]),
             ("fake_tensorrt", &[]),
             ("proof", &[]),
+            ("rtsp", &[]),
             ("screen", &[]),
             ("video", &[]),
             ("web", &[]),

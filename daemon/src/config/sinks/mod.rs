@@ -2,6 +2,7 @@
 
 mod file;
 mod igtl;
+mod rtsp;
 pub mod webrtc;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
 pub use file::{FileSettings, SegmentLimits};
 pub use igtl::{IgtlContent, IgtlSink};
+pub use rtsp::{Access, RtspServer, Tls};
 
 /// More is a mistake of a program that wrote the file.
 const MOST_SINKS: usize = 64;
@@ -35,6 +37,12 @@ pub struct RawSink {
     pub allow_unprotected: Option<bool>,
     pub content: Option<Vec<IgtlContent>>,
     pub udp: Option<String>,
+    pub user: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub max_viewers: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -44,6 +52,7 @@ pub enum SinkKind {
     Display,
     Preview,
     Webrtc,
+    Rtsp,
     Null,
     Igtl,
 }
@@ -62,6 +71,8 @@ pub enum Sink {
     Preview,
     /// The live picture in browsers, as video.
     Webrtc(webrtc::Webrtc),
+    /// Players, by RTSP.
+    Rtsp(RtspServer),
     /// Nowhere; frames are counted.
     Null,
     /// Clients that speak OpenIGTLink.
@@ -103,13 +114,14 @@ impl RawSink {
         let Some(kind) = self.kind else {
             mistake(
                 "kind",
-                "is missing: use \"file\", \"display\", \"preview\", \"webrtc\", \"igtl\" or \"null\"",
+                "is missing: use \"file\", \"display\", \"preview\", \"webrtc\", \"rtsp\", \"igtl\" or \"null\"",
             );
             return None;
         };
         let is_file = kind == SinkKind::File;
+        let is_rtsp = kind == SinkKind::Rtsp;
         let uses = [
-            ("path", self.path.is_some(), is_file),
+            ("path", self.path.is_some(), is_file || is_rtsp),
             ("encoder", self.encoder.is_some(), is_file),
             ("overwrite", self.overwrite.is_some(), is_file),
             ("segment_seconds", self.segment_seconds.is_some(), is_file),
@@ -117,10 +129,16 @@ impl RawSink {
             ("quota_mb", self.quota_mb.is_some(), is_file),
             ("keep_free_mb", self.keep_free_mb.is_some(), is_file),
             ("element", self.element.is_some(), kind == SinkKind::Display),
-            ("listen", self.listen.is_some(), kind == SinkKind::Igtl),
+            ("listen", self.listen.is_some(), is_rtsp || kind == SinkKind::Igtl),
             ("allow_unprotected", self.allow_unprotected.is_some(), kind == SinkKind::Igtl),
             ("content", self.content.is_some(), kind == SinkKind::Igtl),
             ("udp", self.udp.is_some(), kind == SinkKind::Webrtc),
+            ("user", self.user.is_some(), is_rtsp),
+            ("password_file", self.password_file.is_some(), is_rtsp),
+            ("token_file", self.token_file.is_some(), is_rtsp),
+            ("certificate", self.certificate.is_some(), is_rtsp),
+            ("key", self.key.is_some(), is_rtsp),
+            ("max_viewers", self.max_viewers.is_some(), is_rtsp),
         ];
         for (key, is_set, is_used) in uses {
             if is_set && !is_used {
@@ -142,6 +160,7 @@ impl RawSink {
                 }
                 Sink::Preview
             }
+            SinkKind::Rtsp => return rtsp::resolve(self, table, base, mistakes).map(Sink::Rtsp),
             SinkKind::Webrtc => Sink::Webrtc(webrtc::resolve(self.udp.as_deref(), http, &mut mistake)?),
             SinkKind::File => return file::resolve(self, table, base, mistakes),
         })

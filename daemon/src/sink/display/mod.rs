@@ -1,5 +1,8 @@
 //! The display: video on this machine's screen. `autovideosink` asks every sink there is, and some crash where there is
-//! no screen.
+//! no screen. It is shown over the whole screen.
+
+mod window;
+mod xlib;
 
 use std::env;
 use std::fs;
@@ -8,14 +11,18 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use gst::prelude::*;
-use gst_video::VideoInfo;
+use gst_video::prelude::*;
+use gst_video::{VideoInfo, VideoOverlay};
 
+use crate::sink::display::window::Window;
 use crate::sink::feed::{self, Feed};
 use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
 
 /// Shows frames on a screen.
 pub struct Display {
     feed: Feed,
+    /// What it draws into, where it does not make a window of its own. Closed after the pipeline has stopped.
+    _window: Option<Window>,
     status: Arc<SinkStatus>,
 }
 
@@ -31,11 +38,17 @@ impl Display {
         context: &SinkContext,
     ) -> Result<Self, SinkError> {
         let what = format!("sink {name}");
-        let text = describe(element).map_err(|error| SinkError::Unavailable(error.context(what.clone())))?;
+        let unavailable = |error: anyhow::Error| SinkError::Unavailable(error.context(what.clone()));
+        let element = find(element).map_err(unavailable)?;
         let status = Arc::new(SinkStatus::new(name));
         let caps = feed::caps(info)?;
-        let feed = Feed::open(&what, &text, Some(&caps), context, |_| {}, status.listener())?;
-        Ok(Self { feed, status })
+        let window = match draws_into_window(element) {
+            true => Some(Window::open(status.listener()).map_err(unavailable)?),
+            false => None,
+        };
+        let prepare = |pipeline: &gst::Pipeline| fill_screen(pipeline, element, window.as_ref());
+        let feed = Feed::open(&what, &describe(element), Some(&caps), context, prepare, status.listener())?;
+        Ok(Self { feed, _window: window, status })
     }
 }
 
@@ -66,16 +79,40 @@ pub fn is_chosen(element: &str) -> bool {
     ["auto", "autovideosink"].contains(&element)
 }
 
-/// The pipeline of `element`, or of the best there is.
+/// `element`, or the best there is.
 ///
 /// # Errors
 /// When there is no screen.
-pub fn describe(element: &str) -> Result<String> {
-    let element = match element {
-        element if is_chosen(element) => choose()?,
-        element => element,
-    };
-    Ok(format!("appsrc name=frames ! videoconvert ! {element} sync=false"))
+pub fn find(element: &str) -> Result<&str> {
+    // Whatever is tried may use Xlib.
+    xlib::outlive_servers();
+    if is_chosen(element) { choose() } else { Ok(element) }
+}
+
+/// The pipeline of an element. Some only show pictures of their window's size.
+pub fn describe(element: &str) -> String {
+    format!("appsrc name=frames ! videoconvert ! videoscale ! {element} sync=false")
+}
+
+/// Whether it is the plain name of a sink that draws into a window of X.
+fn draws_into_window(element: &str) -> bool {
+    let is_x11 = env::var_os("WAYLAND_DISPLAY").is_none_or(|name| name.is_empty());
+    ["xvimagesink", "ximagesink"].contains(&element) || (element == "glimagesink" && is_x11)
+}
+
+/// Has the sink fill the screen, unless its fragment says how it is to look.
+fn fill_screen(pipeline: &gst::Pipeline, element: &str, window: Option<&Window>) {
+    for sink in pipeline.iterate_sinks().into_iter().flatten() {
+        if let (Some(window), Some(overlay)) = (window, sink.dynamic_cast_ref::<VideoOverlay>()) {
+            // SAFETY: the window lives until the pipeline has stopped, or is lost together with its server.
+            #[allow(unsafe_code)]
+            unsafe {
+                overlay.set_window_handle(window.id());
+            }
+        } else if !element.contains(' ') && sink.has_property_with_type("fullscreen", bool::static_type()) {
+            sink.set_property("fullscreen", true);
+        }
+    }
 }
 
 /// What there is to show video on.
@@ -126,8 +163,12 @@ fn choose() -> Result<&'static str> {
              Start it in the desktop's session, connect a graphics card, or remove this sink"
         );
     }
-    match sinks.iter().find(|name| opens(name)) {
-        Some(name) => Ok(name),
+    let refused: Vec<_> = sinks.iter().take_while(|name| !opens(name)).copied().collect();
+    match sinks.get(refused.len()) {
+        Some(name) => {
+            tracing::info!(element = name, not_here = ?refused, "the first video sink that opens on this screen");
+            Ok(name)
+        }
         None => bail!(
             "no GStreamer sink could be opened on this screen, of {}. Install one (gstreamer1.0-x for X11, \
              gstreamer1.0-plugins-bad for Wayland and without a desktop), or set the sink's element",
