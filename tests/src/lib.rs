@@ -4,6 +4,7 @@ pub mod browser;
 #[cfg(feature = "tensorrt")]
 pub mod fake_tensorrt;
 pub mod proof;
+pub mod rtsp;
 pub mod video;
 pub mod web;
 

@@ -122,6 +122,11 @@ impl SlotSender {
         false
     }
 
+    /// Counts frames that fresher ones displaced before they were decoded.
+    pub fn skip(&self, frames: u64) {
+        self.counts.displaced.fetch_add(frames, Ordering::Relaxed);
+    }
+
     /// End of the latest frame on the source's time line.
     pub fn position(&self) -> Duration {
         Duration::from_nanos(self.shared.position.load(Ordering::Relaxed))

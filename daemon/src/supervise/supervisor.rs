@@ -295,6 +295,7 @@ impl Supervisor<'_> {
 
     fn snapshot(&mut self, error: Option<String>, has_ended: bool) -> Snapshot {
         self.run_info.source_failed = self.source.failure().map(Into::into);
+        self.run_info.source_reconnects = self.source.reconnects();
         let (sinks, build) = (self.sinks.figures(), self.engine.progress());
         let moment = Moment { signal: self.signal, sinks, build, error, has_ended };
         self.figures.snapshot(&self.run_info, moment)

@@ -19,7 +19,7 @@ pub const CRATES: &[Crate] = &[
             ("pipeline", &["exit"]),
             ("writable", &[]),
             ("config", &["redact"]),
-            ("source", &["config", "frame", "pipeline"]),
+            ("source", &["config", "frame", "pipeline", "redact"]),
             ("infer", &["exit"]),
             ("sink", &["config", "frame", "pipeline", "writable"]),
             ("status", &["config", "frame", "redact", "sink", "source"]),
@@ -129,7 +129,7 @@ pub const CRATES: &[Crate] = &[
     Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
     Crate {
         folder: "tests",
-        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("video", &[]), ("web", &[])],
+        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("rtsp", &[]), ("video", &[]), ("web", &[])],
     },
 ];
 

@@ -1,5 +1,7 @@
 //! `[source]`: where frames come from. A device need not be there yet: whoever opens it finds that out.
 
+mod rtsp;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,7 @@ use serde::Deserialize;
 
 use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
+pub use rtsp::{Rtsp, Transport};
 
 /// The section as written.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +26,11 @@ pub struct RawSource {
     pub live: Option<bool>,
     pub reconnect: Option<bool>,
     pub paced: Option<bool>,
+    pub uri: Option<String>,
+    pub user: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub transport: Option<Transport>,
+    pub decoder: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -32,6 +40,7 @@ pub enum SourceKind {
     File,
     V4l2,
     Pipeline,
+    Rtsp,
 }
 
 /// Where frames come from.
@@ -64,6 +73,8 @@ pub enum Source {
         /// Open it again when it fails or ends.
         reconnect: bool,
     },
+    /// A stream of an RTSP server.
+    Rtsp(Rtsp),
 }
 
 /// The phantom's settings.
@@ -85,7 +96,7 @@ impl Source {
         match self {
             Self::Phantom(phantom) => phantom.paced,
             Self::File { paced, .. } => *paced,
-            Self::V4l2 { .. } => true,
+            Self::V4l2 { .. } | Self::Rtsp(_) => true,
             Self::Pipeline { live, .. } => *live,
         }
     }
@@ -100,6 +111,7 @@ impl Source {
         match self {
             Self::Phantom(_) | Self::File { .. } => false,
             Self::V4l2 { reconnect, .. } | Self::Pipeline { reconnect, .. } => *reconnect,
+            Self::Rtsp(_) => true,
         }
     }
 
@@ -126,6 +138,7 @@ impl fmt::Display for Source {
             },
             Self::V4l2 { device, .. } => write!(f, "{}", device.display()),
             Self::Pipeline { pipeline, .. } => write!(f, "`{}`", redact(pipeline)),
+            Self::Rtsp(rtsp) => f.write_str(&redact(rtsp.uri.as_str())),
         }
     }
 }
@@ -135,7 +148,7 @@ impl RawSource {
     pub fn resolve(&self, base: &Path, mistakes: &mut Mistakes) -> Option<Source> {
         let before = mistakes.len();
         let Some(kind) = self.kind else {
-            mistakes.add("source.kind", "is missing: use \"phantom\", \"file\", \"v4l2\" or \"pipeline\"");
+            mistakes.add("source.kind", "is missing: use \"phantom\", \"file\", \"v4l2\", \"rtsp\" or \"pipeline\"");
             return None;
         };
         self.refuse_keys_of_other_kinds(kind, mistakes);
@@ -168,13 +181,14 @@ impl RawSource {
                 let reconnect = self.reconnect.unwrap_or(live);
                 pipeline.map(|pipeline| Source::Pipeline { pipeline, live, reconnect })
             }
+            SourceKind::Rtsp => rtsp::resolve(self, base, mistakes),
         };
         source.filter(|_| mistakes.len() == before)
     }
 
     fn refuse_keys_of_other_kinds(&self, kind: SourceKind, mistakes: &mut Mistakes) {
-        use SourceKind::{File, Phantom, Pipeline, V4l2};
-        let uses: [(&str, bool, &[SourceKind]); 10] = [
+        use SourceKind::{File, Phantom, Pipeline, Rtsp, V4l2};
+        let uses: [(&str, bool, &[SourceKind]); 15] = [
             ("seed", self.seed.is_some(), &[Phantom]),
             ("frames", self.frames.is_some(), &[Phantom]),
             ("fps", self.fps.is_some(), &[Phantom]),
@@ -185,12 +199,18 @@ impl RawSource {
             ("live", self.live.is_some(), &[Pipeline]),
             ("reconnect", self.reconnect.is_some(), &[V4l2, Pipeline]),
             ("paced", self.paced.is_some(), &[Phantom, File]),
+            ("uri", self.uri.is_some(), &[Rtsp]),
+            ("user", self.user.is_some(), &[Rtsp]),
+            ("password_file", self.password_file.is_some(), &[Rtsp]),
+            ("transport", self.transport.is_some(), &[Rtsp]),
+            ("decoder", self.decoder.is_some(), &[Rtsp]),
         ];
         let name = match kind {
             Phantom => "phantom",
             File => "file",
             V4l2 => "v4l2",
             Pipeline => "pipeline",
+            Rtsp => "rtsp",
         };
         for (key, is_set, kinds) in uses {
             if is_set && !kinds.contains(&kind) {
