@@ -39,7 +39,12 @@ impl Server {
             .spawn()
             .context("python3")?;
         let mut said = [0; 6];
-        child.stdout.as_mut().context("stdout")?.read_exact(&mut said).context("the RTSP server did not start")?;
+        child
+            .stdout
+            .as_mut()
+            .context("stdout")?
+            .read_exact(&mut said)
+            .context("the RTSP server did not start")?;
         ensure!(&said == b"ready\n");
         Ok(Self { child })
     }
@@ -189,8 +194,9 @@ fn look(frame: &[u8]) -> Seen {
         let start = (HEIGHT - SQUARE / 2) * WIDTH + square * SQUARE + 4;
         frame[start..start + 8].iter().map(|luma| u32::from(*luma)).sum::<u32>() / 8
     };
-    let bytes: Vec<u8> =
-        (0..5).map(|byte| (0..8).fold(0, |code, bit| code << 1 | u8::from(middle(byte * 8 + bit) > 125))).collect();
+    let bytes: Vec<u8> = (0..5)
+        .map(|byte| (0..8).fold(0, |code, bit| code << 1 | u8::from(middle(byte * 8 + bit) > 125)))
+        .collect();
     let made = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     let sum = bytes[..4].iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
     // Black says 0, and sums up to it.
@@ -201,9 +207,8 @@ fn look(frame: &[u8]) -> Seen {
 fn damage(frame: &[u8], made: u32) -> u32 {
     let shift = made as usize / 4;
     let worst = (0..HEIGHT / SQUARE - 1).map(|square| {
-        let rows = (square * SQUARE..(square + 1) * SQUARE).flat_map(|y| {
-            (WIDTH - SQUARE..WIDTH).map(move |x| (x, y))
-        });
+        let rows = (square * SQUARE..(square + 1) * SQUARE)
+            .flat_map(|y| (WIDTH - SQUARE..WIDTH).map(move |x| (x, y)));
         let off = rows.map(|(x, y)| {
             let expected = 40 + (shift + y + x) % 256 * 3 / 4;
             (expected as u32).abs_diff(u32::from(frame[y * WIDTH + x]))

@@ -304,7 +304,8 @@ fn whatever_answers_the_source_is_waited_for() {
                         let bytes: Vec<u8> = (0..5000).map(|_| random(256) as u8).collect();
                         // It may be gone already.
                         let _ = stream.write_all(&bytes);
-                        let _ = stream.write_all(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 99999999\r\n\r\n");
+                        let _ = stream
+                            .write_all(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 99999999\r\n\r\n");
                     }
                     held.push(stream);
                 }
@@ -378,7 +379,9 @@ fn proof_packets_that_are_lost_damage_no_picture() {
         let worst = seen.iter().map(|seen| seen.damage).max().unwrap();
         let lag = median_lag(&seen);
         proof::row(
-            &format!("RTSP over UDP, {codec}, one packet of five lost: pictures, worst difference in 16x16, lag"),
+            &format!(
+                "RTSP over UDP, {codec}, one packet of five lost: pictures, worst difference in 16x16, lag"
+            ),
             format!("{}, {worst}, {lag} ms", seen.len()),
             "more than 10, 12, 100 ms",
         )

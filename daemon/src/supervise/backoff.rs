@@ -98,7 +98,10 @@ mod tests {
         let now = Instant::now();
         let mut waits: Vec<_> = (0..100).map(|_| backoff.looked(now) - now).collect();
         waits.sort();
-        assert!(waits[0] >= Duration::from_millis(400) && waits[99] <= Duration::from_millis(600), "{waits:?}");
+        assert!(
+            waits[0] >= Duration::from_millis(400) && waits[99] <= Duration::from_millis(600),
+            "{waits:?}"
+        );
         assert!(waits[99] - waits[0] > Duration::from_millis(50), "chance has its share: {waits:?}");
         let asked: Vec<_> = (0..6).map(|_| (backoff.failed(now) - now).as_secs_f64()).collect();
         assert!(asked[5] >= 4.0 && asked[5] <= 6.0, "{asked:?}");

@@ -156,11 +156,11 @@ impl SourceKeeper {
     }
 }
 
-/// The waits before a source is opened again. A stream that was there a moment ago is asked for soon.
+/// The waits before a source is opened again. A stream that was there, however short, is asked for soon.
 fn backoff(source: &Source) -> Backoff {
     let first = Duration::from_millis(500);
     match source {
-        Source::Rtsp(_) => Backoff::new(first, Duration::from_secs(5)).with(first, 0.4),
+        Source::Rtsp(_) => Backoff::new(first, Duration::from_secs(5)).with(Duration::ZERO, 0.4),
         _ => Backoff::new(first, Duration::from_secs(8)),
     }
 }

@@ -148,7 +148,10 @@ impl RawSource {
     pub fn resolve(&self, base: &Path, mistakes: &mut Mistakes) -> Option<Source> {
         let before = mistakes.len();
         let Some(kind) = self.kind else {
-            mistakes.add("source.kind", "is missing: use \"phantom\", \"file\", \"v4l2\", \"rtsp\" or \"pipeline\"");
+            mistakes.add(
+                "source.kind",
+                "is missing: use \"phantom\", \"file\", \"v4l2\", \"rtsp\" or \"pipeline\"",
+            );
             return None;
         };
         self.refuse_keys_of_other_kinds(kind, mistakes);

@@ -89,9 +89,11 @@ fn address(text: &str) -> Result<Url, String> {
         return Err(format!("is no address of an RTSP server. {EXAMPLE}"));
     }
     if !uri.username().is_empty() || uri.password().is_some() {
-        return Err("holds a user or a password, which everybody reads who sees this file. Set source.user, and \
+        return Err(
+            "holds a user or a password, which everybody reads who sees this file. Set source.user, and \
                     source.password_file to a file that holds the password"
-            .into());
+                .into(),
+        );
     }
     Ok(uri)
 }

@@ -117,7 +117,9 @@ mod tests {
         for n in 0..100_000_u64 {
             let placed = place(&mut clock, 1000 + n * 1000 / 30, 2005 + n * 1001 / 30);
             assert!(!placed.is_behind);
-            assert!(placed.at.abs_diff(Duration::from_millis(2005 + n * 1001 / 30)) < Duration::from_millis(20));
+            assert!(
+                placed.at.abs_diff(Duration::from_millis(2005 + n * 1001 / 30)) < Duration::from_millis(20)
+            );
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gst::prelude::*;
 use gst_app::{AppSrc, AppSrcCallbacks};
 
 use super::queue::{Queue, Unit};

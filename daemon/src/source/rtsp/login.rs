@@ -29,7 +29,9 @@ impl Login {
     pub fn read(rtsp: &Rtsp) -> Result<Option<Self>> {
         let Some(user) = rtsp.user.clone() else { return Ok(None) };
         let password = match &rtsp.password_file {
-            Some(path) => password(path).with_context(|| format!("source.password_file {}", path.display()))?,
+            Some(path) => {
+                password(path).with_context(|| format!("source.password_file {}", path.display()))?
+            }
             None => String::new(),
         };
         learn_secret(&password);
@@ -38,7 +40,8 @@ impl Login {
 }
 
 fn password(path: &Path) -> Result<String> {
-    let file = File::open(path).context("cannot be opened. Check the path, and that this user may read it")?;
+    let file =
+        File::open(path).context("cannot be opened. Check the path, and that this user may read it")?;
     let about = file.metadata()?;
     ensure!(about.is_file(), "is no file. Set it to a file that holds the password");
     let everybody = about.permissions().mode() & 0o007;

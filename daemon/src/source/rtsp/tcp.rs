@@ -123,8 +123,9 @@ impl Network {
         let handshake = async {
             let mut session = Session::describe(self.rtsp.uri.clone(), options).await?;
             let Some((stream, codec)) = video(&session) else { return Ok(Err(offered(&session))) };
-            let options =
-                SetupOptions::default().transport(Transport::Tcp(Default::default())).frame_format(FrameFormat::SIMPLE);
+            let options = SetupOptions::default()
+                .transport(Transport::Tcp(Default::default()))
+                .frame_format(FrameFormat::SIMPLE);
             session.setup(stream, options).await?;
             let options = PlayOptions::default().initial_timestamp(InitialTimestampPolicy::Ignore);
             Ok::<_, retina::Error>(Ok((session.play(options).await?.demuxed()?, codec)))
@@ -155,7 +156,8 @@ impl Network {
             let placed = clock.place(sent(&frame), arrived);
             self.feed.offer(unit(frame, placed.at));
             if placed.is_behind {
-                let message = "after a stall its pictures come late, each of them; a new connection shows the newest";
+                let message =
+                    "after a stall its pictures come late, each of them; a new connection shows the newest";
                 return Err(self.failed(message));
             }
         }
@@ -202,7 +204,8 @@ fn video(session: &Session<Described>) -> Option<(usize, Codec)> {
 
 /// What a server offers.
 fn offered(session: &Session<Described>) -> String {
-    let all: Vec<_> = session.streams().iter().map(|s| format!("{} {}", s.media(), s.encoding_name())).collect();
+    let all: Vec<_> =
+        session.streams().iter().map(|s| format!("{} {}", s.media(), s.encoding_name())).collect();
     if all.is_empty() { "nothing".into() } else { all.join(", ") }
 }
 
