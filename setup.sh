@@ -14,7 +14,7 @@ case $what in run | train | test | gpu) ;; *) sed -n '2,9s/^# \?//p' "$0"; exit 
 say() { echo "setup: $*" >&2; }
 
 # Debian packages.
-packages=(build-essential ca-certificates curl git pkg-config python3-venv
+packages=(build-essential ca-certificates curl git glib-networking pkg-config python3-venv
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools gstreamer1.0-libav
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-x)
 case $what in train | test) packages+=(ffmpeg) ;; esac
@@ -24,6 +24,8 @@ if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=de
     packages+=(chromium chromium-driver)
 fi
 [ "$what" != test ] || packages+=(valgrind xvfb libopenigtlink-dev)
+[ "$what" != test ] || # The RTSP server of the tests.
+[ "$what" != test ] || packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 openssl)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

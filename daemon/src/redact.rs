@@ -60,6 +60,15 @@ fn whole_user_infos(text: &str) -> Vec<String> {
     found
 }
 
+/// Remembers `secret` itself, which was read from a file, to hide it wherever it turns up.
+pub fn learn_secret(secret: &str) {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if secret.len() >= LEARNABLE && !known.iter().any(|value| value == secret) {
+        known.push(secret.to_owned());
+        known.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    }
+}
+
 /// `text` without its secrets.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut clean = Cow::Borrowed(text);
@@ -165,7 +174,8 @@ fn value(text: &str, start: usize, in_query: bool) -> Range<usize> {
     from..text.len()
 }
 
-/// Whether a property of this name holds a secret. `pass` and `key` alone are settings of encoders.
+/// Whether a property of this name holds a secret. `pass` and `key` alone are settings of encoders; the name of a file
+/// that holds a secret is none.
 fn is_secret(name: &str, in_query: bool) -> bool {
     const PARTS: [&str; 10] = [
         "passw",
@@ -260,6 +270,7 @@ mod tests {
             "page at http://127.0.0.1:8321",
             "password_file = \"/etc/nervelight/ward\"",
             "Author: somebody",
+            "password_file = \"encoder.password\"",
             "",
         ] {
             assert_eq!(redact(text), text);

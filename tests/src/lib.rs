@@ -6,6 +6,7 @@ pub mod clock;
 pub mod fake_tensorrt;
 pub mod proof;
 pub mod rtsp;
+pub mod rtsp_server;
 pub mod screen;
 pub mod video;
 pub mod web;

@@ -17,7 +17,7 @@ use crate::sink;
 use crate::source::device;
 use crate::source::gstreamer::{self, STALL};
 use crate::source::slot::Next;
-use crate::source::{self, OpenSource};
+use crate::source::{self, OpenSource, rtsp};
 use crate::web;
 
 /// A source that may be without signal is not waited for as long as `run` would.
@@ -91,6 +91,9 @@ fn check_source(config: &Config, deep: bool, name: impl Fn(&str) -> String) -> R
             text = format!("{text}\n         {absent}. `run` waits for it");
         }
         looked => looked.with_context(|| name("source.device"))?,
+    }
+    if let Source::Rtsp(rtsp) = &config.source {
+        rtsp::check(rtsp)?;
     }
     if let Source::Phantom(_) = config.source {
         Region::place(config.x, config.y, nervelight_phantom::WIDTH, nervelight_phantom::HEIGHT)?;

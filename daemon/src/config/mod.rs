@@ -28,7 +28,7 @@ use mistakes::Mistakes;
 pub use overlay::Overlay;
 pub use sinks::webrtc::Webrtc;
 pub use sinks::{Access, FileSettings, IgtlContent, IgtlSink, RtspServer, SegmentLimits, Sink, Tls};
-pub use source::{IgtlSource, PhantomSettings, Source};
+pub use source::{IgtlSource, PhantomSettings, Rtsp, Source, Transport};
 pub use sync::{Sync, SyncMode};
 
 /// A checked configuration with every path absolute.
@@ -209,6 +209,8 @@ mod tests {
         assert!(source.caps.is_some() && source.path.is_some() && source.paced.is_some());
         assert!(source.seed.is_some() && source.frames.is_some() && source.fps.is_some());
         assert!(source.pipeline.is_some() && source.live.is_some());
+        assert!(source.uri.is_some() && source.user.is_some() && source.password_file.is_some());
+        assert!(source.transport.is_some() && source.decoder.is_some());
         let tensorrt = &raw.engine.tensorrt;
         assert!(tensorrt.library.is_some() && tensorrt.store.is_some());
         let default = TensorrtSettings::default();

@@ -17,6 +17,18 @@ pub enum SourceError {
         /// What to do.
         remedy: String,
     },
+    /// Nobody answers at the source's address.
+    #[error(
+        "source {name}: {server} cannot be reached ({why}). Check host and port, the network, and that the server runs"
+    )]
+    Unreachable {
+        /// The source as configured.
+        name: String,
+        /// Its host and port.
+        server: String,
+        /// What the system said.
+        why: String,
+    },
     /// The source ended before the length it had stated.
     #[error(
         "source {name} is cut short: it ended at {ended:.2?} of {stated:.2?}. Every whole frame up to there \
@@ -43,6 +55,26 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// Whether another attempt costs nobody anything: there was nobody to be asked.
+    pub fn is_free(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
+/// What a server's refusal means, if it is one that people can do something about. `status` is one of RTSP or HTTP.
+pub fn answered(name: &str, server: &str, status: u16) -> Option<SourceError> {
+    let (message, remedy) = match status {
+        401 | 403 => ("refuses to send it", "Check user name and password"),
+        404 => ("has no such stream", "Check the address after the host"),
+        461 => ("does not send it that way", "Try the other transport"),
+        453 | 500..=599 => ("cannot send it now", "Look at the server's own log"),
+        _ => return None,
+    };
+    let message = format!("{server} {message} ({status})");
+    Some(SourceError::Failed { name: name.into(), message, remedy: remedy.into() })
+}
+
 /// What an element's error says about the source `name`.
 pub fn failure(name: &str, error: &gst::message::Error) -> SourceError {
     let kind = error.error();
@@ -51,6 +83,13 @@ pub fn failure(name: &str, error: &gst::message::Error) -> SourceError {
     // A fragment may read from a server too.
     let is_network = ["GstSoupHTTPSrc", "GstRTSPSrc"].iter().any(|element| debug.contains(element));
     let server = server(name).or(is_network.then_some("its server"));
+    if let Some(server) = server
+        && debug.contains("GstRTSPSrc")
+        && debug.contains("Failed to connect")
+    {
+        let (server, why) = (server.into(), "nobody answers".into());
+        return SourceError::Unreachable { name: name.into(), server, why };
+    }
     let (message, remedy) = server
         .and_then(|server| unreachable_server(&kind, &debug, server))
         .or_else(|| without_video(&debug))

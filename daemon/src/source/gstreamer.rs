@@ -18,6 +18,7 @@ use crate::source::colour;
 use crate::source::damage::Damage;
 use crate::source::device;
 use crate::source::failure::{SourceError, failure};
+use crate::source::rtsp;
 use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
 use crate::source::stamp::{self, Stamps};
 
@@ -31,21 +32,35 @@ pub const STALLED: &str = "Check what it comes from: the disk, the device, the n
 /// A running GStreamer source; dropping it stops the pipeline.
 pub struct Capture {
     pipeline: gst::Pipeline,
+    /// What feeds it, if that is no element; dropped first.
+    feeder: Feeder,
 }
+
+/// What feeds a pipeline, and ends when it is dropped.
+type Feeder = Option<Box<dyn Send>>;
 
 /// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over. `pads` frames that are
 /// smaller than the crop.
-pub fn describe(source: &Source, pads: bool) -> String {
+///
+/// # Errors
+/// When nothing is installed that could decode it.
+pub fn describe(source: &Source, pads: bool) -> Result<String> {
     let head = match source {
-        Source::Phantom(_) => return "phantom".into(),
-        Source::Igtl(server) => return server.to_string(),
+        Source::Phantom(_) => return Ok("phantom".into()),
+        Source::Igtl(server) => return Ok(server.to_string()),
         Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
         Source::V4l2 { device, caps, .. } => {
             let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
             format!("v4l2src device={}{caps} ! decodebin", quoted(&device.display().to_string()))
         }
         Source::Pipeline { pipeline, .. } => pipeline.clone(),
+        Source::Rtsp(rtsp) => rtsp::describe(rtsp)?,
     };
+    Ok(finish(&head, pads))
+}
+
+/// The pipeline whose decoded frames come from `head`.
+pub fn finish(head: &str, pads: bool) -> String {
     let pad = if pads { " ! videobox name=pad fill=black" } else { "" };
     // What each of these makes right is right already in most videos, and passes.
     format!(
@@ -60,7 +75,7 @@ pub fn describe(source: &Source, pads: bool) -> String {
 /// # Errors
 /// When an element or a property is not known.
 pub fn check(source: &Source, pads: bool) -> Result<String> {
-    let text = describe(source, pads);
+    let text = describe(source, pads)?;
     if !matches!(source, Source::Phantom(_) | Source::Igtl(_)) {
         parse(&text, &format!("source {source}"))?;
     }
@@ -79,9 +94,23 @@ impl Capture {
         to_stop: &AtomicBool,
     ) -> Result<Option<(Self, Slot)>> {
         device::look(source).context("source.device")?;
+        Self::play(&describe(source, pads)?, source, pads, counts, to_stop, |_, _| Ok(None))
+    }
+
+    /// [`Self::start`] of the pipeline `text`, which ends as [`finish`] says. `prepare` does what is to be done before.
+    ///
+    /// # Errors
+    /// When the pipeline cannot be built, prepared or started.
+    pub fn play(
+        text: &str,
+        source: &Source,
+        pads: bool,
+        counts: &Arc<FrameCounts>,
+        to_stop: &AtomicBool,
+        prepare: impl FnOnce(&gst::Pipeline, &SlotSender) -> Result<Feeder>,
+    ) -> Result<Option<(Self, Slot)>> {
         let (name, live) = (source.to_string(), source.is_live());
-        let text = describe(source, pads);
-        let pipeline = parse(&text, &format!("source {name}"))?;
+        let pipeline = parse(text, &format!("source {name}"))?;
         colour::settle(&pipeline, source, pads);
         say_what_is_changed(&pipeline, &name);
         if let Some(pad) = pipeline.by_name("pad") {
@@ -97,9 +126,10 @@ impl Capture {
         let damage = matches!(source, Source::File { .. }).then(Damage::new);
         hear_bus(&pipeline, &name, &sender, damage.clone());
         stamp_frames(&sink, live && !source.is_paced_by_clock());
+        let feeder = prepare(&pipeline, &sender)?;
         sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage)).build());
         match start(&pipeline, STALL, to_stop) {
-            Started::Playing => Ok(Some((Self { pipeline }, slot))),
+            Started::Playing => Ok(Some((Self { pipeline, feeder }, slot))),
             Started::Refused => {
                 stop(&pipeline, STOP);
                 // The bus has the reason that the change of state keeps to itself.
@@ -117,6 +147,7 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
+        self.feeder = None;
         stop(&self.pipeline, STOP);
     }
 }
@@ -334,7 +365,7 @@ mod tests {
         bytes.resize(0x10000, 0);
         std::fs::write(clip.path(), bytes).unwrap();
         let uri = format!("file://{}", clip.path().display());
-        let pipeline = parse(&describe(&Source::File { uri, paced: false }, false), "clip").unwrap();
+        let pipeline = parse(&describe(&Source::File { uri, paced: false }, false).unwrap(), "clip").unwrap();
         // What decodebin does for a moment only, here for good.
         pipeline.connect_deep_element_added(|_, bin, element| {
             if bin.factory().is_some_and(|factory| factory.name() == "decodebin") {

@@ -1,12 +1,15 @@
-//! Where frames come from, and the slot they are taken from. It may use frames, pipelines and the configuration.
+//! Where frames come from, and the slot they are taken from. It may use frames, pipelines, the configuration and what hides
+//! secrets.
 
 mod colour;
 mod damage;
+mod decode;
 pub mod device;
 pub mod failure;
 pub mod gstreamer;
 mod igtl;
 mod phantom;
+pub mod rtsp;
 pub mod slot;
 mod stamp;
 
@@ -39,6 +42,9 @@ pub fn open(config: &Config, counts: &Arc<FrameCounts>, stop: &AtomicBool) -> Re
     if let Source::Igtl(server) = &config.source {
         return Ok(Some(OpenSource { slot: igtl::start(server, config.pad, counts)?, capture: None }));
     }
-    let opened = Capture::start(&config.source, config.pad, counts, stop)?;
+    let opened = match &config.source {
+        Source::Rtsp(rtsp) => rtsp::open(rtsp, &config.source, config.pad, counts, stop)?,
+        source => Capture::start(source, config.pad, counts, stop)?,
+    };
     Ok(opened.map(|(capture, slot)| OpenSource { slot, capture: Some(capture) }))
 }

@@ -30,6 +30,7 @@ pub fn publish(snapshot: &Snapshot) {
     metrics::counter!("nervelight_frames_inserted_total").absolute(snapshot.frames_inserted);
     metrics::counter!("nervelight_crops_skipped_total").absolute(snapshot.crops_skipped);
     metrics::counter!("nervelight_engine_errors_total").absolute(snapshot.engine_errors);
+    metrics::counter!("nervelight_source_reconnects_total").absolute(snapshot.run.source_reconnects);
     metrics::gauge!("nervelight_ai_on").set(f64::from(u8::from(snapshot.ai == OverlayState::On)));
     let signal = &snapshot.signal.figures;
     for state in SignalState::ALL {

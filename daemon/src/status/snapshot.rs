@@ -124,6 +124,8 @@ pub struct RunInfo {
     /// Why it is waited for, while it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_failed: Option<String>,
+    /// How often it was opened again.
+    pub source_reconnects: u64,
     /// Size and rate of its frames, once the first has come.
     pub frames: String,
     /// Why the crop is not in them, if so.
@@ -146,6 +148,7 @@ impl RunInfo {
         Self {
             source,
             source_failed: None,
+            source_reconnects: 0,
             frames: String::new(),
             frames_problem: None,
             engine,

@@ -31,6 +31,8 @@ pub struct SourceKeeper {
     backoff: Backoff,
     /// The last reason that was logged: it is said once.
     said: Option<String>,
+    /// How often it was opened.
+    openings: u64,
 }
 
 enum State {
@@ -51,15 +53,15 @@ impl SourceKeeper {
         stop: &Arc<AtomicBool>,
     ) -> Result<Option<(Self, Option<Slot>)>> {
         let now = Instant::now();
-        let longest = if matches!(config.source, Source::Igtl(_)) { LONGEST_NETWORK } else { LONGEST };
         let mut this = Self {
             config: config.clone(),
             counts: counts.clone(),
             stop: stop.clone(),
             state: State::Waiting(now),
             old: None,
-            backoff: Backoff::new(Duration::from_millis(500), longest),
+            backoff: backoff(&config.source),
             said: None,
+            openings: 0,
         };
         if config.source.is_waited_for() {
             // What is wrong with the pipeline itself no waiting mends.
@@ -68,6 +70,7 @@ impl SourceKeeper {
         }
         let Some(OpenSource { slot, capture }) = source::open(config, counts, stop)? else { return Ok(None) };
         this.state = State::Open(capture);
+        this.openings = 1;
         Ok(Some((this, Some(slot))))
     }
 
@@ -89,6 +92,7 @@ impl SourceKeeper {
                     self.state = State::Open(capture);
                     self.backoff.succeeded(now);
                     self.said = None;
+                    self.openings += 1;
                     tracing::info!(source = %self.config.source, "the source is open");
                     Some(slot)
                 }
@@ -113,10 +117,12 @@ impl SourceKeeper {
         if !self.config.source.is_waited_for() {
             return Err(Ended(how));
         }
-        let why =
-            how.err().map_or_else(|| format!("source {}: it ended", self.config.source), |e| e.to_string());
+        let why = match how {
+            Ok(()) => anyhow::anyhow!("source {}: it ended", self.config.source),
+            Err(error) => error.into(),
+        };
         let old = std::mem::replace(&mut self.state, State::Waiting(now));
-        self.fail(&anyhow::Error::msg(why), now);
+        self.fail(&why, now);
         if let State::Open(capture) = old {
             self.old = capture;
         }
@@ -126,6 +132,11 @@ impl SourceKeeper {
     /// Why it is waited for, while it is.
     pub fn failure(&self) -> Option<&str> {
         self.said.as_deref()
+    }
+
+    /// How often it was opened again.
+    pub fn reconnects(&self) -> u64 {
+        self.openings.saturating_sub(1)
     }
 
     fn begin_opening(&mut self) -> Result<Receiver<Result<Option<OpenSource>>>> {
@@ -140,11 +151,23 @@ impl SourceKeeper {
     fn fail(&mut self, error: &anyhow::Error, now: Instant) {
         let why = format!("{error:#}");
         self.backoff.remember(error);
-        self.state = State::Waiting(self.backoff.failed(now));
+        let is_free = error.downcast_ref::<SourceError>().is_some_and(SourceError::is_free);
+        let until = if is_free { self.backoff.looked(now) } else { self.backoff.failed(now) };
+        self.state = State::Waiting(until);
         if self.said.as_ref() != Some(&why) {
             tracing::error!(error = %why, "the source is waited for");
             self.said = Some(why);
         }
+    }
+}
+
+/// The waits before a source is opened again. A stream that was there, however short, is asked for soon.
+fn backoff(source: &Source) -> Backoff {
+    let first = Duration::from_millis(500);
+    match source {
+        Source::Rtsp(_) => Backoff::new(first, LONGEST_NETWORK).with(Duration::ZERO, 0.4),
+        Source::Igtl(_) => Backoff::new(first, LONGEST_NETWORK),
+        _ => Backoff::new(first, LONGEST),
     }
 }
 

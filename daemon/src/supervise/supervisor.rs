@@ -287,6 +287,7 @@ impl Supervisor<'_> {
 
     fn snapshot(&mut self, error: Option<String>, has_ended: bool) -> Snapshot {
         self.run_info.source_failed = self.source.failure().map(Into::into);
+        self.run_info.source_reconnects = self.source.reconnects();
         let (sinks, build) = (self.sinks.figures(), self.engine.progress());
         let signal = self.signal.figures(Instant::now());
         let moment = Moment { signal, sinks, build, error, has_ended };

@@ -1,6 +1,7 @@
 //! `[source]`: where frames come from. A device need not be there yet: whoever opens it finds that out.
 
 mod igtl;
+mod rtsp;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
 pub use igtl::IgtlSource;
+pub use rtsp::{Rtsp, Transport};
 
 /// The section as written.
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +31,11 @@ pub struct RawSource {
     pub host: Option<String>,
     pub port: Option<u16>,
     pub silence_s: Option<f64>,
+    pub uri: Option<String>,
+    pub user: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub transport: Option<Transport>,
+    pub decoder: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -39,6 +46,7 @@ pub enum SourceKind {
     V4l2,
     Pipeline,
     Igtl,
+    Rtsp,
 }
 
 /// Where frames come from.
@@ -73,6 +81,8 @@ pub enum Source {
     },
     /// An OpenIGTLink server.
     Igtl(IgtlSource),
+    /// A stream of an RTSP server.
+    Rtsp(Rtsp),
 }
 
 /// The phantom's settings.
@@ -94,7 +104,7 @@ impl Source {
         match self {
             Self::Phantom(phantom) => phantom.paced,
             Self::File { paced, .. } => *paced,
-            Self::V4l2 { .. } => true,
+            Self::V4l2 { .. } | Self::Rtsp(_) => true,
             Self::Pipeline { live, .. } => *live,
             Self::Igtl(_) => true,
         }
@@ -111,6 +121,7 @@ impl Source {
             Self::Phantom(_) | Self::File { .. } => false,
             Self::V4l2 { reconnect, .. } | Self::Pipeline { reconnect, .. } => *reconnect,
             Self::Igtl(_) => true,
+            Self::Rtsp(_) => true,
         }
     }
 
@@ -138,6 +149,7 @@ impl fmt::Display for Source {
             Self::V4l2 { device, .. } => write!(f, "{}", device.display()),
             Self::Pipeline { pipeline, .. } => write!(f, "`{}`", redact(pipeline)),
             Self::Igtl(server) => write!(f, "{server}"),
+            Self::Rtsp(rtsp) => f.write_str(&redact(rtsp.uri.as_str())),
         }
     }
 }
@@ -149,7 +161,7 @@ impl RawSource {
         let Some(kind) = self.kind else {
             mistakes.add(
                 "source.kind",
-                "is missing: use \"phantom\", \"file\", \"v4l2\", \"igtl\" or \"pipeline\"",
+                "is missing: use \"phantom\", \"file\", \"v4l2\", \"rtsp\", \"igtl\" or \"pipeline\"",
             );
             return None;
         };
@@ -184,13 +196,14 @@ impl RawSource {
                 pipeline.map(|pipeline| Source::Pipeline { pipeline, live, reconnect })
             }
             SourceKind::Igtl => IgtlSource::resolve(self, mistakes).map(Source::Igtl),
+            SourceKind::Rtsp => rtsp::resolve(self, base, mistakes),
         };
         source.filter(|_| mistakes.len() == before)
     }
 
     fn refuse_keys_of_other_kinds(&self, kind: SourceKind, mistakes: &mut Mistakes) {
-        use SourceKind::{File, Igtl, Phantom, Pipeline, V4l2};
-        let uses: [(&str, bool, &[SourceKind]); 13] = [
+        use SourceKind::{File, Igtl, Phantom, Pipeline, Rtsp, V4l2};
+        let uses: [(&str, bool, &[SourceKind]); 18] = [
             ("seed", self.seed.is_some(), &[Phantom]),
             ("frames", self.frames.is_some(), &[Phantom]),
             ("fps", self.fps.is_some(), &[Phantom]),
@@ -204,6 +217,11 @@ impl RawSource {
             ("host", self.host.is_some(), &[Igtl]),
             ("port", self.port.is_some(), &[Igtl]),
             ("silence_s", self.silence_s.is_some(), &[Igtl]),
+            ("uri", self.uri.is_some(), &[Rtsp]),
+            ("user", self.user.is_some(), &[Rtsp]),
+            ("password_file", self.password_file.is_some(), &[Rtsp]),
+            ("transport", self.transport.is_some(), &[Rtsp]),
+            ("decoder", self.decoder.is_some(), &[Rtsp]),
         ];
         let name = match kind {
             Phantom => "phantom",
@@ -211,6 +229,7 @@ impl RawSource {
             V4l2 => "v4l2",
             Pipeline => "pipeline",
             Igtl => "igtl",
+            Rtsp => "rtsp",
         };
         for (key, is_set, kinds) in uses {
             if is_set && !kinds.contains(&kind) {
