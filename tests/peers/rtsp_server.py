@@ -48,14 +48,16 @@ def encoder(options):
 
 
 def feed(source, options):
-    """Pushes pictures until nobody takes them."""
-    step, due = 1 / options.fps, time.monotonic()
+    """Pushes pictures until nobody takes them any more; the element is not started yet."""
+    step, due, has_begun = 1 / options.fps, time.monotonic(), False
     while True:
         if options.pause and time.monotonic() - source.begun > options.pause:
             return
         data = Gst.Buffer.new_wrapped(picture(int(time.time() * 1000)))
-        if source.emit("push-buffer", data) != Gst.FlowReturn.OK:
+        is_taken = source.emit("push-buffer", data) == Gst.FlowReturn.OK
+        if has_begun and not is_taken:
             return
+        has_begun |= is_taken
         due += step
         time.sleep(max(0, due - time.monotonic()))
 
