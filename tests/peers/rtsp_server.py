@@ -48,13 +48,16 @@ def encoder(options):
 
 
 def feed(source, options):
-    """Pushes pictures until nobody takes them."""
+    """Pushes pictures until nobody takes them for 5 s; an element that is started or flushed refuses some."""
     step, due = 1 / options.fps, time.monotonic()
+    taken = due
     while True:
         if options.pause and time.monotonic() - source.begun > options.pause:
             return
         data = Gst.Buffer.new_wrapped(picture(int(time.time() * 1000)))
-        if source.emit("push-buffer", data) != Gst.FlowReturn.OK:
+        if source.emit("push-buffer", data) == Gst.FlowReturn.OK:
+            taken = time.monotonic()
+        elif time.monotonic() - taken > 5:
             return
         due += step
         time.sleep(max(0, due - time.monotonic()))
@@ -120,6 +123,7 @@ def main():
     parser.add_argument("--pause", type=float, help="seconds after which no more pictures come")
     parser.add_argument("--multicast", action="store_true")
     parser.add_argument("--relay", action="store_true")
+    parser.add_argument("--shared", action="store_true", help="all viewers get the same pictures")
     options = parser.parse_args()
     Gst.init(None)
     server = GstRtspServer.RTSPServer.new()
@@ -144,7 +148,7 @@ def main():
         )
         factory.connect("media-configure", configure, options)
     factory.set_launch(launch)
-    factory.set_shared(True)
+    factory.set_shared(options.shared)
     server.get_mount_points().add_factory("/us", factory)
     if not server.attach(None):
         raise SystemExit(f"port {options.port} is taken")

@@ -190,6 +190,8 @@ impl Network {
             let (server, why) = (self.rtsp.server(), why.into());
             return SourceError::Unreachable { name: self.source.clone(), server, why };
         }
+        // Nor does anybody want to read what was received.
+        let text = text.split("; buffered").next().unwrap_or_default();
         let text: String = text.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
         self.failed(&format!("{} does not speak as it should: {text}", self.rtsp.server()))
     }
