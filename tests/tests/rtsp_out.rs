@@ -15,7 +15,8 @@ use serde_json::Value;
 const TEST_PICTURE: &str =
     "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=480,framerate=30/1";
 /// A picture of many bytes, so that a viewer that does not read is soon behind.
-const NOISE: &str = "videotestsrc is-live=true pattern=smpte ! video/x-raw,width=640,height=480,framerate=30/1";
+const NOISE: &str =
+    "videotestsrc is-live=true pattern=smpte ! video/x-raw,width=640,height=480,framerate=30/1";
 
 struct Served {
     cart: Cart,
