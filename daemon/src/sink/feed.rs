@@ -232,6 +232,11 @@ impl Feed {
         self.fault.reason.get().is_some()
     }
 
+    /// Takes nothing any more, and is not waited for: what it writes to is gone.
+    pub fn give_up(&self, why: String) {
+        self.fault.set(why);
+    }
+
     /// Says that no frame follows.
     pub fn end(&self) {
         if !self.has_failed() {

@@ -130,7 +130,7 @@ mod tests {
         let raw: RawSink = toml::from_str(&format!("kind = \"rtsp\"\n{text}")).unwrap();
         let mut mistakes = Mistakes::default();
         let server = resolve(&raw, "sinks[0]", Path::new("/etc"), &mut mistakes);
-        (server, mistakes.into_list().iter().map(ToString::to_string).collect())
+        (server, mistakes.into_list().iter().map(|problem| format!("{problem:?}")).collect())
     }
 
     #[test]

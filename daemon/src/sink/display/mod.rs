@@ -66,6 +66,10 @@ impl Sink for Display {
     }
 
     fn finish(&mut self, deadline: Instant) {
+        // Nothing comes to its end on a screen that is gone.
+        if let Some(why) = self.status.failure() {
+            self.feed.give_up(why);
+        }
         self.feed.finish(deadline);
     }
 

@@ -4,12 +4,11 @@
 use std::collections::VecDeque;
 use std::iter::once;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use gst_app::{AppSink, AppSinkCallbacks};
 
 use crate::sink::SinkStatus;
-use crate::sink::encode::Audience;
 use crate::sink::encode::unit::{Unit, Units};
 use crate::sink::feed::Taken;
 
@@ -47,6 +46,13 @@ pub struct Subscriber {
     last: AtomicU64,
     /// Units of times before this were given, or missed.
     delivered: AtomicU64,
+}
+
+/// Who watches a network sink. Its server counts viewers here, on any thread.
+#[derive(Default)]
+pub struct Audience {
+    viewers: AtomicUsize,
+    hub: Mutex<Weak<Hub>>,
 }
 
 impl Hub {
@@ -111,6 +117,32 @@ impl Hub {
             lane.subscriber.status.fail(reason.into());
             lane.end(self);
         }
+    }
+}
+
+impl Audience {
+    /// How many watch.
+    pub fn viewers(&self) -> usize {
+        self.viewers.load(SeqCst)
+    }
+
+    /// So many watch from now on. Who has come asks for an IDR after this.
+    pub fn set_viewers(&self, viewers: usize) {
+        self.viewers.store(viewers, SeqCst);
+    }
+
+    /// Makes the next frame an IDR. Who asks meanwhile shares it.
+    pub fn request_key(&self) {
+        if let Some(hub) = self.hub.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+            hub.request_key();
+        }
+    }
+
+    /// Its encoder is this one from now on.
+    pub fn look_at(&self, hub: &Arc<Hub>) {
+        *self.hub.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(hub);
+        // What was asked of the encoder before this one.
+        hub.request_key();
     }
 }
 

@@ -16,9 +16,10 @@ use gst::prelude::*;
 use gst_app::AppSink;
 use gst_video::{DownstreamForceKeyUnitEvent, VideoInfo};
 
+pub use crate::sink::encode::hub::Audience;
 use crate::sink::encode::hub::{Hub, NONE, Subscriber};
 pub use crate::sink::encode::unit::{Unit, Units};
-pub use crate::sink::encode::watching::{Audience, Watching};
+pub use crate::sink::encode::watching::Watching;
 use crate::sink::even::{even, make_even};
 use crate::sink::feed::{self, Feed, STALL, Taken};
 use crate::sink::{SinkContext, SinkError, SinkStatus, is_like};

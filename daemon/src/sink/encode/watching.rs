@@ -1,23 +1,15 @@
 //! A network sink's part in an encoder: it encodes while somebody watches, and joins get an IDR at the next frame.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
 use gst_video::VideoInfo;
 
-use crate::sink::encode::hub::{Hub, Subscriber};
+use crate::sink::encode::hub::{Audience, Subscriber};
 use crate::sink::encode::{Share, Units};
 use crate::sink::feed::{STALL, Taken};
 use crate::sink::{SinkContext, SinkError, SinkStatus, is_like};
-
-/// Who watches a network sink. Its server counts viewers here, on any thread.
-#[derive(Default)]
-pub struct Audience {
-    viewers: AtomicUsize,
-    hub: Mutex<Weak<Hub>>,
-}
 
 /// Frames' way to an encoder, and its units' way to a network sink.
 pub struct Watching {
@@ -41,31 +33,6 @@ enum Stream {
     /// The frames changed, and an encoder for them is being opened.
     Opening(Receiver<Result<Share, SinkError>>),
     Failed,
-}
-
-impl Audience {
-    /// How many watch.
-    pub fn viewers(&self) -> usize {
-        self.viewers.load(SeqCst)
-    }
-
-    /// So many watch from now on. Who has come asks for an IDR after this.
-    pub fn set_viewers(&self, viewers: usize) {
-        self.viewers.store(viewers, SeqCst);
-    }
-
-    /// Makes the next frame an IDR. Who asks meanwhile shares it.
-    pub fn request_key(&self) {
-        if let Some(hub) = self.hub.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
-            hub.request_key();
-        }
-    }
-
-    fn look_at(&self, hub: &Arc<Hub>) {
-        *self.hub.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(hub);
-        // What was asked of the encoder before this one.
-        hub.request_key();
-    }
 }
 
 impl Opener {

@@ -6,6 +6,7 @@ mod packets;
 mod sdp;
 mod server;
 mod session;
+mod shared;
 mod stage;
 
 use std::sync::Arc;

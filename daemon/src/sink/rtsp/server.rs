@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::RtspServer;
 use crate::sink::rtsp::access::{self, Secret};
 use crate::sink::rtsp::session;
+use crate::sink::rtsp::shared::Shared;
 use crate::sink::rtsp::stage::Stage;
 
 /// Connections beyond the viewers: those that are refused, and those that only ask.
@@ -25,23 +26,6 @@ const SEND_BUFFER: u32 = 256 * 1024;
 const TLS_PATIENCE: Duration = Duration::from_secs(5);
 /// Tries to get two neighbouring ports.
 const PORT_TRIES: usize = 64;
-
-/// What all connections share.
-pub struct Shared {
-    /// The stream.
-    pub stage: Arc<Stage>,
-    /// Its address and its bounds.
-    pub settings: RtspServer,
-    /// What a viewer has to know.
-    pub secret: Secret,
-    /// Sends RTP and RTCP to viewers that want UDP; none with TLS.
-    pub udp: Option<(UdpSocket, UdpSocket)>,
-    /// Viewers with a place.
-    pub places: AtomicUsize,
-    /// Says so in the log.
-    pub name: String,
-    connections: AtomicUsize,
-}
 
 /// A server that runs. Dropped, it stops.
 pub struct Server {
@@ -79,7 +63,6 @@ impl Server {
             udp,
             places: AtomicUsize::new(0),
             name,
-            connections: AtomicUsize::new(0),
         });
         let (stop, stopped) = watch::channel(false);
         let run = move || serve(&runtime, listener, acceptor, &shared, stopped);
@@ -140,6 +123,7 @@ fn serve(
     runtime.block_on(async {
         let reports = shared.clone();
         tokio::spawn(async move { hear_reports(&reports).await });
+        let connections = Arc::new(AtomicUsize::new(0));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -154,18 +138,18 @@ fn serve(
                     continue;
                 }
             };
-            if shared.connections.load(SeqCst) >= shared.settings.max_viewers + SPARE {
+            if connections.load(SeqCst) >= shared.settings.max_viewers + SPARE {
                 shared.stage.counts.refuse();
                 tracing::warn!(sink = %shared.name, %peer, "refused: too many connections");
                 continue;
             }
-            shared.connections.fetch_add(1, SeqCst);
-            let (shared, acceptor) = (shared.clone(), acceptor.clone());
+            connections.fetch_add(1, SeqCst);
+            let (shared, acceptor, connections) = (shared.clone(), acceptor.clone(), connections.clone());
             tokio::spawn(async move {
                 if let Err(why) = connected(stream, peer, acceptor, &shared).await {
                     tracing::debug!(sink = %shared.name, %peer, %why, "a connection ended");
                 }
-                shared.connections.fetch_sub(1, SeqCst);
+                connections.fetch_sub(1, SeqCst);
             });
         }
     });
