@@ -104,7 +104,7 @@ fn what_is_no_offer_is_answered_with_the_reason() {
     let long = "a=x\r\n".repeat(20_000);
     for (offer, kind, status, says) in [
         ("", sdp, 400, "the offer cannot be used"),
-        ("hello", sdp, 400, "the offer cannot be used"),
+        ("hello", sdp, 400, "the offer cannot be used: it is no SDP"),
         (&OFFER.replace("a=fingerprint", "a=finger"), sdp, 400, "fingerprint"),
         (&no_h264, sdp, 406, "H.264"),
         (&OFFER.replace("recvonly", "sendonly"), sdp, 406, "receives"),

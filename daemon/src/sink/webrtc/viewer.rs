@@ -79,7 +79,8 @@ impl Viewer {
     /// When the offer cannot be read, or takes no video of ours.
     pub fn new(name: String, offer: &str, common: &Common, now: Instant) -> Result<(Self, String), Refusal> {
         let unusable = |error: &dyn std::fmt::Display| Refusal::Offer(error.to_string());
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| unusable(&error))?;
+        // The parser says where in memory it gave up, which is nobody's business.
+        let offer = SdpOffer::from_sdp_string(offer).map_err(|_| Refusal::Offer("it is no SDP".into()))?;
         let mut rtc = configuration(common).build(now);
         let candidate = Candidate::host(common.address, "udp").map_err(|error| unusable(&error))?;
         rtc.add_local_candidate(candidate);
