@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nervelight_tests::proof::{count, is_full, row};
 use nervelight_tests::web::status;
 use nervelight_tests::{Cart, Signal, free_port, root, run, wait_for};
 use rustix::process::{Pid, kill_process};
@@ -70,6 +71,13 @@ impl Daemon {
         let folder = format!("/proc/{}/fd", self.pid.as_raw_nonzero());
         std::fs::read_dir(folder).unwrap().count()
     }
+}
+
+/// Resident memory of a process in KiB.
+fn resident(pid: Pid) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim_end_matches("kB").trim().parse().unwrap()
 }
 
 fn python(arguments: &[&str]) -> Command {
@@ -205,11 +213,11 @@ fn pyigtl_sends_and_comes_back_after_a_kill() {
         s["frames_out"].as_u64() > Some(5) && s["frames"].as_str().unwrap_or("").contains("576x416")
     });
     drop(first);
-    wait_until(page, "NO SIGNAL", |s| s["signal"] == "no_signal" && s["source_failed"].is_string());
+    wait_until(page, "NO SIGNAL", |s| s["signal"]["state"] == "no_signal" && s["source_failed"].is_string());
     let begun = Instant::now();
     let _second = start("700");
     let back = wait_until(page, "frames after the kill", |s| {
-        s["signal"] == "ok" && s["frames"].as_str().unwrap_or("").contains("700x416")
+        s["signal"]["state"] == "ok" && s["frames"].as_str().unwrap_or("").contains("700x416")
     });
     println!("frames were back {:?} after pyigtl was started again", begun.elapsed());
     assert!(back["source_failed"].is_null(), "{back:#}");
@@ -288,12 +296,12 @@ fn garbage_from_clients_and_servers_is_named_and_survived() {
     let _silent = serve(b"");
     daemon.wait_for_log("has sent nothing for 2s", 1);
     drop(listener);
-    for _ in 0..20 {
+    for _ in 0..10 {
         let mut stream = TcpStream::connect(("127.0.0.1", outlet)).unwrap();
         let _ = std::io::Write::write_all(&mut stream, &[0x5a; 10_000]);
     }
-    daemon.wait_for_log("client gone", 20);
-    let s = wait_until(page, "NO SIGNAL", |s| s["signal"] == "no_signal");
+    daemon.wait_for_log("client gone", 10);
+    let s = wait_until(page, "NO SIGNAL", |s| s["signal"]["state"] == "no_signal");
     assert!(s["sinks"][0]["failed"].is_null(), "{s:#}");
 }
 
@@ -317,4 +325,32 @@ fn other_machines_have_to_be_let_in() {
         "{}",
         let_in.stderr
     );
+}
+
+#[test]
+fn proof_clients_that_come_and_go_leave_nothing_behind() {
+    let (page, outlet) = (free_port().unwrap(), free_port().unwrap());
+    let sink = format!("{{ kind = \"igtl\", listen = \"127.0.0.1:{outlet}\" }}");
+    let cart = cart(page, "{ kind = \"phantom\", fps = 15 }", &sink, "");
+    let daemon = Daemon::start(cart.command("run").unwrap());
+    wait_until(page, "masks", |s| s["ai"] == "on");
+    let come_and_go = |times: u64| {
+        for n in 0..times {
+            let mut stream = TcpStream::connect(("127.0.0.1", outlet)).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            // At once, within a header, within a picture.
+            let bytes = [0, 30, 100_000][n as usize % 3];
+            stream.read_exact(&mut vec![0; bytes]).unwrap();
+        }
+        thread::sleep(Duration::from_millis(500));
+    };
+    come_and_go(50);
+    let (files, memory) = (daemon.open_files(), resident(daemon.pid));
+    let times = count(100, 1000);
+    come_and_go(times);
+    let more = daemon.open_files().saturating_sub(files);
+    let grown = resident(daemon.pid).saturating_sub(memory);
+    row(&format!("OpenIGTLink: descriptors after {times} clients"), format!("+{more}"), "+0").unwrap();
+    row(&format!("OpenIGTLink: memory after {times} clients"), format!("+{grown} KiB"), "+2048 KiB").unwrap();
+    assert!(more == 0 && (grown < 2048 || !is_full()), "{more} descriptors, {grown} KiB");
 }
