@@ -103,7 +103,7 @@ if [ "$what" = test ] || [ "$what" = gpu ]; then
             "$cache/tensorrt/$version"
     done
     # TensorRT for RTX: headers, and the libraries (95 MB), whose builder works without a GPU. There are none for Arm.
-    if [ "$what $(uname -m)" = "test x86_64" ] && ! [ -e "$cache/tensorrt/rtx/libtensorrt_rtx.so.1" ]; then
+    if [ "$(uname -m)" = x86_64 ] && ! [ -e "$cache/tensorrt/rtx/libtensorrt_rtx.so.1" ]; then
         say "TensorRT for RTX: headers of cargo package trtx-sys@0.9.1, pip install tensorrt-rtx-cu13-libs==1.7.1.116"
         cargo info --quiet --registry crates-io trtx-sys@0.9.1 >/dev/null
         rm -rf "$cache/tensorrt/rtx.new"

@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 use nervelight_engines::say;
 
 use crate::train::Outcome;
-use crate::util::memory;
+use crate::util::{cuda, memory};
 
 /// Exit code of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -63,6 +63,7 @@ enum Command {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     memory::keep();
+    cuda::exact();
     let result = match Cli::parse().command {
         Command::Phantom(arguments) => phantom::run(&arguments).map(done),
         Command::Analyze(command) => analyze::run(&command).map(done),

@@ -2,6 +2,7 @@
 //!
 //! Uses none of the other rooms.
 
+pub mod cuda;
 #[cfg(test)]
 pub mod full_disk;
 pub mod local_page;

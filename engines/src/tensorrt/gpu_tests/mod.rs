@@ -1,7 +1,11 @@
-//! What only an NVIDIA GPU can show: `make gpu`. None of it has run on one yet.
+//! What only an NVIDIA GPU can show: `make gpu`.
 #![allow(clippy::unwrap_used, unsafe_code)]
 
-use std::ffi::c_void;
+mod fault;
+#[cfg(feature = "tensorrt-rtx")]
+mod rtx;
+
+use std::ffi::{CStr, c_void};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +26,7 @@ const REPLAYS: usize = 100;
 /// Frames that an engine is timed on.
 const TIMED: usize = 50;
 
-const KERNEL: &str = r#"
+const INVERT: &str = r#"
 extern "C" __global__ void invert(const unsigned char *crop, unsigned char *map, unsigned int length) {
     unsigned int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < length) map[i] = 255 - crop[i];
@@ -33,8 +37,8 @@ fn gpu() -> Device {
     Device::open(0).unwrap_or_else(|error| panic!("no GPU was found, and this test needs one: {error}"))
 }
 
-/// Compiles and loads the kernel; it stays loaded until the process ends.
-fn invert(device: &Device) -> sys::CUfunction {
+/// Compiles and loads a kernel; it stays loaded until the process ends.
+fn load(device: &Device, source: &str, name: &CStr) -> sys::CUfunction {
     device.bind().unwrap();
     // SAFETY: opens NVRTC, whose initialisers ask nothing of their caller.
     let is_there = unsafe { nvrtc::sys::is_culib_present() };
@@ -43,19 +47,35 @@ fn invert(device: &Device) -> sys::CUfunction {
         "neither libnvrtc.so nor libnvrtc.so.12 can be opened: `apt-get install cuda-nvrtc-dev-12-6` (or your \
          CUDA's version), or `pip install nvidia-cuda-nvrtc-cu12`; name the folder in LD_LIBRARY_PATH"
     );
-    let ptx = nvrtc::compile_ptx(KERNEL).unwrap();
+    let ptx = nvrtc::compile_ptx(source).unwrap();
     // SAFETY: the context is bound, and the text is PTX with a zero byte at its end.
     unsafe {
         let module = result::module::load_data(ptx.as_bytes().unwrap().as_ptr().cast()).unwrap();
-        result::module::get_function(module, c"invert".into()).unwrap()
+        result::module::get_function(module, name.into()).unwrap()
     }
+}
+
+fn demo() -> Bundle {
+    Bundle::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("demo.bundle")).unwrap()
+}
+
+/// The demo model in ONNX Runtime's CUDA provider.
+fn onnx_on_cuda(bundle: &Bundle) -> Box<dyn Engine> {
+    let settings = EngineSettings { backend: Backend::Onnx, provider: Provider::Cuda, ..Default::default() };
+    open(bundle, &settings).unwrap_or_else(|error| {
+        panic!(
+            "{error}\nThis test needs an ONNX Runtime with CUDA: `pip install onnxruntime-gpu[cuda,cudnn]`, name \
+             its libonnxruntime.so.* in ORT_DYLIB_PATH and the folders of CUDA's and cuDNN's libraries in \
+             LD_LIBRARY_PATH"
+        )
+    })
 }
 
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
 fn a_graph_that_was_captured_once_computes_each_new_frame() {
     let mut device = gpu();
-    let kernel = invert(&device);
+    let kernel = load(&device, INVERT, c"invert");
     // Every GPU can reach pinned memory by itself, so that both ways are tried on whichever is there.
     for mapped in [false, true] {
         device.is_integrated = mapped;
@@ -106,17 +126,10 @@ fn a_graph_that_was_captured_once_computes_each_new_frame() {
 #[ignore = "needs an NVIDIA GPU"]
 fn onnx_runtime_computes_on_the_gpu_what_it_does_on_the_cpu() {
     gpu();
-    let bundle = Bundle::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("demo.bundle")).unwrap();
-    let opened =
-        |provider| open(&bundle, &EngineSettings { backend: Backend::Onnx, provider, ..Default::default() });
-    let mut cuda = opened(Provider::Cuda).unwrap_or_else(|error| {
-        panic!(
-            "{error}\nThis test needs an ONNX Runtime with CUDA: `pip install onnxruntime-gpu[cuda,cudnn]`, name \
-             its libonnxruntime.so.* in ORT_DYLIB_PATH and the folders of CUDA's and cuDNN's libraries in \
-             LD_LIBRARY_PATH"
-        )
-    });
-    let mut cpu = opened(Provider::Cpu).unwrap();
+    let bundle = demo();
+    let mut cuda = onnx_on_cuda(&bundle);
+    let settings = EngineSettings { backend: Backend::Onnx, provider: Provider::Cpu, ..Default::default() };
+    let mut cpu = open(&bundle, &settings).unwrap();
     for frame in bundle.golden().unwrap() {
         let (expected, cpu_time) = timed(cpu.as_mut(), &frame.crop);
         let (found, cuda_time) = timed(cuda.as_mut(), &frame.crop);
