@@ -81,8 +81,9 @@ pub fn run(config: &Config) -> Result<()> {
         web::serve(listener, &config.proxy_hosts, page)?;
     }
     let run_info = RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode);
-    let source = run_info.shown().source.into();
-    let context = SinkContext { live, pictures, stop: stop.clone(), encoders: Encoders::default(), source };
+    let named = run_info.shown().source.into();
+    let context =
+        SinkContext { live, pictures, stop: stop.clone(), encoders: Encoders::default(), source: named };
     let mut supervisor = Supervisor {
         config,
         changes: thread.changes.clone(),

@@ -103,11 +103,10 @@ impl Sink for Recording {
             return;
         }
         self.is_silent = false;
-        let status = &self.plan.status;
         if !self.follow(shown.info) {
             self.plan.status.fail("the frames changed".into());
         }
-        if status.has_failed() {
+        if self.plan.status.has_failed() {
             return self.plan.status.count(Taken::Failed);
         }
         // Before the frame: who writes it finds its note there.
