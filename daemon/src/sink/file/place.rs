@@ -195,7 +195,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let encoders = Encoders::default();
-        let mut next = || {
+        let next = || {
             let place = Place::reserve(&path("a.mp4"), Naming::Last, &encoders).unwrap();
             place.path.file_name().unwrap().to_string_lossy().into_owned()
         };

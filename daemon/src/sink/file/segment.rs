@@ -105,12 +105,9 @@ impl Segment {
         let feed = Feed::open("file", &text, None, &context, prepare, plan.status.listener())?.of_units();
         place.note_file();
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let header = Header {
-            continues: before.map(|before| name(before.place.path())),
-            source: plan.context.source.to_string(),
-            frames: frame::describe(&plan.info),
-            ..Header::new(name(place.path()), name(&plan.settings.path))
-        };
+        let mut header = Header::new(name(place.path()), name(&plan.settings.path));
+        header.continues = before.map(|before| name(before.place.path()));
+        (header.source, header.frames) = (plan.context.source.to_string(), frame::describe(&plan.info));
         let sidecar =
             Sidecar::create(place.path(), !place.is_made(), &header).map_err(SinkError::Unavailable)?;
         plan.status.begin_file(name(place.path()));

@@ -175,8 +175,9 @@ mod tests {
     #[test]
     fn the_oldest_go_and_only_those_that_are_finished_and_the_sinks_own() {
         let bench = Bench { folder: tempfile::tempdir().unwrap(), status: SinkStatus::new("file".into()) };
-        ["a.mp4", "a-2.mp4", "a-10.mp4", "a-11.mp4", "a-12.mp4"]
-            .map(|name| drop(bench.record(name, "a.mp4")));
+        for name in ["a.mp4", "a-2.mp4", "a-10.mp4", "a-11.mp4", "a-12.mp4"] {
+            drop(bench.record(name, "a.mp4"));
+        }
         let written = bench.record("a-1.mp4", "a.mp4");
         drop(bench.record("a-3.mp4", "b.mp4"));
         fs::write(bench.path("a-4.mp4"), "no sidecar").unwrap();
