@@ -23,7 +23,7 @@ case $what in train | test) packages+=(ffmpeg) ;; esac
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver)
 fi
-[ "$what" != test ] || packages+=(valgrind)
+[ "$what" != test ] || packages+=(valgrind dcmtk)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -57,6 +57,8 @@ fi
 has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.version('$1').split('+')[0] != '$2')" 2>/dev/null; }
 need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
 case $what in train | test) need torch 2.11.0 ;; esac
+# Writes DICOM files for the tests.
+[ "$what" != test ] || need pydicom 3.0.2
 
 # ONNX Runtime everywhere, and on x86 OpenVINO. The wheels are for a Python of their own; only the libraries are taken, to
 # where the daemon finds them.

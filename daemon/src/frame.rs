@@ -16,6 +16,8 @@ pub struct Frame {
     pub info: Arc<VideoInfo>,
     /// When the source handed it over.
     pub arrived: Instant,
+    /// Width and height of a pixel in mm, where the source knows them.
+    pub spacing: Option<[f32; 2]>,
     /// The phantom's own nerve (0 or 255) in the frame's region, for scoring.
     pub truth: Option<Box<Plane>>,
 }

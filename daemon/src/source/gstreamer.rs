@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
+use nervelight_cine::Cine;
 use nervelight_engines::{HEIGHT, WIDTH};
 
 use crate::config::Source;
@@ -17,6 +18,7 @@ use crate::pipeline::{Started, parse, quoted, start, stop};
 use crate::source::colour;
 use crate::source::damage::Damage;
 use crate::source::device;
+use crate::source::dicom::{self, Losses};
 use crate::source::failure::{SourceError, failure};
 use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
 use crate::source::stamp::{self, Stamps};
@@ -33,17 +35,18 @@ pub struct Capture {
     pipeline: gst::Pipeline,
 }
 
-/// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over. `pads` frames that are
-/// smaller than the crop.
-pub fn describe(source: &Source, pads: bool) -> String {
-    let head = match source {
-        Source::Phantom(_) => return "phantom".into(),
-        Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
-        Source::V4l2 { device, caps, .. } => {
+/// The pipeline for `source`, or for the `cine` that it is, in `gst-launch-1.0` notation, up to the sink that hands frames
+/// over. `pads` frames that are smaller than the crop.
+fn describe(source: &Source, cine: Option<&Cine>, pads: bool) -> String {
+    let head = match (source, cine) {
+        (Source::Phantom(_), _) => return "phantom".into(),
+        (Source::File { .. }, Some(cine)) => dicom::head(cine).into(),
+        (Source::File { uri, .. }, None) => format!("uridecodebin name=decode uri={}", quoted(uri)),
+        (Source::V4l2 { device, caps, .. }, _) => {
             let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
             format!("v4l2src device={}{caps} ! decodebin", quoted(&device.display().to_string()))
         }
-        Source::Pipeline { pipeline, .. } => pipeline.clone(),
+        (Source::Pipeline { pipeline, .. }, _) => pipeline.clone(),
     };
     let pad = if pads { " ! videobox name=pad fill=black" } else { "" };
     // What each of these makes right is right already in most videos, and passes.
@@ -57,9 +60,9 @@ pub fn describe(source: &Source, pads: bool) -> String {
 /// Builds the source's pipeline without starting it; returns its description.
 ///
 /// # Errors
-/// When an element or a property is not known.
+/// When an element or a property is not known, or a DICOM file cannot be used.
 pub fn check(source: &Source, pads: bool) -> Result<String> {
-    let text = describe(source, pads);
+    let text = describe(source, dicom::open(source)?.as_ref(), pads);
     if !matches!(source, Source::Phantom(_)) {
         parse(&text, &format!("source {source}"))?;
     }
@@ -79,7 +82,8 @@ impl Capture {
     ) -> Result<Option<(Self, Slot)>> {
         device::look(source).context("source.device")?;
         let (name, live) = (source.to_string(), source.is_live());
-        let text = describe(source, pads);
+        let cine = dicom::open(source)?;
+        let text = describe(source, cine.as_ref(), pads);
         let pipeline = parse(&text, &format!("source {name}"))?;
         colour::settle(&pipeline, source, pads);
         say_what_is_changed(&pipeline, &name);
@@ -94,9 +98,12 @@ impl Capture {
         sink.set_max_buffers(1);
         let (sender, mut slot) = slot(live, counts);
         let damage = matches!(source, Source::File { .. }).then(Damage::new);
-        hear_bus(&pipeline, &name, &sender, damage.clone());
+        let scale = cine.as_ref().map(|cine| dicom::Scale::of(cine.facts(), pads));
+        let losses = cine.map(|cine| dicom::feed(&pipeline, cine, &name)).transpose()?;
+        hear_bus(&pipeline, &name, &sender, damage.clone(), losses);
         stamp_frames(&sink, live && !source.is_paced_by_clock());
-        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage)).build());
+        let on_sample = on_sample(sender, damage, scale);
+        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample).build());
         match start(&pipeline, STALL, to_stop) {
             Started::Playing => Ok(Some((Self { pipeline }, slot))),
             Started::Refused => {
@@ -203,6 +210,7 @@ fn stamp_frames(sink: &AppSink, is_live: bool) {
 fn on_sample(
     sender: SlotSender,
     damage: Option<Damage>,
+    scale: Option<dicom::Scale>,
 ) -> impl FnMut(&AppSink) -> Result<gst::FlowSuccess, gst::FlowError> {
     let mut known: Option<(gst::Caps, Arc<VideoInfo>)> = None;
     let mut end = None;
@@ -226,7 +234,8 @@ fn on_sample(
                 info
             }
         };
-        match sender.send(Frame { buffer, info, arrived, truth: None }) {
+        let spacing = scale.as_ref().and_then(|scale| scale.spacing(&info));
+        match sender.send(Frame { buffer, info, arrived, truth: None, spacing }) {
             true => Ok(gst::FlowSuccess::Ok),
             false => Err(gst::FlowError::Eos),
         }
@@ -234,7 +243,13 @@ fn on_sample(
 }
 
 /// Turns the bus's messages into the slot's end.
-fn hear_bus(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: Option<Damage>) {
+fn hear_bus(
+    pipeline: &gst::Pipeline,
+    name: &str,
+    sender: &SlotSender,
+    damage: Option<Damage>,
+    losses: Option<Losses>,
+) {
     tap_errors(pipeline, name, sender);
     let Some(bus) = pipeline.bus() else { return };
     let (name, sender, weak) = (name.to_owned(), sender.clone(), pipeline.downgrade());
@@ -245,6 +260,9 @@ fn hear_bus(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: O
             MessageView::Eos(_) => {
                 let stated = *stated.lock().unwrap_or_else(PoisonError::into_inner);
                 let end = ended(&name, stated, sender.position());
+                let end = end.and_then(|()| {
+                    losses.as_ref().map_or(Ok(()), |losses| losses.end(&name, sender.position()))
+                });
                 sender.end(end.and_then(|()| match damage.as_ref().map_or(0, Damage::frames) {
                     0 => Ok(()),
                     frames => Err(SourceError::Damaged { name: name.clone(), frames }),
@@ -333,7 +351,7 @@ mod tests {
         bytes.resize(0x10000, 0);
         std::fs::write(clip.path(), bytes).unwrap();
         let uri = format!("file://{}", clip.path().display());
-        let pipeline = parse(&describe(&Source::File { uri, paced: false }, false), "clip").unwrap();
+        let pipeline = parse(&describe(&Source::File { uri, paced: false }, None, false), "clip").unwrap();
         // What decodebin does for a moment only, here for good.
         pipeline.connect_deep_element_added(|_, bin, element| {
             if bin.factory().is_some_and(|factory| factory.name() == "decodebin") {
@@ -341,7 +359,7 @@ mod tests {
             }
         });
         let (sender, mut slot) = slot(false, &Arc::default());
-        hear_bus(&pipeline, "clip", &sender, None);
+        hear_bus(&pipeline, "clip", &sender, None, None);
         pipeline.set_state(gst::State::Playing).unwrap();
         let Next::End(Err(error)) = slot.next(Duration::from_secs(30)) else { panic!("no error was heard") };
         assert!(error.to_string().contains("damaged or incomplete"), "{error}");

@@ -3,6 +3,7 @@
 mod colour;
 mod damage;
 pub mod device;
+mod dicom;
 pub mod failure;
 pub mod gstreamer;
 mod phantom;

@@ -198,7 +198,7 @@ mod tests {
         let mut buffer = gst::Buffer::with_size(16).unwrap();
         buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(n));
         let info = Arc::new(VideoInfo::builder(VideoFormat::I420, 4, 4).build().unwrap());
-        Frame { buffer, info, arrived: Instant::now(), truth: None }
+        Frame { buffer, info, arrived: Instant::now(), truth: None, spacing: None }
     }
 
     fn counted(live: bool) -> (Arc<FrameCounts>, (SlotSender, Slot)) {

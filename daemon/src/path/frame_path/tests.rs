@@ -140,7 +140,8 @@ impl Bench {
             u.fill(128);
             v.fill(128);
         }
-        let frame = Frame { buffer, info: info.clone(), arrived: self.start + at, truth: None };
+        let frame =
+            Frame { buffer, info: info.clone(), arrived: self.start + at, truth: None, spacing: None };
         let buffer = self.path.pass(frame).unwrap();
         self.look_at(&buffer, x)
     }
