@@ -23,9 +23,8 @@ case $what in train | test) packages+=(ffmpeg) ;; esac
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver)
 fi
-[ "$what" != test ] || packages+=(valgrind xvfb libopenigtlink-dev)
-[ "$what" != test ] || # The RTSP server of the tests.
-[ "$what" != test ] || packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 openssl)
+# The other ends of the tests' streams: an X server, an OpenIGTLink library, an RTSP server, DICOM tools.
+[ "$what" != test ] || packages+=(valgrind xvfb libopenigtlink-dev python3-gi gir1.2-gst-rtsp-server-1.0 openssl dcmtk)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -62,6 +61,8 @@ case $what in train | test) need torch 2.11.0 ;; esac
 [ "$what" != test ] || need pyigtl 0.3.4
 # A WebRTC stack of somebody else's, as a viewer.
 [ "$what" != test ] || need aiortc 1.16.0
+# Writes DICOM files for the tests.
+[ "$what" != test ] || need pydicom 3.0.2
 
 # ONNX Runtime everywhere, and on x86 OpenVINO. The wheels are for a Python of their own; only the libraries are taken, to
 # where the daemon finds them.

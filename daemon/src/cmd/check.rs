@@ -139,7 +139,8 @@ fn open_source(config: &Config) -> Result<String> {
             Next::Frame(frame) => {
                 let (width, height) = (frame.info.width() as usize, frame.info.height() as usize);
                 Region::place(config.x, config.y, width, height)?;
-                return Ok(describe(&frame.info));
+                let pixels = frame.spacing.map(|[x, y]| format!(", pixels of {x:.3} x {y:.3} mm"));
+                return Ok(describe(&frame.info) + &pixels.unwrap_or_default());
             }
             Next::Idle if begun.elapsed() > patience => {
                 bail!(

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
+use nervelight_cine::Cine;
 use nervelight_engines::{HEIGHT, WIDTH};
 
 use crate::config::Source;
@@ -17,6 +18,7 @@ use crate::pipeline::{Started, parse, quoted, start, stop};
 use crate::source::colour;
 use crate::source::damage::Damage;
 use crate::source::device;
+use crate::source::dicom::{self, Losses};
 use crate::source::failure::{SourceError, failure};
 use crate::source::rtsp;
 use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
@@ -39,22 +41,23 @@ pub struct Capture {
 /// What feeds a pipeline, and ends when it is dropped.
 type Feeder = Option<Box<dyn Send>>;
 
-/// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over. `pads` frames that are
-/// smaller than the crop.
+/// The pipeline for `source`, or for the `cine` that it is, in `gst-launch-1.0` notation, up to the sink that hands frames
+/// over. `pads` frames that are smaller than the crop.
 ///
 /// # Errors
 /// When nothing is installed that could decode it.
-pub fn describe(source: &Source, pads: bool) -> Result<String> {
-    let head = match source {
-        Source::Phantom(_) => return Ok("phantom".into()),
-        Source::Igtl(server) => return Ok(server.to_string()),
-        Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
-        Source::V4l2 { device, caps, .. } => {
+fn describe(source: &Source, cine: Option<&Cine>, pads: bool) -> Result<String> {
+    let head = match (source, cine) {
+        (Source::Phantom(_), _) => return Ok("phantom".into()),
+        (Source::Igtl(server), _) => return Ok(server.to_string()),
+        (Source::File { .. }, Some(cine)) => dicom::head(cine).into(),
+        (Source::File { uri, .. }, None) => format!("uridecodebin name=decode uri={}", quoted(uri)),
+        (Source::V4l2 { device, caps, .. }, _) => {
             let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
             format!("v4l2src device={}{caps} ! decodebin", quoted(&device.display().to_string()))
         }
-        Source::Pipeline { pipeline, .. } => pipeline.clone(),
-        Source::Rtsp(rtsp) => rtsp::describe(rtsp)?,
+        (Source::Pipeline { pipeline, .. }, _) => pipeline.clone(),
+        (Source::Rtsp(rtsp), _) => rtsp::describe(rtsp)?,
     };
     Ok(finish(&head, pads))
 }
@@ -73,9 +76,9 @@ pub fn finish(head: &str, pads: bool) -> String {
 /// Builds the source's pipeline without starting it; returns its description.
 ///
 /// # Errors
-/// When an element or a property is not known.
+/// When an element or a property is not known, or a DICOM file cannot be used.
 pub fn check(source: &Source, pads: bool) -> Result<String> {
-    let text = describe(source, pads)?;
+    let text = describe(source, dicom::open(source)?.as_ref(), pads)?;
     if !matches!(source, Source::Phantom(_) | Source::Igtl(_)) {
         parse(&text, &format!("source {source}"))?;
     }
@@ -94,15 +97,16 @@ impl Capture {
         to_stop: &AtomicBool,
     ) -> Result<Option<(Self, Slot)>> {
         device::look(source).context("source.device")?;
-        Self::play(&describe(source, pads)?, source, pads, counts, to_stop, |_, _| Ok(None))
+        let text = |cine: Option<&Cine>| describe(source, cine, pads);
+        Self::play(text, source, pads, counts, to_stop, |_, _| Ok(None))
     }
 
-    /// [`Self::start`] of the pipeline `text`, which ends as [`finish`] says. `prepare` does what is to be done before.
+    /// [`Self::start`] of the pipeline `text`, which may be asked for a DICOM cine's and ends as [`finish`] says. `prepare` does what is to be done before.
     ///
     /// # Errors
     /// When the pipeline cannot be built, prepared or started.
     pub fn play(
-        text: &str,
+        text: impl FnOnce(Option<&Cine>) -> Result<String>,
         source: &Source,
         pads: bool,
         counts: &Arc<FrameCounts>,
@@ -110,7 +114,9 @@ impl Capture {
         prepare: impl FnOnce(&gst::Pipeline, &SlotSender) -> Result<Feeder>,
     ) -> Result<Option<(Self, Slot)>> {
         let (name, live) = (source.to_string(), source.is_live());
-        let pipeline = parse(text, &format!("source {name}"))?;
+        let cine = dicom::open(source)?;
+        let text = text(cine.as_ref())?;
+        let pipeline = parse(&text, &format!("source {name}"))?;
         colour::settle(&pipeline, source, pads);
         say_what_is_changed(&pipeline, &name);
         if let Some(pad) = pipeline.by_name("pad") {
@@ -124,10 +130,12 @@ impl Capture {
         sink.set_max_buffers(1);
         let (sender, mut slot) = slot(live, counts);
         let damage = matches!(source, Source::File { .. }).then(Damage::new);
-        hear_bus(&pipeline, &name, &sender, damage.clone());
+        let scale = cine.as_ref().map(|cine| dicom::Scale::of(cine.facts(), pads));
+        let losses = cine.map(|cine| dicom::feed(&pipeline, cine, &name)).transpose()?;
+        hear_bus(&pipeline, &name, &sender, damage.clone(), losses);
         stamp_frames(&sink, live && !source.is_paced_by_clock());
         let feeder = prepare(&pipeline, &sender)?;
-        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage)).build());
+        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage, scale)).build());
         match start(&pipeline, STALL, to_stop) {
             Started::Playing => Ok(Some((Self { pipeline, feeder }, slot))),
             Started::Refused => {
@@ -235,6 +243,7 @@ fn stamp_frames(sink: &AppSink, is_live: bool) {
 fn on_sample(
     sender: SlotSender,
     damage: Option<Damage>,
+    scale: Option<dicom::Scale>,
 ) -> impl FnMut(&AppSink) -> Result<gst::FlowSuccess, gst::FlowError> {
     let mut known: Option<(gst::Caps, Arc<VideoInfo>)> = None;
     let mut end = None;
@@ -258,7 +267,8 @@ fn on_sample(
                 info
             }
         };
-        match sender.send(Frame { buffer, info, arrived, truth: None, spacing: None }) {
+        let spacing = scale.as_ref().and_then(|scale| scale.spacing(&info));
+        match sender.send(Frame { buffer, info, arrived, truth: None, spacing }) {
             true => Ok(gst::FlowSuccess::Ok),
             false => Err(gst::FlowError::Eos),
         }
@@ -266,7 +276,13 @@ fn on_sample(
 }
 
 /// Turns the bus's messages into the slot's end.
-fn hear_bus(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: Option<Damage>) {
+fn hear_bus(
+    pipeline: &gst::Pipeline,
+    name: &str,
+    sender: &SlotSender,
+    damage: Option<Damage>,
+    losses: Option<Losses>,
+) {
     tap_errors(pipeline, name, sender);
     let Some(bus) = pipeline.bus() else { return };
     let (name, sender, weak) = (name.to_owned(), sender.clone(), pipeline.downgrade());
@@ -277,6 +293,9 @@ fn hear_bus(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: O
             MessageView::Eos(_) => {
                 let stated = *stated.lock().unwrap_or_else(PoisonError::into_inner);
                 let end = ended(&name, stated, sender.position());
+                let end = end.and_then(|()| {
+                    losses.as_ref().map_or(Ok(()), |losses| losses.end(&name, sender.position()))
+                });
                 sender.end(end.and_then(|()| match damage.as_ref().map_or(0, Damage::frames) {
                     0 => Ok(()),
                     frames => Err(SourceError::Damaged { name: name.clone(), frames }),
@@ -365,7 +384,8 @@ mod tests {
         bytes.resize(0x10000, 0);
         std::fs::write(clip.path(), bytes).unwrap();
         let uri = format!("file://{}", clip.path().display());
-        let pipeline = parse(&describe(&Source::File { uri, paced: false }, false).unwrap(), "clip").unwrap();
+        let pipeline =
+            parse(&describe(&Source::File { uri, paced: false }, None, false).unwrap(), "clip").unwrap();
         // What decodebin does for a moment only, here for good.
         pipeline.connect_deep_element_added(|_, bin, element| {
             if bin.factory().is_some_and(|factory| factory.name() == "decodebin") {
@@ -373,7 +393,7 @@ mod tests {
             }
         });
         let (sender, mut slot) = slot(false, &Arc::default());
-        hear_bus(&pipeline, "clip", &sender, None);
+        hear_bus(&pipeline, "clip", &sender, None, None);
         pipeline.set_state(gst::State::Playing).unwrap();
         let Next::End(Err(error)) = slot.next(Duration::from_secs(30)) else { panic!("no error was heard") };
         assert!(error.to_string().contains("damaged or incomplete"), "{error}");

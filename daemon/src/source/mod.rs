@@ -5,6 +5,7 @@ mod colour;
 mod damage;
 mod decode;
 pub mod device;
+mod dicom;
 pub mod failure;
 pub mod gstreamer;
 mod igtl;

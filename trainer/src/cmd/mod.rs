@@ -7,6 +7,7 @@ mod check_split;
 mod compare;
 mod evaluate;
 mod export;
+mod import;
 mod layers;
 mod phantom;
 mod quantize;
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Write a data set of synthetic frames
     Phantom(phantom::Arguments),
+    /// Make a data set of DICOM cines
+    Import(import::Arguments),
     /// Find what is wrong with a data set
     #[command(subcommand)]
     Analyze(analyze::Command),
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
     cuda::exact();
     let result = match Cli::parse().command {
         Command::Phantom(arguments) => phantom::run(&arguments).map(done),
+        Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Analyze(command) => analyze::run(&command).map(done),
         Command::Split(arguments) => split::run(&arguments).map(done),
         Command::CheckSplit(arguments) => check_split::run(&arguments).map(done),
