@@ -85,6 +85,7 @@ impl fmt::Display for Sink {
             Self::File(file) => write!(f, "file {}", file.path.display()),
             Self::Display { element } => write!(f, "display {}", redact(element)),
             Self::Preview => f.write_str("preview"),
+            Self::Rtsp(server) => server.fmt(f),
             Self::Webrtc(webrtc) => write!(f, "webrtc {}", webrtc.udp),
             Self::Null => f.write_str("null"),
             Self::Igtl(server) => write!(f, "igtl {}", server.listen),
