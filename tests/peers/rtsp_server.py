@@ -7,6 +7,7 @@ in ms, the highest first, and the sum of their four bytes. With `--relay` it ser
 """
 
 import argparse
+import os
 import threading
 import time
 
@@ -63,11 +64,21 @@ def feed(source, options):
         time.sleep(max(0, due - time.monotonic()))
 
 
+def exit_when_stuck(source):
+    """gst-rtsp-server 1.22 keeps one stream of forty or so blocked after PLAY, whoever asks for it (ffmpeg as well)."""
+    time.sleep(0.6)
+    if source.get_state(0)[1] == Gst.State.PLAYING and source.get_property("current-level-buffers") >= 2:
+        print("stuck", flush=True)
+        os._exit(3)
+
+
 def configure(_factory, media, options):
     media.set_stop_on_disconnect(False)
     source = media.get_element().get_by_name_recurse_up("pictures")
     source.begun = time.monotonic()
     threading.Thread(target=feed, args=(source, options), daemon=True).start()
+    if options.exit_when_stuck:
+        threading.Thread(target=exit_when_stuck, args=(source,), daemon=True).start()
 
 
 def authenticate(server, factory, options):
@@ -123,6 +134,7 @@ def main():
     parser.add_argument("--pause", type=float, help="seconds after which no more pictures come")
     parser.add_argument("--multicast", action="store_true")
     parser.add_argument("--relay", action="store_true")
+    parser.add_argument("--exit-when-stuck", action="store_true")
     parser.add_argument("--shared", action="store_true", help="all viewers get the same pictures")
     options = parser.parse_args()
     Gst.init(None)

@@ -50,6 +50,13 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // As a power cut would.
