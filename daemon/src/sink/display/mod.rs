@@ -39,6 +39,8 @@ impl Display {
     ) -> Result<Self, SinkError> {
         let what = format!("sink {name}");
         let unavailable = |error: anyhow::Error| SinkError::Unavailable(error.context(what.clone()));
+        // An X server that loses its last client may start anew, and refuses whoever comes meanwhile.
+        let _kept = if is_chosen(element) { x11rb::connect(None).ok() } else { None };
         let element = find(element).map_err(unavailable)?;
         let status = Arc::new(SinkStatus::new(name));
         let caps = feed::caps(info)?;

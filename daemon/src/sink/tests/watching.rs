@@ -127,7 +127,11 @@ fn a_network_sink_that_lost_a_unit_goes_on_with_an_idr() {
     // Until the encoder has made all of them.
     std::thread::sleep(Duration::from_millis(300));
     network.kept.is_full.store(false, Ordering::SeqCst);
-    (8..14).for_each(|n| _ = network.show(&info, n));
+    for n in 8..14 {
+        network.show(&info, n);
+        // The encoder has to say that it lost something before it is handed all of them.
+        std::thread::sleep(Duration::from_millis(40));
+    }
     let units = network.units(13);
     let after = units.iter().position(|unit| unit.0 >= 8 * 40).unwrap();
     assert!(units[after].1 && units[after].0 <= 11 * 40, "{units:?}");

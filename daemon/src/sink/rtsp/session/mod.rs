@@ -66,8 +66,8 @@ struct Place<'a>(&'a Shared);
 impl<'a> Place<'a> {
     fn take(shared: &'a Shared) -> Option<Self> {
         let most = shared.settings.max_viewers;
-        let one_more = |taken: usize| (taken < most).then_some(taken + 1);
-        shared.places.fetch_update(SeqCst, SeqCst, one_more).is_ok().then_some(Self(shared))
+        let one_more = |taken: usize| (taken < most).then(|| taken + 1);
+        shared.places.fetch_update(SeqCst, SeqCst, one_more).is_ok().then(|| Self(shared))
     }
 }
 
