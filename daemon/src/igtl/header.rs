@@ -121,7 +121,7 @@ impl Header {
     /// When the message was made, since 1970; none when its sender does not say.
     pub fn time(&self) -> Option<Duration> {
         let (seconds, fraction) = (self.timestamp >> 32, self.timestamp & u64::from(u32::MAX));
-        (self.timestamp != 0).then(|| Duration::new(seconds, (fraction * 1_000_000_000 >> 32) as u32))
+        (self.timestamp != 0).then(|| Duration::new(seconds, ((fraction * 1_000_000_000) >> 32) as u32))
     }
 }
 
@@ -129,7 +129,8 @@ impl Header {
 pub fn now(ago: Duration) -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(ago);
     // Some readers round the fraction up to the next bit; what they show is the same nanosecond.
-    since.as_secs() << 32 | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    (since.as_secs() << 32) | fraction
 }
 
 /// The content in the `body` of a message: all of it in header version 1, what is between extended header and metadata in

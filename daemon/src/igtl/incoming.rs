@@ -34,7 +34,7 @@ impl Incoming {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.bytes.len() - self.end < ROOM {
-            let length = (self.bytes.len() * 2).max(2 * ROOM).min(MOST);
+            let length = (self.bytes.len() * 2).clamp(2 * ROOM, MOST);
             self.bytes.resize(length, 0);
         }
         let count = read(&mut self.bytes[self.end..])?;

@@ -89,7 +89,7 @@ impl Made {
     fn new(size: [u16; 3], pads: bool) -> Result<Self, String> {
         let border = |pixels: u16, needed: usize| match pads {
             // Even, for chroma has half the resolution.
-            true => (usize::from(pixels).max(needed), needed.saturating_sub(usize::from(pixels)) / 2 & !1),
+            true => (usize::from(pixels).max(needed), (needed.saturating_sub(usize::from(pixels)) / 2) & !1),
             false => (usize::from(pixels), 0),
         };
         let ((width, x), (height, y)) = (border(size[0], WIDTH), border(size[1], HEIGHT));
