@@ -1,5 +1,6 @@
-//! What is done for a recording beside its writing: finished files are closed, the others brought to the disk every second
-//! and looked for, and old ones deleted to make room. Each of these may wait for a disk, so that they have a thread.
+//! What is done for a recording beside its writing: finished files are closed, old ones deleted to make room, and all are
+//! brought to the disk every second. Each of these may wait for a disk, so that they have threads; bringing something to
+//! the disk takes longest, and has its own.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,6 +18,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What finishing a file may take while others are written.
 const FINISH: Duration = Duration::from_secs(20);
 
+/// Files that may wait to be brought to the disk.
+const SYNCS: usize = 16;
+
 /// What is to be done.
 pub enum Task {
     /// This file is written from now on.
@@ -29,7 +33,7 @@ pub enum Task {
 pub struct Keeper {
     plan: Arc<Plan>,
     tasks: Receiver<Task>,
-    watched: Watched,
+    watched: Arc<Watched>,
     shelf: Shelf,
     /// The file that is written, as large as it was at the last look.
     size: u64,
@@ -44,36 +48,43 @@ impl Keeper {
         let (send, tasks) = unbounded();
         let (alive, done) = bounded(0);
         let shelf = Shelf::new(&plan.settings);
-        let keeper = Self { plan: plan.clone(), tasks, watched: first, shelf, size: 0 };
-        let run = move || {
-            keeper.run();
+        let (syncs, due) = bounded::<Arc<Watched>>(SYNCS);
+        let sync = move || {
+            due.iter().for_each(|watched| watched.sync());
             drop(alive);
         };
+        thread::Builder::new().name("recordings-sync".into()).spawn(sync).context("cannot start a thread")?;
+        let keeper = Self { plan: plan.clone(), tasks, watched: Arc::new(first), shelf, size: 0 };
+        // The other thread ends with this one, and frees what stands for both.
+        let run = move || keeper.run(&syncs);
         thread::Builder::new().name("recordings".into()).spawn(run).context("cannot start a thread")?;
         Ok((send, done))
     }
 
-    fn run(mut self) {
-        self.watched.sync_folder();
+    fn run(mut self, syncs: &Sender<Arc<Watched>>) {
         self.look();
         let mut due = Instant::now() + LOOK;
         loop {
             match self.tasks.recv_deadline(due) {
                 Ok(Task::Watch(watched)) => {
-                    watched.sync_folder();
-                    (self.watched, self.size) = (watched, 0);
+                    (self.watched, self.size) = (Arc::new(watched), 0);
                     self.look();
                     self.make_room();
                 }
                 Ok(Task::Finish(segment, why)) => {
-                    segment.finish(why, Instant::now() + FINISH);
+                    if let Some(written) = segment.finish(why, Instant::now() + FINISH) {
+                        // Where there is no room the system brings it to the disk in its own time.
+                        let _ = syncs.try_send(Arc::new(written));
+                    }
                     self.look();
                     self.make_room();
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     due = Instant::now() + LOOK;
-                    self.watched.look(&self.plan.status);
-                    self.watched.sync();
+                    // One that waits already will find what was written in the meantime, too.
+                    if syncs.is_empty() {
+                        let _ = syncs.try_send(self.watched.clone());
+                    }
                     self.make_room();
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
