@@ -3,6 +3,7 @@
 //! the disk takes longest, and has its own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,9 @@ pub struct Keeper {
     tasks: Receiver<Task>,
     watched: Arc<Watched>,
     shelf: Shelf,
-    /// The file that is written, as large as it was at the last look.
-    size: u64,
+    /// What was written up to the last look, and between the two before.
+    written: u64,
+    growth: u64,
 }
 
 impl Keeper {
@@ -54,7 +56,8 @@ impl Keeper {
             drop(alive);
         };
         thread::Builder::new().name("recordings-sync".into()).spawn(sync).context("cannot start a thread")?;
-        let keeper = Self { plan: plan.clone(), tasks, watched: Arc::new(first), shelf, size: 0 };
+        let keeper =
+            Self { plan: plan.clone(), tasks, watched: Arc::new(first), shelf, written: 0, growth: 0 };
         // The other thread ends with this one, and frees what stands for both.
         let run = move || keeper.run(&syncs);
         thread::Builder::new().name("recordings".into()).spawn(run).context("cannot start a thread")?;
@@ -67,7 +70,7 @@ impl Keeper {
         loop {
             match self.tasks.recv_deadline(due) {
                 Ok(Task::Watch(watched)) => {
-                    (self.watched, self.size) = (Arc::new(watched), 0);
+                    self.watched = Arc::new(watched);
                     self.look();
                     self.make_room();
                 }
@@ -85,6 +88,8 @@ impl Keeper {
                     if syncs.is_empty() {
                         let _ = syncs.try_send(self.watched.clone());
                     }
+                    let written = self.plan.bytes.load(Ordering::Relaxed);
+                    self.growth = written - std::mem::replace(&mut self.written, written);
                     self.make_room();
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -96,11 +101,10 @@ impl Keeper {
         self.shelf.look(Some(self.watched.place.path()));
     }
 
-    /// Deletes what has to go before the file that is written is twice as much larger as since the last look.
+    /// Deletes what has to go before as much was written as in the last two seconds.
     fn make_room(&mut self) {
-        let size = Shelf::size(self.watched.place.path());
-        let coming = 2 * size.saturating_sub(std::mem::replace(&mut self.size, size));
-        if let Err(error) = self.shelf.make_room(size + coming, &self.plan.status) {
+        let size = Shelf::size(self.watched.place.path()) + 2 * self.growth;
+        if let Err(error) = self.shelf.make_room(size, &self.plan.status) {
             self.plan.status.fail(format!("{error:#}"));
         }
     }

@@ -37,6 +37,8 @@ pub struct Plan {
     pub status: Arc<SinkStatus>,
     /// Frames that reached a muxer.
     pub muxed: AtomicU64,
+    /// Bytes that were handed to a muxer.
+    pub bytes: AtomicU64,
 }
 
 impl Plan {
@@ -135,6 +137,7 @@ impl Segment {
         if !line.unwrap_or(false) {
             self.plan.status.lose_time();
         }
+        self.plan.bytes.fetch_add(unit.buffer.size() as u64, Ordering::Relaxed);
         self.feed.give(|source| source.push_sample(&unit.sample))
     }
 
@@ -170,6 +173,11 @@ impl Segment {
         let why = if self.feed.has_failed() { End::Failed } else { why };
         if !self.place.is_kept() {
             self.plan.status.fail(TAKEN_AWAY.into());
+            if self.place.path().symlink_metadata().is_ok() {
+                // Another file has the name now, and must not pass for ours.
+                self.sidecar.remove();
+                return None;
+            }
         } else if self.muxed.load(Ordering::Relaxed) == 0
             || self.place.path().metadata().is_ok_and(|file| file.len() == 0)
         {
