@@ -153,17 +153,18 @@ pub struct RecordedFiles {
     pub frames_without_time: u64,
 }
 
-impl Add for RecordedFiles {
-    type Output = Self;
-
-    /// The figures of both; the file is that of the later, `other`.
-    fn add(self, other: Self) -> Self {
-        Self {
-            file: if other.file.is_empty() { self.file } else { other.file },
-            files: self.files + other.files,
-            deleted: self.deleted + other.deleted,
-            deleted_bytes: self.deleted_bytes + other.deleted_bytes,
-            frames_without_time: self.frames_without_time + other.frames_without_time,
+impl RecordedFiles {
+    /// The figures of earlier openings and of the present one, whose file is the newest.
+    pub fn sum(before: Option<Self>, now: Option<Self>) -> Option<Self> {
+        match (before, now) {
+            (Some(before), Some(now)) => Some(Self {
+                file: if now.file.is_empty() { before.file } else { now.file },
+                files: before.files + now.files,
+                deleted: before.deleted + now.deleted,
+                deleted_bytes: before.deleted_bytes + now.deleted_bytes,
+                frames_without_time: before.frames_without_time + now.frames_without_time,
+            }),
+            (before, now) => before.or(now),
         }
     }
 }

@@ -332,7 +332,7 @@ impl Kept {
         let last = status.snapshot();
         self.frames += last.frames;
         self.drops = self.drops + last.dropped_by;
-        self.recorded = sum(self.recorded.take(), last.recorded);
+        self.recorded = RecordedFiles::sum(self.recorded.take(), last.recorded);
         if let Some(why) = last.failed
             && self.failure.is_none()
         {
@@ -352,19 +352,14 @@ impl Kept {
             frames: self.frames + now.as_ref().map_or(0, |s| s.frames),
             dropped: drops.sum(),
             dropped_by: drops,
-            recorded: sum(self.recorded.clone(), now.as_ref().and_then(|s| s.recorded.clone())),
+            recorded: RecordedFiles::sum(
+                self.recorded.clone(),
+                now.as_ref().and_then(|s| s.recorded.clone()),
+            ),
             failed: now.as_ref().and_then(|s| s.failed.clone()).or_else(|| self.failure.clone()),
             viewers: now.as_ref().and_then(|s| s.viewers),
         };
         SinkFigures { output, failures: self.failures }
-    }
-}
-
-/// Of earlier openings and the present one.
-fn sum(before: Option<RecordedFiles>, now: Option<RecordedFiles>) -> Option<RecordedFiles> {
-    match (before, now) {
-        (Some(before), Some(now)) => Some(before + now),
-        (before, now) => before.or(now),
     }
 }
 

@@ -67,6 +67,7 @@ impl Recording {
             context: context.clone(),
             status: status.clone(),
             muxed: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
         });
         let (notes, noted) = bounded(NOTES);
         let mut done = None;

@@ -19,6 +19,8 @@ use crate::sink::{SinkError, SinkStatus};
 
 /// Time between looks at whether the recording has failed.
 const POLL: Duration = Duration::from_millis(50);
+/// Time between looks at whether the file is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Where the encoder's thread puts units.
 pub struct Intake {
@@ -82,6 +84,8 @@ struct Recorder {
     cut: Cut,
     segment: Segment,
     keeper: Sender<Task>,
+    /// When it was last looked whether the file is still there.
+    looked: Instant,
 }
 
 /// Starts the threads of a recording whose first file is open. Returns where units go, and what disconnects when everything
@@ -104,8 +108,16 @@ pub fn start(
         full_since: Mutex::default(),
     };
     let cut = Cut::new(plan.settings.segment);
-    let recorder =
-        Recorder { plan, units: taken, notes, pending: Pending::default(), cut, segment: first, keeper };
+    let recorder = Recorder {
+        plan,
+        units: taken,
+        notes,
+        pending: Pending::default(),
+        cut,
+        segment: first,
+        keeper,
+        looked: Instant::now(),
+    };
     let run = move || recorder.run();
     thread::Builder::new()
         .name("recorder".into())
@@ -148,6 +160,10 @@ impl Recorder {
     fn take(&mut self, unit: &Unit) -> bool {
         while let Ok(note) = self.notes.try_recv() {
             self.note(note);
+        }
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.segment.look();
         }
         let size = unit.buffer.size();
         if self.cut.is_before(unit.at, unit.is_key, size) && !self.go_on() {

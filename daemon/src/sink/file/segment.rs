@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use gst::prelude::*;
@@ -14,7 +14,7 @@ use crate::pipeline::quoted;
 use crate::sink::encode::Unit;
 use crate::sink::feed::{Feed, Taken};
 use crate::sink::file::note::FrameNote;
-use crate::sink::file::place::{Naming, Place};
+use crate::sink::file::place::{Naming, Place, folder_of};
 use crate::sink::file::sidecar::{End, Header, Sidecar};
 use crate::sink::{SinkContext, SinkError, SinkStatus};
 use gst_video::VideoInfo;
@@ -37,6 +37,8 @@ pub struct Plan {
     pub status: Arc<SinkStatus>,
     /// Frames that reached a muxer.
     pub muxed: AtomicU64,
+    /// Bytes that were handed to a muxer.
+    pub bytes: AtomicU64,
 }
 
 impl Plan {
@@ -72,6 +74,8 @@ pub struct Watched {
     pub place: Arc<Place>,
     video: Option<File>,
     sidecar: Option<File>,
+    /// Its name has been brought to the disk.
+    is_named: AtomicBool,
 }
 
 impl Segment {
@@ -117,7 +121,12 @@ impl Segment {
     /// Handles for who looks after it meanwhile.
     pub fn watched(&self) -> Watched {
         let video = File::open(self.place.path()).ok();
-        Watched { place: self.place.clone(), video, sidecar: self.sidecar.handle() }
+        Watched {
+            place: self.place.clone(),
+            video,
+            sidecar: self.sidecar.handle(),
+            is_named: AtomicBool::new(false),
+        }
     }
 
     /// Hands a unit to the muxer, and what is known of its frame to the sidecar before that.
@@ -128,7 +137,15 @@ impl Segment {
         if !line.unwrap_or(false) {
             self.plan.status.lose_time();
         }
+        self.plan.bytes.fetch_add(unit.buffer.size() as u64, Ordering::Relaxed);
         self.feed.give(|source| source.push_sample(&unit.sample))
+    }
+
+    /// Fails the recording when its file is gone, so that it goes on in another. A disk may hang here.
+    pub fn look(&self) {
+        if !self.place.is_kept() {
+            self.plan.status.fail(TAKEN_AWAY.into());
+        }
     }
 
     /// The source has fallen silent.
@@ -149,46 +166,43 @@ impl Segment {
         self.feed.end();
     }
 
-    /// Waits until everything is on the disk, at most until `deadline`. A file without a frame is removed.
-    pub fn finish(mut self, why: End, deadline: Instant) {
+    /// Waits until everything is written, at most until `deadline`, and returns what has to come to the disk. A file
+    /// without a frame is removed.
+    pub fn finish(mut self, why: End, deadline: Instant) -> Option<Watched> {
         self.feed.finish(deadline);
         let why = if self.feed.has_failed() { End::Failed } else { why };
         if !self.place.is_kept() {
             self.plan.status.fail(TAKEN_AWAY.into());
+            if self.place.path().symlink_metadata().is_ok() {
+                // Another file has the name now, and must not pass for ours.
+                self.sidecar.remove();
+                return None;
+            }
         } else if self.muxed.load(Ordering::Relaxed) == 0
             || self.place.path().metadata().is_ok_and(|file| file.len() == 0)
         {
             // A frame that was muxed may be on the disk, unless nothing is.
             self.place.give_up(&self.plan.context.encoders);
-            return self.sidecar.remove();
+            self.sidecar.remove();
+            return None;
         }
         let end = self.sidecar.end(why);
         self.warn(end.err().as_ref());
-        self.watched().sync();
+        Some(self.watched())
     }
 }
 
 impl Watched {
-    /// Fails the recording when its file is gone, so that it goes on in another. A disk may hang here.
-    pub fn look(&self, status: &SinkStatus) {
-        if !self.place.is_kept() {
-            status.fail(TAKEN_AWAY.into());
-        }
-    }
-
     /// Brings what was written to the disk. The sidecar comes first, so that no frame is there without its line.
     pub fn sync(&self) {
         for file in [&self.sidecar, &self.video].into_iter().flatten() {
             // What is no file on a disk takes no such wish; a disk that fails says so where it is written.
             let _ = file.sync_data();
         }
-    }
-
-    /// Brings its name to the disk.
-    pub fn sync_folder(&self) {
-        let folder = self.place.path().parent().filter(|folder| *folder != Path::new(""));
-        // Not every file system can.
-        let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+        if !self.is_named.swap(true, Ordering::Relaxed) {
+            // Its name, too. Not every file system can.
+            let _ = File::open(folder_of(self.place.path())).and_then(|folder| folder.sync_all());
+        }
     }
 }
 

@@ -70,7 +70,11 @@ fn every_recording_begins_at_zero() {
 #[test]
 fn a_recording_whose_file_is_taken_away_fails_while_it_is_written() {
     let bench = Bench::new();
-    let remove = |path: &Path| std::fs::remove_file(path).unwrap();
+    let remove = |path: &Path| {
+        std::fs::remove_file(path).unwrap();
+        // Left there, it would keep the name from the next recording.
+        std::fs::remove_file(bench.path("a.mp4.jsonl")).unwrap();
+    };
     let replace = |path: &Path| {
         std::fs::write(path.with_extension("new"), "new").unwrap();
         std::fs::rename(path.with_extension("new"), path).unwrap();
@@ -93,4 +97,5 @@ fn a_recording_whose_file_is_taken_away_fails_while_it_is_written() {
         assert!(status.dropped_by.busy >= 5);
     }
     assert_eq!(std::fs::read(bench.path("a.mp4")).unwrap(), b"new", "what is not ours stays");
+    assert!(!bench.path("a.mp4.jsonl").exists(), "and has no sidecar that says it is");
 }

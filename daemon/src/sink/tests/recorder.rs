@@ -41,7 +41,7 @@ fn every_unit_is_in_one_file_and_each_begins_with_an_idr() {
     // With B-frames units do not come in the order shown.
     let encoders = [None, Some("x264enc bframes=3 b-adapt=false key-int-max=25")];
     for (encoder, names) in
-        encoders.into_iter().zip([["a.mkv", "a-1.mkv", "a-2.mkv"], ["b.mp4", "b-1.mp4", "b-2.mp4"]])
+        encoders.into_iter().zip([["a.mkv", "a-1.mkv", "a-2.mkv"], ["b.mkv", "b-1.mkv", "b-2.mkv"]])
     {
         let mut sink = bench.cut(names[0], 2, encoder);
         (0..130).for_each(|n| push(&mut *sink, &bench.info, n));
