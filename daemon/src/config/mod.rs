@@ -26,6 +26,7 @@ use serde::Deserialize;
 use crate::redact;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
+pub use region::Finding;
 pub use sinks::Sink;
 pub use source::{PhantomSettings, Source};
 pub use sync::{Sync, SyncMode};
@@ -43,6 +44,8 @@ pub struct Config {
     pub x: Option<usize>,
     /// Top edge of the model's crop; centred when absent.
     pub y: Option<usize>,
+    /// Where that is looked for, and how it is scaled.
+    pub region: Finding,
     /// Adds a black border to frames that are smaller than the crop.
     pub pad: bool,
     /// How masks and frames are matched.
@@ -68,6 +71,7 @@ struct Raw {
     source: source::RawSource,
     model: model::RawModel,
     engine: EngineSettings,
+    #[serde(deserialize_with = "region::word_or_table")]
     region: region::RawRegion,
     sync: sync::RawSync,
     overlay: overlay::RawOverlay,
@@ -129,6 +133,7 @@ impl Raw {
                 engine,
                 x: self.region.x,
                 y: self.region.y,
+                region: self.region.finding(),
                 pad: self.region.pad,
                 sync,
                 overlay,
@@ -210,6 +215,7 @@ mod tests {
             (default.workspace_mib, default.optimization_level, default.device)
         );
         assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
+        assert!(raw.region.auto && raw.region.scale && raw.region.spacing_mm.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
         assert!(raw.report.path.is_some() && !raw.region.pad);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Config, SyncMode};
+use crate::config::{Config, Source, SyncMode};
 
 /// What a person wants of the frame path.
 #[derive(Debug, Clone)]
@@ -42,6 +42,10 @@ pub struct LayoutSettings {
     pub x: Option<usize>,
     /// Top edge of the crop; centred when absent.
     pub y: Option<usize>,
+    /// Find the ultrasound picture in the frame, and take the crop from its middle.
+    pub auto: bool,
+    /// Scale that picture to the size of those that the model was trained on.
+    pub scale: bool,
     /// R'G'B' of tint and outline.
     pub colour: [u8; 3],
     /// Weight of the colour in the tint, 0..1.
@@ -57,6 +61,9 @@ impl LayoutSettings {
         Self {
             x: config.x,
             y: config.y,
+            // The phantom's frames are nothing but its picture.
+            auto: config.region.auto && !matches!(config.source, Source::Phantom(_)),
+            scale: config.region.scale,
             colour: overlay.colour,
             opacity: overlay.opacity,
             outline: overlay.outline,

@@ -16,10 +16,10 @@ use crate::frame::Frame;
 use crate::pipeline::{Started, parse, quoted, start, stop};
 use crate::source::colour;
 use crate::source::damage::Damage;
-use crate::source::device;
 use crate::source::failure::{SourceError, failure};
 use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
 use crate::source::stamp::{self, Stamps};
+use crate::source::v4l2;
 
 /// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
 pub const STALL: Duration = Duration::from_secs(30);
@@ -31,6 +31,8 @@ pub const STALLED: &str = "Check what it comes from: the disk, the device, the n
 /// A running GStreamer source; dropping it stops the pipeline.
 pub struct Capture {
     pipeline: gst::Pipeline,
+    /// What asks a capture card's driver about its input; ends with this.
+    _watch: Option<v4l2::Watch>,
 }
 
 /// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over. `pads` frames that are
@@ -40,8 +42,7 @@ pub fn describe(source: &Source, pads: bool) -> String {
         Source::Phantom(_) => return "phantom".into(),
         Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
         Source::V4l2 { device, caps, .. } => {
-            let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
-            format!("v4l2src device={}{caps} ! decodebin", quoted(&device.display().to_string()))
+            v4l2::describe(&quoted(&device.display().to_string()), caps.as_deref())
         }
         Source::Pipeline { pipeline, .. } => pipeline.clone(),
     };
@@ -77,7 +78,7 @@ impl Capture {
         counts: &Arc<FrameCounts>,
         to_stop: &AtomicBool,
     ) -> Result<Option<(Self, Slot)>> {
-        device::look(source).context("source.device")?;
+        v4l2::look(source).context("source.device")?;
         let (name, live) = (source.to_string(), source.is_live());
         let text = describe(source, pads);
         let pipeline = parse(&text, &format!("source {name}"))?;
@@ -94,11 +95,19 @@ impl Capture {
         sink.set_max_buffers(1);
         let (sender, mut slot) = slot(live, counts);
         let damage = matches!(source, Source::File { .. }).then(Damage::new);
+        let watched = sender.clone();
         hear_bus(&pipeline, &name, &sender, damage.clone());
         stamp_frames(&sink, live && !source.is_paced_by_clock());
         sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage)).build());
+        let watch = match source {
+            Source::V4l2 { device, .. } => {
+                v4l2::follow_input(device);
+                v4l2::Watch::start(device, &name, watched)
+            }
+            _ => None,
+        };
         match start(&pipeline, STALL, to_stop) {
-            Started::Playing => Ok(Some((Self { pipeline }, slot))),
+            Started::Playing => Ok(Some((Self { pipeline, _watch: watch }, slot))),
             Started::Refused => {
                 stop(&pipeline, STOP);
                 // The bus has the reason that the change of state keeps to itself.

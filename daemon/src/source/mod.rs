@@ -2,12 +2,12 @@
 
 mod colour;
 mod damage;
-pub mod device;
 pub mod failure;
 pub mod gstreamer;
 mod phantom;
 pub mod slot;
 mod stamp;
+pub mod v4l2;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,6 +1,7 @@
 //! What is drawn on frames of a signal that lacks something.
 
 use super::*;
+use crate::frame::InputStatus;
 
 /// Shows a frame of one luma, `at` on the time line; returns it as it was shown.
 fn shade(bench: &mut Bench, luma: u8, at: Duration) -> gst::Buffer {
