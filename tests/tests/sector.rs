@@ -8,7 +8,10 @@ use nervelight_tests::video::decode;
 use nervelight_tests::{Cart, Ended};
 
 const SIZE: (usize, usize) = (1920, 1080);
-const FPS: u32 = 15;
+const FPS: u32 = 10;
+const NOWHERE: &str = "{ kind = \"null\" }";
+const RECORDING: &str = "{ kind = \"file\", path = \"out.mkv\", \
+     encoder = \"x264enc pass=quant quantizer=0 speed-preset=ultrafast\" }";
 
 /// A part of a clip: seconds, and the scan's corner and magnification, or none while it is frozen.
 type Part = (u64, Option<([usize; 2], f64)>);
@@ -37,7 +40,7 @@ fn clip(path: &Path, parts: &[Part]) -> Screen {
     screen
 }
 
-fn cart(region: &str) -> Cart {
+fn cart(region: &str, sink: &str) -> Cart {
     Cart::new(&format!(
         r#"
         region = {region}
@@ -47,10 +50,7 @@ fn cart(region: &str) -> Cart {
         overlay = {{ outline = false }}
         http = {{ enabled = false }}
         report = {{ path = "report.json" }}
-        [[sinks]]
-        kind = "file"
-        path = "out.mkv"
-        encoder = "x264enc pass=quant quantizer=0 speed-preset=ultrafast"
+        sinks = [{sink}]
         "#
     ))
     .unwrap()
@@ -78,9 +78,9 @@ fn places(ended: &Ended) -> Vec<[usize; 4]> {
 
 #[test]
 fn it_is_found_held_while_frozen_and_followed_when_the_layout_changes() {
-    let cart = cart("\"auto\"");
+    let cart = cart("\"auto\"", NOWHERE);
     let (first, second) = (([700, 300], 1.0), ([140, 160], 1.5));
-    clip(&cart.path("clip.mkv"), &[(5, Some(first)), (4, None), (3, Some(first)), (8, Some(second))]);
+    clip(&cart.path("clip.mkv"), &[(5, Some(first)), (4, None), (2, Some(first)), (7, Some(second))]);
     let ended = cart.run("run").unwrap();
     assert!(ended.success, "{}", ended.stderr);
     let found = places(&ended);
@@ -98,14 +98,12 @@ fn it_is_found_held_while_frozen_and_followed_when_the_layout_changes() {
     );
     let middle = crop["x"].as_u64().unwrap() + 288;
     assert!(middle.abs_diff(575) <= 12, "{crop}");
-    let tinted = decode(&cart.path("out.mkv")).unwrap();
-    assert_eq!(tinted.len(), 300);
 }
 
 #[test]
 fn a_scaled_crop_shows_its_mask_where_the_nerve_is() {
-    let cart = cart("{ auto = true, scale = true, spacing_mm = [0.05, 0.05] }");
-    let screen = clip(&cart.path("clip.mkv"), &[(6, Some(([300, 60], 2.0)))]);
+    let cart = cart("{ auto = true, scale = true, spacing_mm = [0.05, 0.05] }", RECORDING);
+    let screen = clip(&cart.path("clip.mkv"), &[(5, Some(([300, 60], 2.0)))]);
     let ended = cart.run("run").unwrap();
     assert!(ended.success, "{}", ended.stderr);
     let sector = &cart.report().unwrap()["sector"];
@@ -127,14 +125,14 @@ fn a_scaled_crop_shows_its_mask_where_the_nerve_is() {
 #[test]
 fn mistakes_are_named() {
     for (region, word) in [
-        ("\"automatic\"", "`region` is \"auto\" or a table"),
+        ("\"automatic\"", "\"region\" is \"auto\" or a table"),
         ("{ auto = true, x = 10 }", "region.x: has no meaning with region.auto"),
         ("{ scale = true }", "region.scale: needs region.auto = true"),
         ("{ auto = true, scale = true }", "region.spacing_mm: is missing"),
         ("{ auto = true, spacing_mm = [0.0, 1.0] }", "region.spacing_mm: must be two numbers"),
         ("{ wrong = 1 }", "wrong"),
     ] {
-        let said = cart(region).refused().unwrap();
+        let said = cart(region, NOWHERE).refused().unwrap();
         assert!(said.contains(word), "{region}: {said}");
     }
 }

@@ -17,8 +17,10 @@ const FRAMES: u32 = 6;
 const MOVES: f32 = 0.003;
 /// Part of the frames that moved in which a point of the picture changes, at least: 1 in 6.
 const OFTEN: u32 = 6;
-/// Pixels between parts of one picture: dark tissue between bright.
-const GAP: usize = 40;
+/// Points that changed often are joined in tiles of so many pixels, and tiles that are so many apart to areas: there is dark
+/// tissue between bright.
+const TILE: usize = 32;
+const REACH: usize = 2;
 /// Points of the grid by which edges of one place differ from window to window.
 const SLACK: usize = 2;
 /// Least size of a picture in pixels: half of what the model sees.
@@ -28,7 +30,6 @@ const LEAST: (usize, usize) = (288, 208);
 pub struct SectorFinder {
     step: usize,
     columns: usize,
-    rows: usize,
     /// Changes of each point in this window.
     counts: Vec<u16>,
     /// Frames of this window that moved.
@@ -37,8 +38,9 @@ pub struct SectorFinder {
     /// What the last windows agree on, in points of the grid, and how many do.
     candidate: Option<(Area, u32)>,
     found: Option<Area>,
-    /// Points that belong to a component already, and those to be looked at.
-    seen: Vec<bool>,
+    /// Points that changed often, and the area they take, tile by tile.
+    tiles: Vec<Option<(usize, Area)>>,
+    /// Tiles whose neighbours are to be looked at.
     queue: Vec<usize>,
 }
 
@@ -80,17 +82,18 @@ impl SectorFinder {
     /// For the grids of frames of one size.
     pub fn new(grid: &Grid<'_>) -> Self {
         let Grid { step, columns, rows, .. } = *grid;
+        let cells = TILE / step;
+        let tiles = columns.div_ceil(cells) * rows.div_ceil(cells);
         Self {
             step,
             columns,
-            rows,
             counts: vec![0; columns * rows],
             frames: 0,
             began: None,
             candidate: None,
             found: None,
-            seen: vec![false; columns * rows],
-            queue: Vec::with_capacity(columns * rows),
+            tiles: vec![None; tiles],
+            queue: Vec::with_capacity(tiles),
         }
     }
 
@@ -145,36 +148,39 @@ impl SectorFinder {
     /// The largest component of points that changed often, if it is large enough for a picture.
     fn largest(&mut self) -> Option<Area> {
         let often = (self.frames / OFTEN).max(2);
-        let reach = (GAP / self.step).max(1);
-        self.seen.fill(false);
+        let (cells, across) = (TILE / self.step, self.tiles_across());
+        self.tiles.fill(None);
+        for (at, _) in self.counts.iter().enumerate().filter(|(_, count)| u32::from(**count) >= often) {
+            let point = Area::point(at, self.columns);
+            let tile = &mut self.tiles[point.top / cells * across + point.left / cells];
+            *tile = Some(tile.map_or((1, point), |(size, area)| (size + 1, area.joined(point))));
+        }
         let mut largest: Option<(usize, Area)> = None;
-        for start in 0..self.counts.len() {
-            if self.seen[start] || u32::from(self.counts[start]) < often {
-                continue;
-            }
-            let (mut area, mut size) = (Area::point(start, self.columns), 0);
-            self.seen[start] = true;
+        for start in 0..self.tiles.len() {
+            let Some(mut component) = self.tiles[start].take() else { continue };
             self.queue.push(start);
             while let Some(at) = self.queue.pop() {
-                size += 1;
-                area = area.joined(Area::point(at, self.columns));
-                let (x, y) = (at % self.columns, at / self.columns);
-                for near_y in y.saturating_sub(reach)..(y + reach + 1).min(self.rows) {
-                    for near_x in x.saturating_sub(reach)..(x + reach + 1).min(self.columns) {
-                        let near = near_y * self.columns + near_x;
-                        if !self.seen[near] && u32::from(self.counts[near]) >= often {
-                            self.seen[near] = true;
+                let (x, y) = (at % across, at / across);
+                for near_y in y.saturating_sub(REACH)..(y + REACH + 1).min(self.tiles.len() / across) {
+                    for near_x in x.saturating_sub(REACH)..(x + REACH + 1).min(across) {
+                        let near = near_y * across + near_x;
+                        if let Some((size, area)) = self.tiles[near].take() {
+                            component = (component.0 + size, component.1.joined(area));
                             self.queue.push(near);
                         }
                     }
                 }
             }
-            if largest.is_none_or(|(most, _)| size > most) {
-                largest = Some((size, area));
+            if largest.is_none_or(|(most, _)| component.0 > most) {
+                largest = Some(component);
             }
         }
         let Sector { width, height, .. } = self.sector(largest?.1);
         largest.map(|(_, area)| area).filter(|_| width >= LEAST.0 && height >= LEAST.1)
+    }
+
+    fn tiles_across(&self) -> usize {
+        self.columns.div_ceil(TILE / self.step)
     }
 
     /// In pixels. An edge lies somewhere between two points of the grid: half way, as far as is known.

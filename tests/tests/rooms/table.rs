@@ -129,7 +129,7 @@ pub const CRATES: &[Crate] = &[
     Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
     Crate {
         folder: "tests",
-        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("screen", &[]), ("video", &[]), ("web", &[])],
+        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("proof", &[]), ("screen", &[]), ("screen", &[]), ("video", &[]), ("web", &[])],
     },
 ];
 
