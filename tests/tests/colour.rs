@@ -99,7 +99,7 @@ fn assert_kept(format: &str, full: &str, limited: &str) {
                     let left = grey(luma, !picture.full_range);
                     assert_eq!(left, sent, "{format} {colorimetry}: luma {luma} left at {x},{y}");
                     let is_nerve = picture.is_tinted(x, y);
-                    assert_eq!(is_nerve, sent >= threshold, "{format} {colorimetry}: {sent} as {threshold}");
+                    assert_eq!(is_nerve, left >= threshold, "{format} {colorimetry}: {left} as {threshold}");
                 }
             }
         }

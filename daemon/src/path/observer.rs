@@ -233,7 +233,6 @@ pub mod tests {
     /// A picture in I420, one value a pixel.
     pub struct Made {
         pub width: usize,
-        pub height: usize,
         pub luma: Vec<u8>,
         pub chroma: [Vec<u8>; 2],
     }
@@ -244,7 +243,7 @@ pub mod tests {
             let half = width / 2;
             let plane =
                 |n: usize| (0..half * height / 2).map(|i| of(i % half * 2, i / half * 2)[n]).collect();
-            Self { width, height, luma, chroma: [plane(1), plane(2)] }
+            Self { width, luma, chroma: [plane(1), plane(2)] }
         }
 
         pub fn samples(&self) -> Samples<'_> {
@@ -341,12 +340,12 @@ pub mod tests {
     fn a_living_picture_always_moves() {
         use nervelight_phantom::{HEIGHT, WIDTH};
         let mut least = f32::MAX;
-        for seed in 0..4 {
+        for seed in 0..2 {
             let mut phantom = Phantom::new(seed);
             let mut observer = Observer::new(WIDTH, HEIGHT, 0);
             let (mut made, mut mask) =
                 (Made::new(WIDTH, HEIGHT, |_, _| [0, 128, 128]), vec![0; WIDTH * HEIGHT]);
-            for n in 0..60 {
+            for n in 0..30 {
                 phantom.frame(n, &mut made.luma, &mut mask).unwrap();
                 let seen = observer.look(&made.samples());
                 assert_eq!(seen.kind, Kind::Scene);

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn without_a_change_of_scale_the_crop_is_a_copy() {
-        let luma: Vec<u8> = (0..640 * 420).map(|i| (i * 7919 >> 3) as u8).collect();
+        let luma: Vec<u8> = (0..640 * 420).map(|i| ((i * 7919) >> 3) as u8).collect();
         let mut crop = plane();
         Scaling::new(1.0).copy(&luma, 640, Region { x: 2, y: 4 }, &mut crop);
         for (row, col) in [(0, 0), (0, 575), (415, 0), (415, 575), (100, 200)] {

@@ -129,7 +129,15 @@ pub const CRATES: &[Crate] = &[
     Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
     Crate {
         folder: "tests",
-        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("proof", &[]), ("screen", &[]), ("screen", &[]), ("video", &[]), ("web", &[])],
+        rooms: &[
+            ("browser", &[]),
+            ("fake_tensorrt", &[]),
+            ("proof", &[]),
+            ("screen", &[]),
+            ("screen", &[]),
+            ("video", &[]),
+            ("web", &[]),
+        ],
     },
 ];
 
