@@ -27,8 +27,8 @@ pub struct Frame {
 pub struct ShownMask<'a> {
     /// 1 in the nerve, 0 elsewhere.
     pub inside: &'a Plane,
-    /// Where it lies in the frame.
-    pub region: Region,
+    /// The frame's pixels that it belongs to, of which there may be more or fewer.
+    pub area: Sector,
     /// Digest of the model's bundle.
     pub digest: &'a str,
 }
@@ -40,6 +40,32 @@ pub struct Region {
     pub x: usize,
     /// Row of the top edge, even.
     pub y: usize,
+}
+
+/// A rectangle of a frame in pixels: the ultrasound picture in a screen, or what the model sees of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Sector {
+    /// Column of the left edge.
+    pub x: usize,
+    /// Row of the top edge.
+    pub y: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+impl Sector {
+    /// Where `width` x `height` pixels lie around its centre, on even coordinates in a frame of `frame` pixels.
+    pub fn centred(&self, (width, height): (usize, usize), frame: (usize, usize)) -> Region {
+        let place = |at: usize, size: usize, part: usize, whole: usize| {
+            (at + size / 2).saturating_sub(part / 2).min(whole.saturating_sub(part)) & !1
+        };
+        Region {
+            x: place(self.x, self.width, width, frame.0),
+            y: place(self.y, self.height, height, frame.1),
+        }
+    }
 }
 
 /// A frame too small for the model's crop.

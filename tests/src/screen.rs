@@ -18,6 +18,8 @@ pub struct Screen {
     phantom: Phantom,
     scan: Vec<u8>,
     mask: Vec<u8>,
+    /// Corner and magnification of the scan.
+    place: ([usize; 2], f64),
 }
 
 impl Screen {
@@ -32,6 +34,7 @@ impl Screen {
             phantom: Phantom::new(seed),
             scan: vec![0; WIDTH * HEIGHT],
             mask: vec![0; WIDTH * HEIGHT],
+            place: ([0, 0], 1.0),
         }
     }
 
@@ -78,6 +81,7 @@ impl Screen {
     /// When the phantom cannot be drawn.
     pub fn scan(&mut self, n: u64, [x, y]: [usize; 2], scale: f64) -> Result<()> {
         self.phantom.frame(n, &mut self.scan, &mut self.mask)?;
+        self.place = ([x, y], scale);
         let (width, height) = ((WIDTH as f64 * scale) as usize, (HEIGHT as f64 * scale) as usize);
         for row in 0..height {
             let from = &self.scan[(row as f64 / scale) as usize * WIDTH..][..WIDTH];
@@ -85,6 +89,17 @@ impl Screen {
             to.iter_mut().enumerate().for_each(|(col, luma)| *luma = from[(col as f64 / scale) as usize]);
         }
         Ok(())
+    }
+
+    /// Whether the nerve of the last scan lies under a pixel.
+    pub fn is_nerve(&self, x: usize, y: usize) -> bool {
+        let ([left, top], scale) = self.place;
+        let inside = |at: usize, corner: usize, most: usize| {
+            let at = (at.checked_sub(corner)? as f64 / scale) as usize;
+            (at < most).then_some(at)
+        };
+        let found = inside(x, left, WIDTH).zip(inside(y, top, HEIGHT));
+        found.is_some_and(|(x, y)| self.mask[y * WIDTH + x] != 0)
     }
 
     /// SMPTE's colour bars over a black ground.

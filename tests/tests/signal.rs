@@ -93,7 +93,7 @@ fn each_state_is_found_in_half_a_second_shown_counted_and_left() {
     wait_for("frames", || status(port).filter(|s| s["frames_in"].as_u64() > Some(0))).unwrap();
     let watching = std::thread::spawn(move || states(port));
     let metrics = wait_for("a state that is counted", || {
-        let text = String::from_utf8(request(port, "GET", "/metrics", "").ok()?).ok()?;
+        let text = String::from_utf8(request(port, "GET", "/metrics", "")?).ok()?;
         text.contains("nervelight_signal_transitions_total{state=\"no_input\"} 1").then_some(text)
     })
     .unwrap();

@@ -26,6 +26,7 @@ use serde::Deserialize;
 use crate::redact;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
+pub use region::Finding;
 pub use sinks::webrtc::Webrtc;
 pub use sinks::{Access, FileSettings, IgtlContent, IgtlSink, RtspServer, SegmentLimits, Sink, Tls};
 pub use source::{IgtlSource, PhantomSettings, Rtsp, Source, Transport};
@@ -44,10 +45,10 @@ pub struct Config {
     pub x: Option<usize>,
     /// Top edge of the model's crop; centred when absent.
     pub y: Option<usize>,
+    /// Where that is looked for, and how it is scaled.
+    pub region: Finding,
     /// Adds a black border to frames that are smaller than the crop.
     pub pad: bool,
-    /// Width and height of a pixel in mm; what the source says when absent.
-    pub spacing_mm: Option<[f32; 2]>,
     /// Row of the frames where the skin lies, from which depths are measured.
     pub skin_y: usize,
     /// How masks and frames are matched.
@@ -73,6 +74,7 @@ struct Raw {
     source: source::RawSource,
     model: model::RawModel,
     engine: EngineSettings,
+    #[serde(deserialize_with = "region::word_or_table")]
     region: region::RawRegion,
     sync: sync::RawSync,
     overlay: overlay::RawOverlay,
@@ -134,8 +136,8 @@ impl Raw {
                 engine,
                 x: self.region.x,
                 y: self.region.y,
+                region: self.region.finding(),
                 pad: self.region.pad,
-                spacing_mm: self.region.spacing_mm,
                 skin_y: self.region.skin_y.unwrap_or(0),
                 sync,
                 overlay,
@@ -219,9 +221,10 @@ mod tests {
             (default.workspace_mib, default.optimization_level, default.device)
         );
         assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
+        assert!(raw.region.auto && raw.region.scale && raw.region.spacing_mm.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
         assert!(raw.report.path.is_some() && !raw.region.pad);
-        assert!(raw.region.spacing_mm.is_some() && raw.region.skin_y == Some(0));
+        assert_eq!(raw.region.skin_y, Some(0));
         assert!(!raw.overlay.steady && !raw.overlay.measure);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
         assert!(source.host.is_some() && source.port.is_some() && source.silence_s.is_some());

@@ -10,14 +10,15 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use nervelight_engines::contract;
 
 use crate::config::SyncMode;
-use crate::frame::{Frame, InputStatus, NerveSize, OverlayState, Picture, ShownMask, SignalState};
+use crate::frame::{Frame, NerveSize, OverlayState, Picture, Sector, ShownMask, SignalState};
 use crate::infer::{Inference, Job, Model};
 use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
+use crate::path::crop::Cropper;
 use crate::path::layout::Layout;
 use crate::path::mask::Mask;
-use crate::path::observer::{Observation, Observer, Samples};
-use crate::path::overlay::draw;
+use crate::path::observer::Observer;
 use crate::path::overlay_state::{Facts, OverlayJudge};
+use crate::path::sector::SectorFinder;
 use crate::path::settings::PathSettings;
 use crate::path::signal::Signal;
 use crate::path::timeline::Timeline;
@@ -33,6 +34,10 @@ pub struct FramePath {
     settings: PathSettings,
     layout: Option<Layout>,
     observer: Option<Observer>,
+    finder: Option<SectorFinder>,
+    /// Where the ultrasound picture was found, and whether it was somewhere before; not used yet.
+    found: Option<Sector>,
+    has_sector: bool,
     timeline: Timeline,
     signal: Signal,
     inference: Inference,
@@ -61,6 +66,9 @@ impl FramePath {
         Self {
             layout: None,
             observer: None,
+            finder: None,
+            found: None,
+            has_sector: false,
             timeline: Timeline::default(),
             signal: Signal::new(Instant::now()),
             inference,
@@ -142,7 +150,10 @@ impl FramePath {
         }
         self.sinks = followed;
         let problem = layout.crop.as_ref().err().cloned();
-        self.observer = Some(layout.observer());
+        let observer = layout.observer();
+        self.finder = self.settings.layout.auto.then(|| SectorFinder::new(&observer.grid()));
+        self.observer = Some(observer);
+        (self.found, self.has_sector) = (None, false);
         self.layout = Some(layout);
         self.is_placeholder = is_placeholder;
         self.forget_mask();
@@ -162,8 +173,10 @@ impl FramePath {
     pub fn pass(&mut self, mut frame: Frame) -> Result<gst::Buffer> {
         let begun = Instant::now();
         self.prepare(&frame.info, frame.arrived);
+        self.move_crop(frame.arrived);
         self.number += 1;
         self.place(&mut frame);
+        self.observe(&frame)?;
         self.read_answers();
         let waited = self.ask(&frame)?;
         let arrived = frame.arrived;
@@ -224,37 +237,18 @@ impl FramePath {
         Ok(Some(buffer))
     }
 
-    /// The source's driver says this of its input.
-    pub fn input(&mut self, status: InputStatus) {
-        self.signal.input(status);
-    }
-
-    fn report_signal(&self, before: SignalState) {
-        let state = self.signal.state();
-        if state != before {
-            self.report(Event::Signal(state));
-        }
-    }
-
     fn show(&mut self, buffer: &gst::Buffer, state: State, spacing: Option<[f32; 2]>) {
         let Some(layout) = &self.layout else { return };
         let model = self.mask_of.as_ref().map(|(_, model)| model);
-        let mask = match (self.state, &self.mask_of, layout.region()) {
-            (OverlayState::On, Some((_, model)), Some(region)) => {
-                Some(ShownMask { inside: &self.mask.inside, region, digest: &model.engine.digest })
+        let region = layout.crop.as_ref().ok().map(Cropper::area);
+        let mask = match (self.state, &self.mask_of, region) {
+            (OverlayState::On, Some((_, model)), Some(area)) => {
+                Some(ShownMask { inside: &self.mask.inside, area, digest: &model.engine.digest })
             }
             _ => None,
         };
         for (_, sink) in &mut self.sinks {
-            sink.push(Shown {
-                buffer,
-                info: &layout.info,
-                state,
-                mask,
-                model,
-                region: layout.region(),
-                spacing,
-            });
+            sink.push(Shown { buffer, info: &layout.info, state, mask, model, region, spacing });
         }
     }
 
@@ -294,20 +288,11 @@ impl FramePath {
 
     /// Gives the engine the frame's crop; in `exact` mode waits for the answer. Returns the time spent waiting.
     fn ask(&mut self, frame: &Frame) -> Result<Duration> {
-        let (Some(layout), Some(observer)) = (&self.layout, &mut self.observer) else {
-            return Ok(Duration::ZERO);
-        };
+        let Some(layout) = &self.layout else { return Ok(Duration::ZERO) };
         let readable = VideoFrameRef::from_buffer_ref_readable(&frame.buffer, &layout.info)
             .context("a frame's memory cannot be read")?;
         let stride = readable.plane_stride()[0] as usize;
         let luma = readable.plane_data(0).context("a frame has no luma")?;
-        let seen = observer.look(&Samples::of(&readable)?);
-        // What is not live has no signal: what a file shows is what was recorded.
-        let seen =
-            if self.settings.is_live { seen } else { Observation { luma: seen.luma, ..Default::default() } };
-        let before = self.signal.state();
-        let has_picture = self.signal.frame(frame.arrived, seen).has_picture();
-        self.tally.luma(self.signal.luma());
         let is_exact = self.settings.mode == SyncMode::Exact;
         if is_exact {
             self.mask_of = None;
@@ -325,11 +310,6 @@ impl FramePath {
             self.tally.crops_skipped(1);
         }
         drop(readable);
-        self.report_signal(before);
-        if !has_picture {
-            // Neither a mask of before nor one of this belongs to what comes.
-            self.forget_mask();
-        }
         if is_exact && is_asked { Ok(self.wait_for_answer()) } else { Ok(Duration::ZERO) }
     }
 
@@ -377,9 +357,9 @@ impl FramePath {
         let mut writable = VideoFrameRef::from_buffer_ref_writable(frame.buffer.make_mut(), &layout.info)
             .context("a frame's memory cannot be written")?;
         let mut picture = Picture::of(&mut writable);
-        match (badge, layout.region()) {
+        match (badge, &layout.crop) {
             (Some(badge), _) => layout.draw_badge(badge, &mut picture),
-            (None, Some(region)) if is_drawn => draw(&mut picture, region, &self.mask, &layout.style),
+            (None, Ok(crop)) if is_drawn => crop.draw(&mut picture, &self.mask, &layout.style),
             (None, _) => {}
         }
         if let Some(note) = note {
@@ -393,9 +373,11 @@ impl FramePath {
         if !self.settings.measure || self.state != OverlayState::On {
             return None;
         }
-        let (largest, region) = (self.mask.largest?, self.layout.as_ref()?.region()?);
-        let rows = region.y as f32 - self.settings.skin_y as f32;
-        Some(largest.size(spacing?, rows))
+        let (largest, crop) = (self.mask.largest?, self.layout.as_ref()?.crop.as_ref().ok()?);
+        // In pixels of the crop, which may be larger or smaller than the frame's.
+        let (scale, spacing) = (crop.scale(), spacing?);
+        let rows = (crop.region().y as f32 - self.settings.skin_y as f32) / scale;
+        Some(largest.size(spacing.map(|mm| mm * scale), rows))
     }
 
     /// Dice of what is shown against the source's truth, where there is one with a nerve.
@@ -427,5 +409,6 @@ impl FramePath {
     }
 }
 
+mod observe;
 #[cfg(test)]
 mod tests;

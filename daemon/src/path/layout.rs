@@ -6,17 +6,20 @@ use anyhow::{Context as _, Result};
 use gst_video::VideoInfo;
 use gst_video::{VideoFormat, VideoFrameRef};
 
-use nervelight_engines::WIDTH;
+use nervelight_engines::{HEIGHT, WIDTH};
 
-use crate::frame::{DoesNotFit, OverlayState, Picture, Region, SignalState, is_limited};
+use crate::frame::{DoesNotFit, OverlayState, Picture, Region, Sector, SignalState, is_limited};
 use crate::path::badge::Badge;
 use crate::path::crop::Cropper;
 use crate::path::observer::Observer;
 use crate::path::overlay::{Colour, OverlayStyle};
+use crate::path::scaling::Scaling;
 use crate::path::settings::LayoutSettings;
 
 /// Size of the frames that say NO SIGNAL before the source's first one has come.
 const PLACEHOLDER: (u32, u32) = (1280, 720);
+/// Size of the pictures that the model was trained on.
+const TRAINED: (usize, usize) = (580, 420);
 /// Rows that a badge takes.
 const BELOW: usize = 48;
 
@@ -86,10 +89,36 @@ impl Layout {
 
     /// What watches frames like these.
     pub fn observer(&self) -> Observer {
-        let (width, height) = (self.info.width() as usize, self.info.height() as usize);
+        let (width, height) = self.size();
         let mut observer = Observer::new(width, height, self.black);
-        observer.watch(self.region());
+        self.aim(&mut observer);
         observer
+    }
+
+    /// Lets `observer` watch the crop.
+    pub fn aim(&self, observer: &mut Observer) {
+        if let Ok(crop) = &self.crop {
+            let Sector { width, height, .. } = crop.area();
+            observer.watch(Some(crop.region()), (width, height));
+        }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        (self.info.width() as usize, self.info.height() as usize)
+    }
+
+    /// Takes the crop from the middle of the ultrasound picture, which is scaled to the size of those that the model was
+    /// trained on where that is wanted.
+    pub fn take_from(&mut self, sector: Sector, is_scaled: bool) {
+        let frame = self.size();
+        let Ok(crop) = &mut self.crop else { return };
+        // The whole picture is in it, and it is in the frame.
+        let fits = |size: usize, whole: usize| size as f32 / whole as f32;
+        let wanted = fits(sector.width, TRAINED.0).max(fits(sector.height, TRAINED.1));
+        let factor = wanted.min(fits(frame.0, WIDTH)).min(fits(frame.1, HEIGHT));
+        let scaling = (is_scaled && (factor - 1.0).abs() > 0.01).then(|| Scaling::new(factor));
+        let size = scaling.as_ref().map_or((WIDTH, HEIGHT), Scaling::size);
+        crop.move_to(sector.centred(size, frame), scaling);
     }
 
     /// The crop's place.

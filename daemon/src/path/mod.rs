@@ -15,6 +15,8 @@ mod mask;
 mod observer;
 mod overlay;
 mod overlay_state;
+mod scaling;
+mod sector;
 mod settings;
 mod signal;
 mod thread;

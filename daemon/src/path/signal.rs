@@ -32,8 +32,7 @@ pub struct Signal {
     heard: Instant,
     luma: LumaStatistics,
     input: InputStatus,
-    black: Held,
-    card: Held,
+    shown: Shown,
     motion: Motion,
     /// When the geometry changed last.
     changed: Option<Instant>,
@@ -47,8 +46,7 @@ impl Signal {
             heard: begun,
             luma: LumaStatistics::default(),
             input: InputStatus::Unknown,
-            black: Held::default(),
-            card: Held::default(),
+            shown: Shown::default(),
             motion: Motion::default(),
             changed: None,
         }
@@ -57,8 +55,7 @@ impl Signal {
     /// A frame came at `at`. Returns the state.
     pub fn frame(&mut self, at: Instant, seen: Observation) -> SignalState {
         (self.heard, self.luma) = (at, seen.luma);
-        let is_black = self.black.look(at, seen.kind == Kind::Black);
-        let is_card = self.card.look(at, seen.kind == Kind::Card);
+        let kind = self.shown.look(at, seen.kind);
         if let Some(changed) = seen.changed {
             self.motion.look(at, changed);
         }
@@ -66,8 +63,8 @@ impl Signal {
         let has_input = matches!(self.input, InputStatus::Unknown | InputStatus::Present);
         self.state = match () {
             () if !has_input => SignalState::NoInput,
-            () if is_black => SignalState::Black,
-            () if is_card => SignalState::NoInput,
+            () if kind == Kind::Black => SignalState::Black,
+            () if kind == Kind::Card => SignalState::NoInput,
             () if !has_settled => SignalState::GeometryChanged,
             () if self.motion.is_frozen => SignalState::Frozen,
             () => SignalState::Ok,
@@ -83,7 +80,7 @@ impl Signal {
     pub fn silence(&mut self, now: Instant) -> SignalState {
         if now.saturating_duration_since(self.heard) > SILENCE {
             self.state = SignalState::NoSignal;
-            (self.black, self.card, self.motion) = Default::default();
+            (self.shown, self.motion) = Default::default();
         }
         self.state
     }
@@ -110,25 +107,27 @@ impl Signal {
     }
 }
 
-/// A condition with hysteresis.
+/// What kind of picture is shown, with hysteresis.
 #[derive(Default)]
-struct Held {
-    holds: bool,
-    /// Since when what is seen is the contrary.
-    contrary: Option<Instant>,
+struct Shown {
+    kind: Kind,
+    /// Another kind, and since when it is seen without a break.
+    other: Option<(Kind, Instant)>,
 }
 
-impl Held {
-    fn look(&mut self, at: Instant, is: bool) -> bool {
-        if is == self.holds {
-            self.contrary = None;
-            return self.holds;
+impl Shown {
+    fn look(&mut self, at: Instant, seen: Kind) -> Kind {
+        if seen == self.kind {
+            self.other = None;
+            return self.kind;
         }
-        let since = *self.contrary.get_or_insert(at);
-        if at.saturating_duration_since(since) >= if is { APPEARS } else { LEAVES } {
-            (self.holds, self.contrary) = (is, None);
+        let since = self.other.filter(|(kind, _)| *kind == seen).map_or(at, |(_, since)| since);
+        self.other = Some((seen, since));
+        let wait = if seen == Kind::Scene { LEAVES } else { APPEARS };
+        if at.saturating_duration_since(since) >= wait {
+            (self.kind, self.other) = (seen, None);
         }
-        self.holds
+        self.kind
     }
 }
 

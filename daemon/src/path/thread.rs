@@ -95,7 +95,9 @@ impl Running {
                 self.path.wait(Instant::now())?;
                 continue;
             };
-            match slot.next(POLL) {
+            let next = slot.next(POLL);
+            self.path.input(slot.input());
+            match next {
                 Next::Frame(frame) => self.take(frame)?,
                 Next::Idle => drop(self.path.wait(Instant::now())?),
                 Next::End(how) => {

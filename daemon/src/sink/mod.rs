@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 use gst_video::VideoInfo;
 
 use crate::config;
-use crate::frame::{Model, Region, ShownMask};
+use crate::frame::{Model, Sector, ShownMask};
 use crate::pipeline::parse;
 use crate::sink::display::Display;
 pub use crate::sink::encode::Encoders;
@@ -50,7 +50,7 @@ pub struct Shown<'a> {
     /// The model that made the newest mask.
     pub model: Option<&'a Arc<Model>>,
     /// What the model sees of it.
-    pub region: Option<Region>,
+    pub region: Option<Sector>,
 }
 
 /// Where annotated frames go. Dropping one stops its pipeline, which may take three seconds.

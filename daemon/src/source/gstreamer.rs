@@ -17,12 +17,12 @@ use crate::frame::Frame;
 use crate::pipeline::{Started, parse, quoted, start, stop};
 use crate::source::colour;
 use crate::source::damage::Damage;
-use crate::source::device;
 use crate::source::dicom::{self, Losses};
 use crate::source::failure::{SourceError, failure};
 use crate::source::rtsp;
 use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
 use crate::source::stamp::{self, Stamps};
+use crate::source::v4l2;
 
 /// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
 pub const STALL: Duration = Duration::from_secs(30);
@@ -53,8 +53,7 @@ fn describe(source: &Source, cine: Option<&Cine>, pads: bool) -> Result<String> 
         (Source::File { .. }, Some(cine)) => dicom::head(cine).into(),
         (Source::File { uri, .. }, None) => format!("uridecodebin name=decode uri={}", quoted(uri)),
         (Source::V4l2 { device, caps, .. }, _) => {
-            let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
-            format!("v4l2src device={}{caps} ! decodebin", quoted(&device.display().to_string()))
+            v4l2::describe(&quoted(&device.display().to_string()), caps.as_deref())
         }
         (Source::Pipeline { pipeline, .. }, _) => pipeline.clone(),
         (Source::Rtsp(rtsp), _) => rtsp::describe(rtsp)?,
@@ -96,12 +95,18 @@ impl Capture {
         counts: &Arc<FrameCounts>,
         to_stop: &AtomicBool,
     ) -> Result<Option<(Self, Slot)>> {
-        device::look(source).context("source.device")?;
+        v4l2::look(source).context("source.device")?;
         let text = |cine: Option<&Cine>| describe(source, cine, pads);
-        Self::play(text, source, pads, counts, to_stop, |_, _| Ok(None))
+        Self::play(text, source, pads, counts, to_stop, |_, sender| {
+            let Source::V4l2 { device, .. } = source else { return Ok(None) };
+            v4l2::follow_input(device);
+            let watch = v4l2::Watch::start(device, &source.to_string(), sender.clone());
+            Ok(watch.map(|watch| Box::new(watch) as Box<dyn Send>))
+        })
     }
 
-    /// [`Self::start`] of the pipeline `text`, which may be asked for a DICOM cine's and ends as [`finish`] says. `prepare` does what is to be done before.
+    /// [`Self::start`] of the pipeline `text`, which is asked for a DICOM cine's if it is one, and ends as [`finish`] says.
+    /// `prepare` does what is to be done before.
     ///
     /// # Errors
     /// When the pipeline cannot be built, prepared or started.

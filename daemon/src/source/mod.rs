@@ -4,7 +4,6 @@
 mod colour;
 mod damage;
 mod decode;
-pub mod device;
 mod dicom;
 pub mod failure;
 pub mod gstreamer;
@@ -13,6 +12,7 @@ mod phantom;
 pub mod rtsp;
 pub mod slot;
 mod stamp;
+pub mod v4l2;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -5,7 +5,7 @@ use nervelight_engines::EngineInfo;
 use serde::Serialize;
 
 use crate::config::SyncMode;
-use crate::frame::{LumaStatistics, NerveSize, OverlayState};
+use crate::frame::{LumaStatistics, NerveSize, OverlayState, Sector};
 use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::status::Quantiles;
@@ -131,6 +131,9 @@ pub struct RunInfo {
     /// Why the crop is not in them, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames_problem: Option<String>,
+    /// Where the ultrasound picture was found in them, where it is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sector: Option<SectorInfo>,
     /// What computes the masks, or will once it is open.
     pub engine: EngineInfo,
     /// Counts the openings of engines, from 1; 0 before the first.
@@ -142,7 +145,28 @@ pub struct RunInfo {
     pub sync: SyncMode,
 }
 
+/// Where the ultrasound picture lies.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct SectorInfo {
+    /// It, in pixels of the frame.
+    #[serde(flatten)]
+    pub sector: Sector,
+    /// What the model sees of it.
+    pub crop: Sector,
+    /// Pixels of the frame for one of the crop.
+    pub scale: f32,
+    /// Width and height of a pixel of the crop in millimetres, where the frame's is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spacing_mm: Option<[f32; 2]>,
+}
+
 impl RunInfo {
+    /// The ultrasound picture was found; `spacing` is that of the frame's pixels.
+    pub fn place(&mut self, sector: Sector, crop: Sector, scale: f32, spacing: Option<[f32; 2]>) {
+        let spacing_mm = spacing.map(|spacing| spacing.map(|mm| mm * scale));
+        self.sector = Some(SectorInfo { sector, crop, scale, spacing_mm });
+    }
+
     /// Before the first frame; `engine` is open, or will be.
     pub fn new(source: String, engine: EngineInfo, engine_generation: u64, sync: SyncMode) -> Self {
         Self {
@@ -151,6 +175,7 @@ impl RunInfo {
             source_reconnects: 0,
             frames: String::new(),
             frames_problem: None,
+            sector: None,
             engine,
             engine_generation,
             engine_failed: None,

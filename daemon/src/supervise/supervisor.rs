@@ -162,6 +162,10 @@ impl Supervisor<'_> {
                 say(self.signal.state(), state);
                 self.signal.enter(state, Instant::now());
             }
+            Event::Sector { sector, crop, scale } => {
+                tracing::info!(?sector, ?crop, scale, "the ultrasound picture was found");
+                self.run_info.place(sector, crop, scale, self.config.region.spacing_mm);
+            }
             Event::Overlay(enabled) => {
                 if std::mem::replace(&mut self.overlay, enabled) != enabled {
                     tracing::info!(enabled, "overlay switched");
@@ -200,6 +204,7 @@ impl Supervisor<'_> {
             tracing::error!("there is no overlay: {problem}");
         }
         self.run_info.frames_problem = problem;
+        self.run_info.sector = None;
     }
 
     fn carry_out(&mut self, request: Request) {
@@ -306,7 +311,11 @@ impl Supervisor<'_> {
                 Event::Retired(Retired::Model(inference)) => self.reaper.take(inference),
                 Event::Retired(Retired::Source(slot)) => self.reaper.take(slot),
                 Event::Signal(state) => self.signal.enter(state, Instant::now()),
-                Event::Layout { .. } | Event::SourceEnded(_) | Event::Overlay(_) | Event::Ended(_) => {}
+                Event::Layout { .. }
+                | Event::SourceEnded(_)
+                | Event::Sector { .. }
+                | Event::Overlay(_)
+                | Event::Ended(_) => {}
             }
         }
         self.sinks.finish(left);

@@ -158,6 +158,7 @@ async function draw() {
 function put(state, picture, width, height, clock, way) {
   const canvas = id("picture");
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  id("sector").setAttribute("viewBox", `0 0 ${width} ${height}`);
   canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
   const now = performance.now();
   // The clocks drift: the shortest way is forgotten slowly, or it would seem longer and longer.
@@ -237,6 +238,7 @@ async function refresh() {
     status = null;
     id("details").classList.add("unknown");
   }
+  place();
   // Without an answer a recording that had stopped still has.
   if (status && status.ai !== "waiting") figures(status);
   alarm();
@@ -244,9 +246,18 @@ async function refresh() {
   setTimeout(refresh, 1000);
 }
 
+/** Frames the ultrasound picture where the daemon looks for it, as long as the daemon says where. */
+function place() {
+  const found = status && status.sector;
+  id("sector").classList.toggle("found", Boolean(found));
+  if (found) for (const key of ["x", "y", "width", "height"]) id("outline").setAttribute(key, found[key]);
+}
+
 function figures(s) {
-  const rows = [
+  const at = s.sector, rows = [
     ["Source", s.frames ? `${s.source}, ${s.frames.split(" ")[0]} pixels` : `${s.source}, no picture yet`],
+    ...(at ? [["Ultrasound picture", `found at ${at.x}, ${at.y}: ${at.width} by ${at.height} pixels` +
+      (at.scale === 1 ? "" : `, scaled by 1/${at.scale.toFixed(2)}`)]] : []),
     ["Pictures shown", `${count(s.frames_out)}, ${s.last_minute.fps} a second`],
     ["Pictures left out", s.dropped === 0 ? "none" : `${count(s.dropped)} of ${count(s.frames_in)}`],
     ["Pictures without overlay", s.frames_badged === 0 ? "none" : `${count(s.frames_badged)}, marked AI OFF or AI STALE`],

@@ -100,7 +100,15 @@ impl Bench {
         gst::init().unwrap();
         let openings = Arc::default();
         let (inference, orders) = fake_inference(128, &openings);
-        let layout = LayoutSettings { x: None, y: None, colour: [255, 208, 0], opacity: 0.5, outline: true };
+        let layout = LayoutSettings {
+            x: None,
+            y: None,
+            auto: false,
+            scale: false,
+            colour: [255, 208, 0],
+            opacity: 0.5,
+            outline: true,
+        };
         let settings = PathSettings {
             measure: false,
             spacing: None,

@@ -101,7 +101,7 @@ fn every_state_follows_every_other() {
             clock.frames(1000, |_| before);
             let found = clock.frames(1000, |_| after);
             assert_eq!(found.last().unwrap().0, expected, "{before:?} {after:?} {found:?}");
-            assert!(found.len() <= 3 && found.last().unwrap().1 <= 500, "{before:?} {after:?} {found:?}");
+            assert!(found.len() <= 2 && found.last().unwrap().1 <= 500, "{before:?} {after:?} {found:?}");
         }
         let mut clock = Clock::live();
         clock.frames(1000, |_| before);
@@ -132,7 +132,7 @@ fn a_picture_that_never_moved_is_not_frozen() {
 fn a_slow_scanner_on_a_fast_cable_is_not_frozen() {
     let mut clock = Clock::live();
     // A new picture every 330 ms, ten copies of each.
-    let slow = |ms: u64| if ms / FRAME % 10 == 0 { LIVE } else { STILL_PICTURE };
+    let slow = |ms: u64| if (ms / FRAME).is_multiple_of(10) { LIVE } else { STILL_PICTURE };
     assert_eq!(clock.frames(10_000, slow), [(SignalState::Ok, 0)]);
 }
 
@@ -142,7 +142,7 @@ fn clocks_calipers_and_single_steps_leave_a_frozen_picture_frozen() {
     clock.reaches(SignalState::Frozen, |_| STILL_PICTURE);
     let caliper = |_| seen(Kind::Scene, 0.01);
     assert_eq!(clock.frames(2000, caliper), [(SignalState::Frozen, 0)]);
-    let steps = |ms: u64| if ms / FRAME % 20 == 0 { LIVE } else { STILL_PICTURE };
+    let steps = |ms: u64| if (ms / FRAME).is_multiple_of(20) { LIVE } else { STILL_PICTURE };
     assert_eq!(clock.frames(5000, steps), [(SignalState::Frozen, 0)], "a step of the cine every 660 ms");
     assert_eq!(clock.frames(5000, |_| LIVE).last().unwrap().0, SignalState::Ok);
 }

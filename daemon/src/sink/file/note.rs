@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::frame::{Model, OverlayState, Region};
+use crate::frame::{Model, NerveSize, OverlayState, Sector};
 use crate::sink::Shown;
 
 /// Frames that may be on their way through the encoder and to the disk.
@@ -31,7 +31,9 @@ pub struct FrameNote {
     /// The model that made its mask.
     pub model: Option<Arc<Model>>,
     /// What the model sees of it.
-    pub region: Option<Region>,
+    pub region: Option<Sector>,
+    /// The size of the nerve on it.
+    pub nerve: Option<NerveSize>,
 }
 
 impl FrameNote {
@@ -44,6 +46,7 @@ impl FrameNote {
             ai: shown.state.ai,
             model: shown.model.cloned(),
             region: shown.region,
+            nerve: shown.state.nerve,
         }
     }
 }
@@ -77,7 +80,7 @@ mod tests {
 
     fn note(at: u64) -> FrameNote {
         let captured = SystemTime::UNIX_EPOCH;
-        FrameNote { at, captured, ai: OverlayState::On, model: None, region: None }
+        FrameNote { at, captured, ai: OverlayState::On, model: None, region: None, nerve: None }
     }
 
     #[test]

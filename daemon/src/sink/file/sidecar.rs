@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::frame::{Model, OverlayState, Region, SignalState};
+use crate::frame::{Model, NerveSize, OverlayState, Sector, SignalState};
 use crate::sink::file::note::FrameNote;
 
 /// The form of the lines. Readers refuse what is newer.
@@ -67,10 +67,8 @@ impl Header {
 #[derive(Serialize)]
 struct RegionLine {
     pts_us: u64,
-    x: usize,
-    y: usize,
-    width: usize,
-    height: usize,
+    #[serde(flatten)]
+    region: Sector,
 }
 
 /// The model that masks come from, from here on.
@@ -98,6 +96,9 @@ struct FrameLine {
     pts_us: u64,
     /// None where that was lost.
     time_us: Option<u64>,
+    /// Of the nerve on it, where it is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nerve: Option<NerveSize>,
 }
 
 /// The last line of a file that was finished.
@@ -131,7 +132,7 @@ pub struct Sidecar {
     ai: Option<OverlayState>,
     signal: SignalState,
     model: Option<Arc<Model>>,
-    region: Option<Region>,
+    region: Option<Sector>,
     frames: u64,
 }
 
@@ -198,7 +199,8 @@ impl Sidecar {
         if let (Some(note), Some(time_us)) = (note, time_us) {
             self.changes(pts_us, time_us, note)?;
         }
-        self.write(&Line::Frame(FrameLine { pts_us, time_us }))?;
+        let nerve = note.and_then(|note| note.nerve);
+        self.write(&Line::Frame(FrameLine { pts_us, time_us, nerve }))?;
         self.frames += 1;
         Ok(time_us.is_some())
     }
@@ -211,8 +213,7 @@ impl Sidecar {
         }
         if let Some(region) = note.region.filter(|region| self.region != Some(*region)) {
             self.region = Some(region);
-            let (width, height) = (nervelight_engines::WIDTH, nervelight_engines::HEIGHT);
-            self.write(&Line::Region(RegionLine { pts_us, x: region.x, y: region.y, width, height }))?;
+            self.write(&Line::Region(RegionLine { pts_us, region }))?;
         }
         let is_known =
             |model: &Arc<Model>| self.model.as_ref().is_some_and(|known| Arc::ptr_eq(known, model));

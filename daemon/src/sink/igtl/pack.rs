@@ -7,10 +7,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use gst_video::prelude::*;
 use gst_video::{VideoFrameRef, VideoInfo};
-use nervelight_engines::{Plane, WIDTH, plane};
+use nervelight_engines::{HEIGHT, Plane, WIDTH, plane};
 
 use crate::config::{IgtlContent, IgtlSink};
-use crate::frame::{OverlayState, Region, SignalState, full_range, is_limited};
+use crate::frame::{OverlayState, Sector, SignalState, full_range, is_limited};
 use crate::igtl::{ImageHeader, Name, Status, image, now, status};
 use crate::sink::Shown;
 use crate::sink::igtl::board::Board;
@@ -28,7 +28,7 @@ pub struct Job {
     state: State,
     spacing: Option<[f32; 2]>,
     /// Where `inside` lies, if there is a mask.
-    region: Option<Region>,
+    area: Option<Sector>,
     inside: Box<Plane>,
     /// Of the mask's model.
     digest: String,
@@ -43,8 +43,8 @@ impl Default for Job {
             nerve: None,
             arrived: Instant::now(),
         };
-        let (frame, spacing, region) = (None, None, None);
-        Self { frame, state, spacing, region, inside: plane(), digest: String::with_capacity(64) }
+        let (frame, spacing, area) = (None, None, None);
+        Self { frame, state, spacing, area, inside: plane(), digest: String::with_capacity(64) }
     }
 }
 
@@ -53,7 +53,7 @@ impl Job {
     pub fn fill(&mut self, shown: Shown<'_>) {
         self.frame = Some((shown.buffer.clone(), shown.info.clone()));
         (self.state, self.spacing) = (shown.state, shown.spacing);
-        self.region = shown.mask.map(|mask| mask.region);
+        self.area = shown.mask.map(|mask| mask.area);
         self.digest.clear();
         if let Some(mask) = shown.mask {
             self.inside.copy_from_slice(&mask.inside[..]);
@@ -136,9 +136,13 @@ fn copy(frame: &VideoFrameRef<&gst::BufferRef>, table: Option<&[u8; 256]>, out: 
 fn label(job: &Job, info: &VideoInfo, out: &mut Vec<u8>) {
     let (start, width) = (out.len(), info.width() as usize);
     out.resize(start + width * info.height() as usize, 0);
-    let Some(Region { x, y }) = job.region else { return };
-    for (row, inside) in out[start..].chunks_exact_mut(width).skip(y).zip(job.inside.chunks_exact(WIDTH)) {
-        row[x..x + WIDTH].copy_from_slice(inside);
+    let Some(area) = job.area else { return };
+    let rows = out[start..].chunks_exact_mut(width).skip(area.y).take(area.height);
+    for (y, row) in rows.enumerate() {
+        let inside = &job.inside[y * HEIGHT / area.height * WIDTH..][..WIDTH];
+        for (x, label) in row[area.x..][..area.width].iter_mut().enumerate() {
+            *label = inside[x * WIDTH / area.width];
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::config::IgtlContent;
-use crate::frame::{OverlayState, Region, ShownMask};
+use crate::frame::{OverlayState, Sector, ShownMask};
 use crate::igtl::{self, Header, ImageHeader, Incoming, Name};
 use crate::sink::Encoders;
 use crate::sink::preview::State;
@@ -56,7 +56,11 @@ impl Bench {
         buffer.make_mut().map_writable().unwrap().fill(luma);
         let ai = if mask.is_some() { OverlayState::On } else { OverlayState::Stale };
         let state = State { ai, signal: true, arrived: Instant::now() };
-        let mask = mask.map(|mask| ShownMask { inside: mask, region: Region { x: 2, y: 4 }, digest: "d1g" });
+        let mask = mask.map(|mask| ShownMask {
+            inside: mask,
+            area: Sector { x: 2, y: 4, width: WIDTH, height: HEIGHT },
+            digest: "d1g",
+        });
         let spacing = Some([0.25, 0.5]);
         self.sink.push(Shown { buffer: &buffer, info: &self.info, state, mask, spacing });
     }

@@ -1,6 +1,7 @@
 //! What is drawn on frames of a signal that lacks something.
 
 use super::*;
+use crate::frame::InputStatus;
 
 /// Shows a frame of one luma, `at` on the time line; returns it as it was shown.
 fn shade(bench: &mut Bench, luma: u8, at: Duration) -> gst::Buffer {
@@ -30,17 +31,17 @@ fn show_with_mask(bench: &mut Bench, at: u64) {
 fn a_black_picture_carries_words_and_no_mask_and_none_comes_back() {
     let mut bench = Bench::new(SyncMode::Exact);
     show_with_mask(&mut bench, 0);
-    for n in 1..=10 {
+    for n in 1..=12 {
         bench.orders.send(Order::Answer).unwrap();
         shade(&mut bench, 4, ms(33 * n));
     }
     assert_eq!(bench.path.signal.state(), SignalState::Black);
     bench.orders.send(Order::Answer).unwrap();
-    let shown = shade(&mut bench, 4, ms(363));
+    let shown = shade(&mut bench, 4, ms(429));
     assert_eq!(bench.path.state, OverlayState::Off);
     let words = written(&bench, &shown, 4);
     assert!(!words.is_empty() && words.iter().all(|(x, y)| *x < 400 && *y < 60), "a badge in the corner");
-    for n in 12..20 {
+    for n in 14..20 {
         bench.orders.send(Order::Answer).unwrap();
         bench.show(40, ms(33 * n));
     }
@@ -60,16 +61,16 @@ fn a_frozen_picture_keeps_its_mask_under_a_small_note() {
         bench.orders.send(Order::Answer).unwrap();
         bench.show(40 + 200 * (n as usize % 2), ms(33 * n));
     }
-    for n in 10..24 {
+    for n in 10..30 {
         bench.orders.send(Order::Answer).unwrap();
         bench.show(40, ms(33 * n));
     }
     assert_eq!(bench.path.signal.state(), SignalState::Frozen);
-    show_with_mask(&mut bench, 800);
+    show_with_mask(&mut bench, 1000);
     // With the overlay switched off the picture is nobody's but the scanner's.
     bench.path.enabled = false;
     bench.orders.send(Order::Answer).unwrap();
-    bench.show(40, ms(833));
+    bench.show(40, ms(1033));
     assert_eq!(bench.path.signal.state(), SignalState::Frozen);
     assert_eq!(bench.path.state, OverlayState::Disabled);
 }
