@@ -374,7 +374,8 @@ fn proof_the_picture_arrives_in_time_and_does_not_drift() {
         let mut delays = delays(time);
         let part = delays.len() / 4;
         let mut ends = [delays[..part].to_vec(), delays[delays.len() - part..].to_vec()];
-        let [early, late] = ends.each_mut().map(|values| quantile(values, 0.5));
+        // What the machine does besides makes some later; a clock that drifts moves all.
+        let [early, late] = ends.each_mut().map(|values| quantile(values, 0.1));
         let (p50, p99) = (quantile(&mut delays.clone(), 0.5), quantile(&mut delays, 0.99));
         let what = format!("RTSP out: from capture to the decoded picture, {} s", time.as_secs());
         // The encoder's own is in it.
