@@ -90,7 +90,7 @@ impl Camera {
     /// # Errors
     /// When no FIFO can be made.
     pub fn start(folder: &Path, width: usize, height: usize, fps: u32) -> Result<Self> {
-        ensure!(width % 40 == 0 && height % 30 == 0, "blocks must have even sizes");
+        ensure!(width.is_multiple_of(40) && height.is_multiple_of(30), "blocks must have even sizes");
         let fifo = folder.join("camera.i420");
         ensure!(Command::new("mkfifo").arg(&fifo).status()?.success(), "mkfifo {}", fifo.display());
         let stop = Arc::<AtomicBool>::default();
