@@ -133,6 +133,7 @@ pub const CRATES: &[Crate] = &[
             ("browser", &[]),
             ("clock", &[]),
             ("fake_tensorrt", &[]),
+            ("proof", &[]),
             ("video", &[]),
             ("web", &[]),
             ("whep", &[]),
