@@ -46,7 +46,7 @@ impl Peer {
     ///
     /// # Errors
     /// When it has ended, or says something else.
-    pub fn next(&mut self) -> Result<Value> {
+    pub fn hear(&mut self) -> Result<Value> {
         let mut line = String::new();
         self.lines.read_line(&mut line)?;
         serde_json::from_str(&line).with_context(|| format!("the peer said {line:?}"))

@@ -70,7 +70,7 @@ fn another_stack_decodes_it_and_nothing_is_encoded_for_nobody() {
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(frames(port), Some(0), "nobody watches");
     let mut peer = Peer::start(port, &["watch", "4"]).unwrap();
-    let joined = peer.next().unwrap();
+    let joined = peer.hear().unwrap();
     assert_eq!(joined["status"], 201, "{joined}");
     let answer = joined["answer"].as_str().unwrap();
     for line in [
@@ -81,12 +81,12 @@ fn another_stack_decodes_it_and_nothing_is_encoded_for_nobody() {
     ] {
         assert!(answer.contains(line), "{line} is missing in {answer}");
     }
-    let seen = peer.next().unwrap();
+    let seen = peer.hear().unwrap();
     assert!(seen["pictures"].as_u64() > Some(20), "{seen}");
     assert_eq!((seen["width"].as_u64(), seen["height"].as_u64()), (Some(580), Some(420)));
     assert!(seen["deviation"].as_f64() > Some(10.0), "it is no flat picture: {seen}");
     assert!(seen["states"].as_u64() >= seen["pictures"].as_u64(), "a state for every picture: {seen}");
-    assert_eq!(peer.next().unwrap()["left"], 200);
+    assert_eq!(peer.hear().unwrap()["left"], 200);
     wait_for_nobody(port);
     let ended = running.terminate().unwrap();
     assert!(ended.success, "{}", ended.stderr);
@@ -153,7 +153,7 @@ fn places_are_bounded_and_silent_viewers_give_theirs_back() {
     let (port, udp) = (free_port().unwrap(), free_port().unwrap());
     let (_cart, running) = running(port, udp);
     let mut stalled = Peer::start(port, &["stay"]).unwrap();
-    assert_eq!(stalled.next().unwrap()["status"], 201);
+    assert_eq!(stalled.hear().unwrap()["status"], 201);
     let statuses: Vec<_> = (0..42).map(|_| post(port, OFFER, "application/sdp").status).collect();
     assert!(statuses.contains(&201) && statuses[40..] == [503, 503], "{statuses:?}");
     let full = post(port, OFFER, "application/sdp");

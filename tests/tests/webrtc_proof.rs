@@ -72,19 +72,19 @@ fn proof_webrtc_viewers_share_one_encoder_and_one_that_stalls_hurts_nobody() {
     std::thread::sleep(span);
     let alone = latency_p99(port);
     let mut stalled = Peer::start(port, &["stay"]).unwrap();
-    assert_eq!(stalled.next().unwrap()["status"], 201);
+    assert_eq!(stalled.hear().unwrap()["status"], 201);
     let mut crowd =
         Peer::start(port, &["crowd", &(viewers - 1).to_string(), &span.as_secs().to_string()]).unwrap();
     for _ in 1..viewers {
-        let joined = crowd.next().unwrap();
+        let joined = crowd.hear().unwrap();
         assert_eq!(joined["status"], 201, "{joined}");
     }
-    assert_eq!(crowd.next().unwrap()["all"].as_u64(), Some(viewers - 1));
+    assert_eq!(crowd.hear().unwrap()["all"].as_u64(), Some(viewers - 1));
     kill_process(stalled.pid(), Signal::STOP).unwrap();
     let before = status(port).unwrap();
     let (mut least, mut gap) = (u64::MAX, 0.0f64);
     for _ in 1..viewers {
-        let seen = crowd.next().unwrap();
+        let seen = crowd.hear().unwrap();
         least = least.min(seen["pictures"].as_u64().unwrap());
         gap = gap.max(seen["gap"].as_f64().unwrap());
     }
@@ -121,7 +121,7 @@ fn proof_webrtc_joins_leave_nothing_behind_and_see_a_picture_at_once() {
     let mut run = |joins: u64| {
         let mut peer = Peer::start(port, &["churn", &joins.to_string()]).unwrap();
         for _ in 0..joins {
-            let seen = peer.next().unwrap();
+            let seen = peer.hear().unwrap();
             assert_eq!(seen["left"], 200, "{seen}");
             firsts.push(seen["first"].as_f64().unwrap() * 1000.0);
         }
