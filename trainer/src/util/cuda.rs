@@ -28,7 +28,7 @@ pub fn load() -> Result<(), &'static str> {
         open(DRIVER)?;
         open(PART)
     });
-    loaded.as_ref().map(|()| ()).map_err(String::as_str)
+    loaded.as_ref().copied().map_err(String::as_str)
 }
 
 /// Loads a library for the rest of the process; this program's own library path counts.

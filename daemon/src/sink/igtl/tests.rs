@@ -9,10 +9,10 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::config::IgtlContent;
-use crate::frame::{OverlayState, Sector, ShownMask};
+use crate::frame::{OverlayState, Sector, ShownMask, SignalState};
 use crate::igtl::{self, Header, ImageHeader, Incoming, Name};
-use crate::sink::Encoders;
 use crate::sink::preview::State;
+use crate::sink::{Encoders, Whep};
 
 struct Bench {
     sink: Igtl,
@@ -28,8 +28,10 @@ impl Bench {
         let context = SinkContext {
             live: true,
             pictures: watch::channel(None).0,
+            whep: Whep::new(Instant::now()),
             stop: Arc::default(),
             encoders: Encoders::default(),
+            source: Arc::default(),
         };
         let server = IgtlSink { listen: address, content: content.to_vec() };
         let sink = Igtl::open("igtl".into(), &server, &context).unwrap();
@@ -55,14 +57,23 @@ impl Bench {
         let mut buffer = gst::Buffer::with_size(self.info.size()).unwrap();
         buffer.make_mut().map_writable().unwrap().fill(luma);
         let ai = if mask.is_some() { OverlayState::On } else { OverlayState::Stale };
-        let state = State { ai, signal: true, arrived: Instant::now() };
+        let state =
+            State { ai, signal: true, picture: SignalState::Ok, nerve: None, arrived: Instant::now() };
         let mask = mask.map(|mask| ShownMask {
             inside: mask,
             area: Sector { x: 2, y: 4, width: WIDTH, height: HEIGHT },
             digest: "d1g",
         });
         let spacing = Some([0.25, 0.5]);
-        self.sink.push(Shown { buffer: &buffer, info: &self.info, state, mask, spacing });
+        self.sink.push(Shown {
+            buffer: &buffer,
+            info: &self.info,
+            state,
+            mask,
+            model: None,
+            region: None,
+            spacing,
+        });
     }
 
     fn counts(&self) -> (u64, u64) {

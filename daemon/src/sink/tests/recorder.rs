@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::SegmentLimits;
-use crate::frame::{Model, Region};
+use crate::frame::{Model, NerveSize, Sector};
+
+const NERVE: NerveSize = NerveSize { width_mm: 12.5, area_mm2: 40.0, depth_mm: 8.0 };
 
 impl Bench {
     fn cut(&self, name: &str, seconds: u64, encoder: Option<&str>) -> Box<dyn Sink> {
@@ -72,7 +74,7 @@ fn a_sidecar_says_what_is_true_of_the_frames_when_it_changes() {
     let mut sink = bench.recording("a.mkv");
     let models = [model(1), model(2)];
     let (first, second) = (Some(&models[0]), Some(&models[1]));
-    let region = Some(Region { x: 2, y: 4 });
+    let region = Some(Sector { x: 2, y: 4, width: 576, height: 416 });
     let frames = [
         (OverlayState::Off, None, true),
         (OverlayState::On, first, true),
@@ -91,8 +93,16 @@ fn a_sidecar_says_what_is_true_of_the_frames_when_it_changes() {
         while !signal && bench.lines("a.mkv").iter().filter(|line| line.get("frame").is_some()).count() < 3 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let state = State { ai, signal, arrived };
-        sink.push(Shown { buffer: &buffer, info: &bench.info, state, model, region });
+        let state = State { ai, signal, picture: SignalState::Ok, nerve: (n == 1).then_some(NERVE), arrived };
+        sink.push(Shown {
+            buffer: &buffer,
+            info: &bench.info,
+            state,
+            mask: None,
+            model,
+            region,
+            spacing: None,
+        });
     }
     assert_eq!(finish(&mut *sink).frames, 6);
     let kind = |line: &Value| {
@@ -128,6 +138,8 @@ fn a_sidecar_says_what_is_true_of_the_frames_when_it_changes() {
         (&"0a".into(), &128.into(), &40_000.into())
     );
     assert_eq!((&lines[1]["region"]["x"], &lines[1]["region"]["y"]), (&2.into(), &4.into()));
+    assert_eq!(lines[6]["frame"]["nerve"]["width_mm"], 12.5);
+    assert!(lines[3]["frame"].get("nerve").is_none());
     // All of these frames arrived at once.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as u64;
     let captured: Vec<_> = lines.iter().filter_map(|line| line["frame"]["time_us"].as_u64()).collect();

@@ -1,5 +1,5 @@
 //! What only an NVIDIA GPU can show: `make gpu`.
-#![allow(clippy::unwrap_used, unsafe_code)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, unsafe_code)]
 
 mod fault;
 #[cfg(feature = "tensorrt-rtx")]

@@ -10,7 +10,7 @@ fn shade(bench: &mut Bench, luma: u8, at: Duration) -> gst::Buffer {
     let size = bench.info.stride()[0] as usize * bench.info.height() as usize;
     buffer.make_mut().memset(..size, luma).unwrap();
     let (info, arrived) = (bench.info.clone(), bench.start + at);
-    bench.path.pass(Frame { buffer, info, arrived, truth: None }).unwrap()
+    bench.path.pass(Frame { buffer, info, arrived, truth: None, spacing: None }).unwrap()
 }
 
 /// Luma of the shown frame that is neither `luma` nor in the nerve's tint.
