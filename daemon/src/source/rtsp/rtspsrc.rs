@@ -43,7 +43,12 @@ pub fn describe(rtsp: &Rtsp) -> String {
 /// # Errors
 /// When no decoder works here.
 pub fn chain(rtsp: &Rtsp, codec: Codec) -> Result<String> {
-    Ok(format!("{} name=join ! capsfilter caps={} ! {}", codec.depayloader(), caps(codec), decoder(rtsp, codec)?))
+    Ok(format!(
+        "{} name=join ! capsfilter caps={} ! {}",
+        codec.depayloader(),
+        caps(codec),
+        decoder(rtsp, codec)?
+    ))
 }
 
 /// Opens the stream and waits for its first packet; None when the daemon is told to stop meanwhile.
