@@ -1,5 +1,5 @@
 //! Players watch the daemon's RTSP server: ffmpeg and GStreamer.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::fs;
 use std::process::Command;
@@ -273,7 +273,7 @@ fn proof_joins_and_leaves_leave_nothing() {
     let running = served.start();
     let times = count(40, 1000);
     let join = |n: u64| {
-        let player = Player::receive(&served.uri(), if n % 2 == 0 { "tcp" } else { "udp" }).unwrap();
+        let player = Player::receive(&served.uri(), if n.is_multiple_of(2) { "tcp" } else { "udp" }).unwrap();
         player.next().unwrap();
     };
     // Allocators and pools grow with their first use, the engine with its first seconds.
