@@ -16,6 +16,7 @@ use tokio::time::sleep_until;
 
 use crate::sink::encode::{Audience, Unit};
 use crate::sink::preview::State;
+use crate::sink::status::ViewerCounts;
 use crate::sink::webrtc::viewer::{Common, Picture, Viewer, Wants};
 use crate::sink::webrtc::whep::{Joined, Refusal, Wish};
 
@@ -36,6 +37,7 @@ pub struct Room {
     common: Common,
     viewers: Vec<Viewer>,
     audience: Arc<Audience>,
+    counts: Arc<ViewerCounts>,
     known: Receiver<(u64, State)>,
     /// What was true of the last pictures, and that as a message.
     told: VecDeque<serde_json::Value>,
@@ -53,12 +55,13 @@ impl Room {
         socket: UdpSocket,
         common: Common,
         audience: Arc<Audience>,
+        counts: Arc<ViewerCounts>,
         known: Receiver<(u64, State)>,
         begun: Instant,
     ) -> Self {
         let (viewers, told) = (vec![], VecDeque::with_capacity(TOLD));
         let (states, asked, lost) = (String::new(), None, 0);
-        Self { socket, common, viewers, audience, known, told, states, begun, asked, lost }
+        Self { socket, common, viewers, audience, counts, known, told, states, begun, asked, lost }
     }
 
     /// Serves viewers until `stop` ends.
@@ -108,7 +111,10 @@ impl Room {
         self.note(unit.at, picture.rtp_time);
         let now = Instant::now();
         for place in 0..self.viewers.len() {
-            self.viewers[place].show(&picture, &self.states, now);
+            match self.viewers[place].show(&picture, &self.states, now) {
+                true => self.counts.send_frame(),
+                false => self.counts.drop_frames(1),
+            }
             self.flush(place);
         }
     }
@@ -135,9 +141,15 @@ impl Room {
                 let joined = self.join(&offer);
                 let place = self.viewers.len().saturating_sub(1);
                 let is_in = joined.is_ok();
+                if is_in {
+                    self.counts.join()
+                } else {
+                    self.counts.refuse()
+                }
                 if answer.send(joined).is_err() && is_in {
                     // Who asked has gone.
                     self.viewers.pop();
+                    self.counts.leave(0);
                 } else if is_in {
                     self.flush(place);
                 }
@@ -202,6 +214,7 @@ impl Room {
         let before = self.viewers.len();
         self.viewers.retain(|viewer| !viewer.is_over());
         if self.viewers.len() < before {
+            (self.viewers.len()..before).for_each(|_| self.counts.leave(0));
             self.count();
         }
     }

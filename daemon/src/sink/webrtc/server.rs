@@ -80,7 +80,7 @@ impl Server {
         let (wishes, wishes_in) = mpsc::channel(WISHES);
         let (stop, stopped) = oneshot::channel();
         let (end, ended) = crossbeam_channel::bounded(0);
-        let room = Room::new(socket, common, audience, known, whep.begun);
+        let room = Room::new(socket, common, audience, status.viewers(), known, whep.begun);
         let run = move || {
             // Dropped at the end, however that comes.
             let _end = end;

@@ -142,20 +142,23 @@ impl Viewer {
     }
 
     /// Sends a picture, if it makes sense to the viewer; what is true of it goes first. `states` is that and what was
-    /// true of the pictures before: none is sent twice, and one may be lost.
-    pub fn show(&mut self, picture: &Picture, states: &str, now: Instant) {
+    /// true of the pictures before: none is sent twice, and one may be lost. Returns whether it was sent; one that has not
+    /// connected yet is sent none.
+    pub fn show(&mut self, picture: &Picture, states: &str, now: Instant) -> bool {
         if !self.is_connected || (self.needs_key && !picture.is_key) {
-            return;
+            return false;
         }
         self.needs_key = false;
         self.tell(states);
-        let Some(writer) = self.rtc.writer(self.video.0) else { return };
+        let Some(writer) = self.rtc.writer(self.video.0) else { return false };
         // As soon as it has come: no browser is to keep pictures back for smoothness.
         let writer = writer.playout_delay(MediaTime::ZERO, MediaTime::ZERO);
         let time = MediaTime::from_90khz(picture.rtp_time);
-        if let Err(error) = writer.write(self.video.1, now, time, picture.data.clone()) {
-            self.fail(&error);
+        let written = writer.write(self.video.1, now, time, picture.data.clone());
+        if let Err(error) = &written {
+            self.fail(error);
         }
+        written.is_ok()
     }
 
     fn tell(&mut self, states: &str) {
