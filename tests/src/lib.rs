@@ -143,6 +143,33 @@ impl Cart {
     }
 }
 
+/// What a process holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Footprint {
+    /// Resident memory in KiB.
+    pub resident: i64,
+    /// Open descriptors.
+    pub descriptors: i64,
+    /// Threads.
+    pub threads: i64,
+}
+
+/// What the process `pid` holds now.
+///
+/// # Errors
+/// When it is gone.
+pub fn footprint(pid: Pid) -> Result<Footprint> {
+    let folder = format!("/proc/{}", pid.as_raw_nonzero());
+    let status = fs::read_to_string(format!("{folder}/status"))?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory")?;
+    let count = |name: &str| Ok::<_, anyhow::Error>(fs::read_dir(format!("{folder}/{name}"))?.count() as i64);
+    Ok(Footprint {
+        resident: resident.trim().trim_end_matches(" kB").parse()?,
+        descriptors: count("fd")?,
+        threads: count("task")?,
+    })
+}
+
 /// Runs a command to its end.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nervelight_tests::rtsp_server::{Screen, Seen, Server, Way, now};
 use nervelight_tests::web::{request, status};
-use nervelight_tests::{Cart, Running, Signal, free_port, proof, wait_for};
+use nervelight_tests::{Cart, Running, Signal, footprint, free_port, proof, wait_for};
 use serde_json::Value;
 
 const PASSWORD: &str = "planted-password";
@@ -177,15 +177,6 @@ fn a_refusal_is_told_with_its_reason() {
     drop(server);
 }
 
-/// Resident memory in kB, and open descriptors.
-fn resources(running: &Running) -> (u64, usize) {
-    let process = format!("/proc/{}", running.pid().as_raw_nonzero());
-    let status = fs::read_to_string(format!("{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    let memory = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    (memory, fs::read_dir(format!("{process}/fd")).unwrap().count())
-}
-
 #[test]
 fn proof_a_server_that_is_killed_at_random_is_back_within_a_second() {
     let kills = proof::count(6, 100);
@@ -221,10 +212,10 @@ fn proof_a_server_that_is_killed_at_random_is_back_within_a_second() {
         bench.until("masks", |s| s["frames_masked"].as_u64() > Some(masked));
         // What is allocated once is there by then.
         if kill == kills / 2 {
-            before = Some(resources(&running));
+            before = Some(footprint(running.pid()).unwrap());
         }
     }
-    let (before, after) = (before.unwrap(), resources(&running));
+    let (before, after) = (before.unwrap(), footprint(running.pid()).unwrap());
     waits.sort_unstable();
     let worst = waits[waits.len() - 1];
     let median = waits[waits.len() / 2];
@@ -234,7 +225,8 @@ fn proof_a_server_that_is_killed_at_random_is_back_within_a_second() {
         "1000 ms",
     )
     .unwrap();
-    let (grown, opened) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
+    let grown = after.resident - before.resident;
+    let opened = after.descriptors - before.descriptors;
     let what = format!("memory and descriptors over the latter {} of these", kills - kills / 2);
     proof::row(&what, format!("+{grown} kB, +{opened}"), "2048 kB, 2").unwrap();
     // Other tests beside this one take the processors from it.

@@ -9,7 +9,7 @@ use nervelight_tests::clock::{self, Camera};
 use nervelight_tests::proof::{count, row, seconds};
 use nervelight_tests::rtsp::{Player, Stalling};
 use nervelight_tests::web::{request, status};
-use nervelight_tests::{Cart, Ended, Running, free_port, run, wait_for};
+use nervelight_tests::{Cart, Ended, Running, footprint, free_port, run, wait_for};
 use serde_json::Value;
 
 const TEST_PICTURE: &str =
@@ -257,16 +257,6 @@ fn proof_late_joiners_see_a_picture_at_once() {
     }
 }
 
-/// Resident memory in kB, open files and threads of a process.
-fn footprint(running: &Running) -> (i64, usize, usize) {
-    let folder = format!("/proc/{}", running.pid().as_raw_nonzero());
-    let text = fs::read_to_string(format!("{folder}/status")).unwrap();
-    let resident = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let resident = resident.trim().trim_end_matches(" kB").parse().unwrap();
-    let count = |name: &str| fs::read_dir(format!("{folder}/{name}")).unwrap().count();
-    (resident, count("fd"), count("task"))
-}
-
 #[test]
 fn proof_joins_and_leaves_leave_nothing() {
     let served = served(TEST_PICTURE, "");
@@ -280,18 +270,21 @@ fn proof_joins_and_leaves_leave_nothing() {
     (0..times.div_ceil(5).max(20)).for_each(join);
     served.wait_for_viewers(0);
     std::thread::sleep(Duration::from_secs(3));
-    let before = footprint(&running);
+    let before = footprint(running.pid()).unwrap();
     (0..times).for_each(join);
     served.wait_for_viewers(0);
     // The last connections close.
     std::thread::sleep(Duration::from_secs(1));
-    let after = footprint(&running);
+    let after = footprint(running.pid()).unwrap();
     let what = format!("RTSP out: {times} viewers came and left, growth of");
-    row(&format!("{what} resident memory"), format!("{} kB", after.0 - before.0), "2048 kB").unwrap();
-    row(&format!("{what} descriptors"), after.1 as i64 - before.1 as i64, "0").unwrap();
-    row(&format!("{what} threads"), after.2 as i64 - before.2 as i64, "0").unwrap();
+    row(&format!("{what} resident memory"), format!("{} kB", after.resident - before.resident), "2048 kB")
+        .unwrap();
+    row(&format!("{what} descriptors"), after.descriptors - before.descriptors, "0").unwrap();
+    row(&format!("{what} threads"), after.threads - before.threads, "0").unwrap();
     assert!(
-        after.0 - before.0 < 2048 && after.1 <= before.1 && after.2 <= before.2,
+        after.resident - before.resident < 2048
+            && after.descriptors <= before.descriptors
+            && after.threads <= before.threads,
         "{before:?} -> {after:?}"
     );
 }

@@ -10,7 +10,7 @@ use nervelight_tests::clock::Camera;
 use nervelight_tests::proof::{count, is_full, row, seconds};
 use nervelight_tests::web::status;
 use nervelight_tests::whep::Peer;
-use nervelight_tests::{Cart, Running, free_port, wait_for};
+use nervelight_tests::{Cart, Running, footprint, free_port, wait_for};
 use rustix::process::{Signal, kill_process};
 
 const FPS: u64 = 30;
@@ -53,14 +53,6 @@ fn quantile(values: &[f64], q: f64) -> f64 {
 
 fn latency_p99(port: u16) -> f64 {
     status(port).unwrap()["last_minute"]["latency_ms"]["p99"].as_f64().unwrap()
-}
-
-/// Open descriptors, and resident memory in KiB.
-fn held(running: &Running) -> (usize, u64) {
-    let of = format!("/proc/{}", running.pid().as_raw_nonzero());
-    let text = fs::read_to_string(format!("{of}/status")).unwrap();
-    let rss = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    (fs::read_dir(format!("{of}/fd")).unwrap().count(), rss.trim().trim_end_matches(" kB").parse().unwrap())
 }
 
 #[test]
@@ -126,11 +118,11 @@ fn proof_webrtc_joins_leave_nothing_behind_and_see_a_picture_at_once() {
             firsts.push(seen["first"].as_f64().unwrap() * 1000.0);
         }
         std::thread::sleep(Duration::from_secs(1));
-        held(&running)
+        footprint(running.pid()).unwrap()
     };
-    let (descriptors, memory) = run(warm);
-    let (descriptors_after, memory_after) = run(joins);
-    let growth = memory_after.saturating_sub(memory) as f64 / 1024.0;
+    let (before, after) = (run(warm), run(joins));
+    let (descriptors, descriptors_after) = (before.descriptors, after.descriptors);
+    let growth = (after.resident - before.resident) as f64 / 1024.0;
     row(
         &format!("WebRTC, {joins} joins and leaves: descriptors, growth of memory"),
         format!("{descriptors} before, {descriptors_after} after, {growth:.2} MB"),

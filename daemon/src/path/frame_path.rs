@@ -10,10 +10,9 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use nervelight_engines::contract;
 
 use crate::config::SyncMode;
-use crate::frame::{Frame, NerveSize, OverlayState, Picture, Sector, ShownMask, SignalState};
+use crate::frame::{Frame, OverlayState, Picture, Sector, SignalState};
 use crate::infer::{Inference, Job, Model};
 use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
-use crate::path::crop::Cropper;
 use crate::path::layout::Layout;
 use crate::path::mask::Mask;
 use crate::path::observer::Observer;
@@ -22,7 +21,6 @@ use crate::path::sector::SectorFinder;
 use crate::path::settings::PathSettings;
 use crate::path::signal::Signal;
 use crate::path::timeline::Timeline;
-use crate::sink::Shown;
 use crate::sink::preview::State;
 use crate::status::{FrameFigures, Tally};
 
@@ -237,21 +235,6 @@ impl FramePath {
         Ok(Some(buffer))
     }
 
-    fn show(&mut self, buffer: &gst::Buffer, state: State, spacing: Option<[f32; 2]>) {
-        let Some(layout) = &self.layout else { return };
-        let model = self.mask_of.as_ref().map(|(_, model)| model);
-        let region = layout.crop.as_ref().ok().map(Cropper::area);
-        let mask = match (self.state, &self.mask_of, region) {
-            (OverlayState::On, Some((_, model)), Some(area)) => {
-                Some(ShownMask { inside: &self.mask.inside, area, digest: &model.engine.digest })
-            }
-            _ => None,
-        };
-        for (_, sink) in &mut self.sinks {
-            sink.push(Shown { buffer, info: &layout.info, state, mask, model, region, spacing });
-        }
-    }
-
     /// Takes in what the engine answered in the meantime.
     fn read_answers(&mut self) {
         while let Some(job) = self.inference.answer(Duration::ZERO) {
@@ -368,25 +351,6 @@ impl FramePath {
         Ok(mask_age)
     }
 
-    /// The size of the nerve that is shown, where it is wanted and a pixel's is known.
-    fn measure(&self, spacing: Option<[f32; 2]>) -> Option<NerveSize> {
-        if !self.settings.measure || self.state != OverlayState::On {
-            return None;
-        }
-        let (largest, crop) = (self.mask.largest?, self.layout.as_ref()?.crop.as_ref().ok()?);
-        // In pixels of the crop, which may be larger or smaller than the frame's.
-        let (scale, spacing) = (crop.scale(), spacing?);
-        let rows = (crop.region().y as f32 - self.settings.skin_y as f32) / scale;
-        Some(largest.size(spacing.map(|mm| mm * scale), rows))
-    }
-
-    /// Dice of what is shown against the source's truth, where there is one with a nerve.
-    fn score(&self, frame: &Frame) -> Option<f64> {
-        let truth = frame.truth.as_ref().filter(|_| self.state == OverlayState::On)?;
-        let has_nerve = truth.iter().any(|&t| t != 0);
-        has_nerve.then(|| contract::dice(&self.mask.inside[..], &truth[..], 1))
-    }
-
     /// The thread is alive.
     pub fn beat(&self) {
         self.tally.beat();
@@ -410,5 +374,6 @@ impl FramePath {
 }
 
 mod observe;
+mod show;
 #[cfg(test)]
 mod tests;

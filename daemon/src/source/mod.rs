@@ -1,6 +1,7 @@
 //! Where frames come from, and the slot they are taken from. It may use frames, pipelines, the configuration and what hides
 //! secrets.
 
+mod bus;
 mod colour;
 mod damage;
 mod decode;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nervelight_tests::proof::{count, is_full, row};
 use nervelight_tests::web::status;
-use nervelight_tests::{Cart, Signal, free_port, root, run, wait_for};
+use nervelight_tests::{Cart, Signal, footprint, free_port, root, run, wait_for};
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
@@ -71,13 +71,6 @@ impl Daemon {
         let folder = format!("/proc/{}/fd", self.pid.as_raw_nonzero());
         std::fs::read_dir(folder).unwrap().count()
     }
-}
-
-/// Resident memory of a process in KiB.
-fn resident(pid: Pid) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim_end_matches("kB").trim().parse().unwrap()
 }
 
 fn python(arguments: &[&str]) -> Command {
@@ -345,11 +338,12 @@ fn proof_clients_that_come_and_go_leave_nothing_behind() {
         thread::sleep(Duration::from_millis(500));
     };
     come_and_go(50);
-    let (files, memory) = (daemon.open_files(), resident(daemon.pid));
+    let before = footprint(daemon.pid).unwrap();
     let times = count(100, 1000);
     come_and_go(times);
-    let more = daemon.open_files().saturating_sub(files);
-    let grown = resident(daemon.pid).saturating_sub(memory);
+    let after = footprint(daemon.pid).unwrap();
+    let more = (after.descriptors - before.descriptors).max(0);
+    let grown = (after.resident - before.resident).max(0);
     row(&format!("OpenIGTLink: descriptors after {times} clients"), format!("+{more}"), "+0").unwrap();
     row(&format!("OpenIGTLink: memory after {times} clients"), format!("+{grown} KiB"), "+2048 KiB").unwrap();
     assert!(more == 0 && (grown < 2048 || !is_full()), "{more} descriptors, {grown} KiB");
