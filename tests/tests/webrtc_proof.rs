@@ -2,7 +2,6 @@
 //! these at full size.
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use nervelight_tests::browser::Browser;

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::sink::{Sink, SinkStatus};
+
+use crate::sink::{Shown, Sink, SinkStatus};
 
 type TimesAndWidths = Arc<Mutex<Vec<(u64, u32)>>>;
 
