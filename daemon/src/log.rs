@@ -39,11 +39,16 @@ pub enum Format {
     Json,
 }
 
+/// What libraries say of bytes that come from the network, which anybody may send.
+const STRANGERS: &str = "str0m=error,sctp_proto=off";
+
 /// Starts the log; dropping what it returns writes the last lines.
 pub fn start(options: &LogOptions) -> WorkerGuard {
     let filter = match options.level {
-        Some(level) => EnvFilter::new(format!("{level:?}").to_lowercase()),
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+        Some(level) => EnvFilter::new(format!("{level:?},{STRANGERS}").to_lowercase()),
+        None => {
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("info,{STRANGERS}")))
+        }
     };
     let (writer, guard) = tracing_appender::non_blocking(Writer);
     let log = tracing_subscriber::fmt()

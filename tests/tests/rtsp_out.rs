@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -157,8 +158,10 @@ fn a_log_in_is_asked_for_and_tls_is_spoken() {
                 .arg(certificate);
             let made = run(&mut openssl).unwrap();
             assert!(made.success, "{}", made.stderr);
-            fs::write(password, "planted-pass\n").unwrap();
-            fs::write(token, "planted-pass\n").unwrap();
+            for secret in [password, token] {
+                fs::write(&secret, "planted-pass\n").unwrap();
+                fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+            }
             let running = served.start();
             let uri = |user: &str| format!("{scheme}://{user}127.0.0.1:{}/nerve", served.port);
             for wrong in ["", "ward:wrong@"] {

@@ -13,7 +13,7 @@ use crate::sink::Refusal;
 
 const SDP: &str = "application/sdp";
 /// A browser's offer is a tenth of that.
-const LONGEST_OFFER: usize = 64 * 1024;
+const LONGEST_OFFER: usize = 16 * 1024;
 
 /// A resource for each viewer, made by an offer. There is nothing to trickle: the answer has the one address there is,
 /// and the viewer's own is where its packets come from. So PATCH is not allowed, as axum answers by itself.

@@ -105,7 +105,24 @@ pub fn resolve(raw: &[RawSink], http: &RawHttp, base: &Path, mistakes: &mut Mist
     let sinks = sinks.map(|(i, sink)| sink.resolve(&format!("sinks[{i}]"), http, base, mistakes));
     let sinks: Vec<_> = sinks.collect();
     webrtc::refuse_second(&sinks, mistakes);
+    refuse_shared_ports(&sinks, mistakes);
     sinks
+}
+
+/// Two servers cannot have one port.
+fn refuse_shared_ports(sinks: &[Option<Sink>], mistakes: &mut Mistakes) {
+    let mut taken = vec![];
+    for (i, sink) in sinks.iter().enumerate() {
+        let listen = match sink {
+            Some(Sink::Rtsp(server)) => server.listen,
+            Some(Sink::Igtl(server)) => server.listen,
+            _ => continue,
+        };
+        if taken.contains(&listen) {
+            mistakes.add(format!("sinks[{i}].listen"), "is another sink's, too. Choose another port");
+        }
+        taken.push(listen);
+    }
 }
 
 impl RawSink {

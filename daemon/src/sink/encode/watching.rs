@@ -77,13 +77,20 @@ impl Watching {
             return true;
         }
         self.opener.info = info.clone();
+        match self.stream {
+            // One at a time, however fast the frames change: what it opens is looked at when it is there.
+            Stream::Opening(_) => true,
+            Stream::Open(_) | Stream::Failed => self.open_again(),
+        }
+    }
+
+    fn open_again(&mut self) -> bool {
         let (done, opened) = bounded(1);
         let old = std::mem::replace(&mut self.stream, Stream::Opening(opened));
         let opener = self.opener.clone();
         let open = move || {
             // It may take seconds to stop.
             drop(old);
-            // One that is replaced before it is open stops here.
             let _ = done.send(opener.open());
         };
         match thread::Builder::new().name("encoder".into()).spawn(open) {
@@ -115,6 +122,11 @@ impl Watching {
         };
         let Some(opened) = opened else { return };
         match opened.map_err(|error| error.of("encoder")) {
+            Ok(share) if !is_like(&share.encoder.info, &self.opener.info) => {
+                // The frames have changed again meanwhile.
+                self.stream = Stream::Open(share);
+                self.open_again();
+            }
             Ok(share) => {
                 self.opener.audience.look_at(&share.encoder.hub);
                 self.stream = Stream::Open(share);

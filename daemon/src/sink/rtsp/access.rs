@@ -1,6 +1,7 @@
 //! Who may watch, and TLS: what the files say that the configuration names.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,12 +73,25 @@ fn is_same(a: &str, b: &str) -> bool {
 
 fn line(path: &Path, key: &str) -> Result<String> {
     let what = || format!("{key} = \"{}\"", path.display());
-    let length = fs::metadata(path).with_context(|| format!("{}: check the path", what()))?.len();
+    let about = fs::metadata(path).with_context(|| format!("{}: check the path", what()))?;
+    not_for_everybody(&about, path, key)?;
+    let length = about.len();
     ensure!(length <= LONGEST, "{} holds more than one line", what());
     let text = fs::read_to_string(path).with_context(what)?;
     let line = text.trim_end_matches(['\r', '\n']);
     ensure!(!line.is_empty() && !line.contains('\n'), "{} must hold one line, which is not empty", what());
     Ok(line.to_owned())
+}
+
+/// Finds a secret that everybody on this machine may read.
+fn not_for_everybody(about: &fs::Metadata, path: &Path, key: &str) -> Result<()> {
+    let is_hidden = about.permissions().mode() & 0o007 == 0;
+    let path = path.display();
+    ensure!(
+        is_hidden,
+        "{key} = \"{path}\" may be read by everybody on this machine. Take that from them: chmod o= {path}"
+    );
+    Ok(())
 }
 
 /// What speaks TLS with this certificate and key.
@@ -91,6 +105,7 @@ pub fn acceptor(tls: &Tls) -> Result<TlsAcceptor> {
     let chain: Vec<_> = chain.collect::<Result<_, _>>().with_context(what)?;
     ensure!(!chain.is_empty(), "certificate = \"{path}\" holds no certificate in PEM");
     let what = || format!("key = \"{}\"", tls.key.display());
+    not_for_everybody(&fs::metadata(&tls.key).with_context(what)?, &tls.key, "key")?;
     let key = PrivateKeyDer::from_pem_file(&tls.key).with_context(what)?;
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -130,7 +145,10 @@ mod tests {
         assert!(read().is_err_and(|why| why.to_string().contains("token_file = ")));
         for (text, is_good) in [("", false), ("\n", false), ("a\nb\n", false), ("a b\n", true), ("a", true)] {
             fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             assert_eq!(read().is_ok(), is_good, "{text:?}");
         }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(read().is_err_and(|why| why.to_string().contains("chmod o=")), "everybody may read it");
     }
 }

@@ -1,8 +1,8 @@
 //! The server's thread: it accepts viewers, up to a number, and serves each on its own.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::RtspServer;
 use crate::sink::rtsp::access::{self, Secret};
 use crate::sink::rtsp::session;
-use crate::sink::rtsp::shared::Shared;
+use crate::sink::rtsp::shared::{Shared, Stranger};
 use crate::sink::rtsp::stage::Stage;
 
 /// Connections beyond the viewers: those that are refused, and those that only ask.
@@ -62,6 +62,8 @@ impl Server {
             secret,
             udp,
             places: AtomicUsize::new(0),
+            strangers: Arc::default(),
+            told: Mutex::default(),
             name,
         });
         let (stop, stopped) = watch::channel(false);
@@ -139,14 +141,17 @@ fn serve(
                 }
             };
             if connections.load(SeqCst) >= shared.settings.max_viewers + SPARE {
-                shared.stage.counts.refuse();
-                tracing::warn!(sink = %shared.name, %peer, "refused: too many connections");
+                shared.refuse(peer.ip(), "too many connections");
                 continue;
             }
+            let Some(stranger) = shared.stranger(peer.ip()) else {
+                shared.refuse(peer.ip(), "too many connections from its address that do not watch");
+                continue;
+            };
             connections.fetch_add(1, SeqCst);
             let (shared, acceptor, connections) = (shared.clone(), acceptor.clone(), connections.clone());
             tokio::spawn(async move {
-                if let Err(why) = connected(stream, peer, acceptor, &shared).await {
+                if let Err(why) = connected(stream, peer, stranger, acceptor, &shared).await {
                     tracing::debug!(sink = %shared.name, %peer, %why, "a connection ended");
                 }
                 connections.fetch_sub(1, SeqCst);
@@ -158,6 +163,7 @@ fn serve(
 async fn connected(
     stream: TcpStream,
     peer: SocketAddr,
+    stranger: Stranger,
     acceptor: Option<TlsAcceptor>,
     shared: &Shared,
 ) -> Result<()> {
@@ -166,9 +172,9 @@ async fn connected(
     match acceptor {
         Some(acceptor) => {
             let stream = timeout(TLS_PATIENCE, acceptor.accept(stream)).await.context("no TLS in time")??;
-            session::serve(stream, peer, local, shared).await
+            session::serve(stream, peer, local, stranger, shared).await
         }
-        None => session::serve(stream, peer, local, shared).await,
+        None => session::serve(stream, peer, local, stranger, shared).await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use gst::prelude::*;
 
@@ -75,12 +75,14 @@ pub fn open(
         stop,
         |pipeline, sender| {
             let element = pipeline.by_name("rtsp").context("the pipeline has no source")?;
-            element.set_property("location", rtsp.uri.as_str());
-            element.set_property("user-agent", "Nervelight");
+            let mut location = rtsp.uri.clone();
             if let Some(Login { user, password }) = &login {
-                element.set_property("user-id", user);
-                element.set_property("user-pw", password);
+                // In the address, not as properties of the element: those it would also send to where it is redirected.
+                let put = location.set_username(user).and_then(|()| location.set_password(Some(password)));
+                ensure!(put.is_ok(), "user and password do not fit into {}", rtsp.uri);
             }
+            element.set_property("location", location.as_str());
+            element.set_property("user-agent", "Nervelight");
             select_video(&element);
             if rtsp.is_tls() {
                 refuse_strangers(&element, rtsp, sender);

@@ -14,11 +14,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
 use crate::sink::rtsp::packets::{Packets, report};
-use crate::sink::rtsp::shared::Shared;
+use crate::sink::rtsp::shared::{Shared, Stranger};
 use crate::sink::rtsp::stage::{Viewer, Want};
 
 /// A request is small.
 const LONGEST_REQUEST: usize = 16 * 1024;
+/// Who has not logged in for so long is let go, however much it says.
+const LOGIN: Duration = Duration::from_secs(10);
 /// A connection without a stream that is silent for so long is closed.
 const IDLE: Duration = Duration::from_secs(30);
 /// What viewers are told: they have to give a sign of life as often as this, in s. They get half as much more.
@@ -50,6 +52,10 @@ struct Connection<'a> {
     sent: (u32, u32),
     next_report: Instant,
     wrong: u32,
+    /// A request of it was allowed.
+    is_known: bool,
+    /// None once it has a place.
+    stranger: Option<Stranger>,
     is_closing: bool,
 }
 
@@ -100,6 +106,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     peer: SocketAddr,
     local: SocketAddr,
+    stranger: Stranger,
     shared: &Shared,
 ) -> Result<()> {
     let id = format!("{:016x}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), peer));
@@ -114,6 +121,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         sent: (0, 0),
         next_report: Instant::now(),
         wrong: 0,
+        is_known: false,
+        stranger: Some(stranger),
         is_closing: false,
     };
     let mut received = BytesMut::with_capacity(2048);
@@ -127,13 +136,16 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             if connection.is_closing {
                 return Ok(());
             }
+            // Half a request is no sign of life.
+            if connection.is_known {
+                heard = Instant::now();
+            }
         }
         let viewer = connection.playing.as_ref().map(|playing| playing.viewer.clone());
         let patience = connection.patience(heard, viewer.as_deref());
         tokio::select! {
             count = stream.read_buf(&mut received) => {
                 ensure!(count? > 0, "it was closed");
-                heard = Instant::now();
             }
             packets = next_packets(viewer.as_deref()) => {
                 let Some(packets) = packets else {
@@ -194,6 +206,7 @@ impl Connection<'_> {
     /// How long it may be silent from now on.
     fn patience(&self, heard: Instant, viewer: Option<&Viewer>) -> Duration {
         let most = match (&self.playing, self.way) {
+            (None, _) if !self.is_known => LOGIN,
             (None, _) => IDLE,
             // A stream that is sent in the connection fails with it.
             (_, Some(Way::Interleaved(..))) => return Duration::from_secs(3600),

@@ -66,11 +66,11 @@ impl Connection<'_> {
     async fn authorize(&mut self, request: &Request<Vec<u8>>) -> Result<(), (StatusCode, &'static str)> {
         let sent = request.header(&AUTHORIZATION).map(|sent| sent.as_str());
         if self.shared.secret.admits(sent) {
+            self.is_known = true;
             return Ok(());
         }
         if sent.is_some() {
-            self.shared.stage.counts.refuse();
-            tracing::warn!(sink = %self.shared.name, peer = %self.peer, "refused: wrong user, password or token");
+            self.shared.refuse(self.peer.ip(), "wrong user, password or token");
             self.wrong += 1;
             self.is_closing = self.wrong > 2;
             sleep(PENANCE).await;
@@ -127,11 +127,10 @@ impl Connection<'_> {
             self.place = Place::take(self.shared);
         }
         if self.place.is_none() {
-            self.shared.stage.counts.refuse();
-            let most = self.shared.settings.max_viewers;
-            tracing::warn!(sink = %self.shared.name, peer = %self.peer, max_viewers = most, "refused: too many viewers");
+            self.shared.refuse(self.peer.ip(), "there are max_viewers");
             return Err((StatusCode::NotEnoughBandwidth, "Too Many Viewers"));
         }
+        self.stranger = None;
         self.way = Some(way);
         let answer = Transports::from(vec![Transport::Rtp(transport)]);
         Ok(self.with_session(ok).typed_header(&answer).build(vec![]))
