@@ -117,7 +117,7 @@ fn both_codecs_are_shown_whatever_the_server_asks_for() {
         let server = Server::start(port, options).unwrap();
         let bench = Bench::new(&format!("uri = \"rtsp://127.0.0.1:{port}/us\"{source}"));
         let checked = bench.cart.run("check").unwrap();
-        assert!(checked.success && checked.stdout.contains("h264parse"), "{checked:?}");
+        assert!(checked.success && checked.stdout.contains("parse ! "), "{checked:?}");
         let running = bench.cart.start().unwrap();
         bench.fresh();
         thread::sleep(Duration::from_secs(2));
@@ -379,7 +379,7 @@ fn proof_packets_that_are_lost_damage_no_picture() {
         let bench = Bench::new(&format!("uri = \"rtsp://127.0.0.1:{port}/us\", transport = \"udp\""));
         let running = bench.cart.start().unwrap();
         bench.fresh();
-        thread::sleep(proof::seconds(5, 60));
+        thread::sleep(proof::seconds(10, 60));
         let seen: Vec<_> = bench.screen.take().into_iter().filter(|seen| seen.made.is_some()).collect();
         let worst = seen.iter().map(|seen| seen.damage).max().unwrap();
         let lag = median_lag(&seen);
@@ -388,10 +388,11 @@ fn proof_packets_that_are_lost_damage_no_picture() {
                 "RTSP over UDP, {codec}, one packet of five lost: pictures, worst difference in 16x16, lag"
             ),
             format!("{}, {worst}, {lag} ms", seen.len()),
-            "more than 10, 12, 100 ms",
+            "some, 12, 100 ms",
         )
         .unwrap();
-        assert!(seen.len() > 10 && worst < BLUR && lag < LATE, "{seen:?}");
+        // A key frame of ten packets is whole once in ten times.
+        assert!(seen.len() as u64 > proof::count(2, 30) && worst < BLUR && lag < LATE, "{seen:?}");
         assert_eq!(status(bench.port).unwrap()["source_reconnects"], 0);
         bench.end(running);
         drop(server);

@@ -14,7 +14,7 @@ use crate::config::{Config, Source};
 use crate::frame::{Region, describe};
 use crate::redact::redact;
 use crate::sink;
-use crate::source::gstreamer::{self, STALL};
+use crate::source::gstreamer::STALL;
 use crate::source::slot::Next;
 use crate::source::{self, OpenSource, rtsp, v4l2};
 use crate::web;
@@ -83,7 +83,7 @@ pub fn check(arguments: &Arguments) -> Result<()> {
 
 /// The pipeline, where its device is there and the region fits into what is known of its frames.
 fn check_source(config: &Config, deep: bool, name: impl Fn(&str) -> String) -> Result<String> {
-    let mut text = gstreamer::check(&config.source, config.pad)?;
+    let mut text = source::check(&config.source, config.pad)?;
     match v4l2::look(&config.source) {
         // This runs before every start, and a start with the capture card unplugged is none in vain.
         Err(absent) if config.source.is_waited_for() && !deep => {

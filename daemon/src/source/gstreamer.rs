@@ -19,7 +19,6 @@ use crate::source::bus::hear_bus;
 use crate::source::colour;
 use crate::source::damage::Damage;
 use crate::source::dicom;
-use crate::source::rtsp;
 use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
 use crate::source::stamp::{self, Stamps};
 use crate::source::v4l2;
@@ -49,14 +48,14 @@ type Feeder = Option<Box<dyn Send>>;
 fn describe(source: &Source, cine: Option<&Cine>, pads: bool) -> Result<String> {
     let head = match (source, cine) {
         (Source::Phantom(_), _) => return Ok("phantom".into()),
-        (Source::Igtl(server), _) => return Ok(server.to_string()),
+        // These have no pipeline of this kind.
+        (Source::Igtl(_) | Source::Rtsp(_), _) => return Ok(source.to_string()),
         (Source::File { .. }, Some(cine)) => dicom::head(cine).into(),
         (Source::File { uri, .. }, None) => format!("uridecodebin name=decode uri={}", quoted(uri)),
         (Source::V4l2 { device, caps, .. }, _) => {
             v4l2::describe(&quoted(&device.display().to_string()), caps.as_deref())
         }
         (Source::Pipeline { pipeline, .. }, _) => pipeline.clone(),
-        (Source::Rtsp(rtsp), _) => rtsp::describe(rtsp)?,
     };
     Ok(finish(&head, pads))
 }
@@ -78,7 +77,7 @@ pub fn finish(head: &str, pads: bool) -> String {
 /// When an element or a property is not known, or a DICOM file cannot be used.
 pub fn check(source: &Source, pads: bool) -> Result<String> {
     let text = describe(source, dicom::open(source)?.as_ref(), pads)?;
-    if !matches!(source, Source::Phantom(_) | Source::Igtl(_)) {
+    if !matches!(source, Source::Phantom(_) | Source::Igtl(_) | Source::Rtsp(_)) {
         parse(&text, &format!("source {source}"))?;
     }
     Ok(text)

@@ -21,6 +21,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 
 use crate::config::{Config, Source};
+use crate::pipeline::parse;
 use crate::source::gstreamer::Capture;
 use crate::source::slot::{FrameCounts, Slot};
 
@@ -30,6 +31,17 @@ pub struct OpenSource {
     pub slot: Slot,
     /// None where a thread ends with the slot.
     pub capture: Option<Capture>,
+}
+
+/// Builds the source's pipeline without starting it; returns its description.
+///
+/// # Errors
+/// When an element or a property is not known, no decoder works here, or a DICOM file cannot be used.
+pub fn check(source: &Source, pads: bool) -> Result<String> {
+    let Source::Rtsp(rtsp) = source else { return gstreamer::check(source, pads) };
+    let text = gstreamer::finish(&rtsp::describe(rtsp)?, pads);
+    parse(&text, &format!("source {source}"))?;
+    Ok(text)
 }
 
 /// Opens the source, which may take up to [`gstreamer::STALL`]. None when the daemon is told to stop meanwhile.

@@ -51,7 +51,7 @@ pub fn describe(device: &str, caps: Option<&str>) -> String {
         "video/x-raw" => "",
         _ => " ! decodebin",
     };
-    format!("v4l2src device={device} ! {}{decoder}", crate::pipeline::quoted(caps))
+    format!("v4l2src device={device} ! capsfilter caps={}{decoder}", crate::pipeline::quoted(caps))
 }
 
 #[cfg(test)]
@@ -67,5 +67,9 @@ mod tests {
         let raw = of(Some("video/x-raw,format=YUY2"));
         assert!(raw.ends_with("format=YUY2\""), "{raw}");
         assert!(of(Some("video/x-h264")).ends_with(" ! decodebin"));
+        gst::init().unwrap();
+        for text in [jpeg, raw] {
+            crate::pipeline::parse(&format!("{text} ! fakesink"), "test").unwrap();
+        }
     }
 }
