@@ -15,7 +15,7 @@ use crate::frame::{Region, describe};
 use crate::redact::redact;
 use crate::sink;
 use crate::source::device;
-use crate::source::gstreamer::{self, STALL};
+use crate::source::gstreamer::STALL;
 use crate::source::slot::Next;
 use crate::source::{self, OpenSource, rtsp};
 use crate::web;
@@ -84,7 +84,7 @@ pub fn check(arguments: &Arguments) -> Result<()> {
 
 /// The pipeline, where its device is there and the region fits into what is known of its frames.
 fn check_source(config: &Config, deep: bool, name: impl Fn(&str) -> String) -> Result<String> {
-    let mut text = gstreamer::check(&config.source, config.pad)?;
+    let mut text = source::check(&config.source, config.pad)?;
     match device::look(&config.source) {
         // This runs before every start, and a start with the capture card unplugged is none in vain.
         Err(absent) if config.source.is_waited_for() && !deep => {

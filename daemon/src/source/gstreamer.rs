@@ -18,7 +18,6 @@ use crate::source::colour;
 use crate::source::damage::Damage;
 use crate::source::device;
 use crate::source::failure::{SourceError, failure};
-use crate::source::rtsp;
 use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
 use crate::source::stamp::{self, Stamps};
 
@@ -43,17 +42,16 @@ type Feeder = Option<Box<dyn Send>>;
 /// smaller than the crop.
 ///
 /// # Errors
-/// When nothing is installed that could decode it.
+/// When the source is none that GStreamer opens.
 pub fn describe(source: &Source, pads: bool) -> Result<String> {
     let head = match source {
-        Source::Phantom(_) => return Ok("phantom".into()),
+        Source::Phantom(_) | Source::Rtsp(_) => bail!("source {source}: GStreamer does not open it"),
         Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
         Source::V4l2 { device, caps, .. } => {
             let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
             format!("v4l2src device={}{caps} ! decodebin", quoted(&device.display().to_string()))
         }
         Source::Pipeline { pipeline, .. } => pipeline.clone(),
-        Source::Rtsp(rtsp) => rtsp::describe(rtsp)?,
     };
     Ok(finish(&head, pads))
 }
@@ -67,18 +65,6 @@ pub fn finish(head: &str, pads: bool) -> String {
          deinterlace method=linear fields=top ! videoflip video-direction=auto{pad} ! appsink name=frames",
         colour::formats(pads)
     )
-}
-
-/// Builds the source's pipeline without starting it; returns its description.
-///
-/// # Errors
-/// When an element or a property is not known.
-pub fn check(source: &Source, pads: bool) -> Result<String> {
-    let text = describe(source, pads)?;
-    if !matches!(source, Source::Phantom(_)) {
-        parse(&text, &format!("source {source}"))?;
-    }
-    Ok(text)
 }
 
 impl Capture {

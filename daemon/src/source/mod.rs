@@ -18,6 +18,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 
 use crate::config::{Config, Source};
+use crate::pipeline::parse;
 use crate::source::gstreamer::Capture;
 use crate::source::slot::{FrameCounts, Slot};
 
@@ -27,6 +28,20 @@ pub struct OpenSource {
     pub slot: Slot,
     /// None for the phantom, whose thread ends with the slot.
     pub capture: Option<Capture>,
+}
+
+/// Builds the source's pipeline without starting it; returns its description. `pads` frames that are smaller than the crop.
+///
+/// # Errors
+/// When an element or a property is not known, or nothing here decodes it.
+pub fn check(source: &Source, pads: bool) -> Result<String> {
+    let text = match source {
+        Source::Phantom(_) => return Ok("phantom".into()),
+        Source::Rtsp(rtsp) => gstreamer::finish(&rtsp::describe(rtsp)?, pads),
+        source => gstreamer::describe(source, pads)?,
+    };
+    parse(&text, &format!("source {source}"))?;
+    Ok(text)
 }
 
 /// Opens the source, which may take up to [`gstreamer::STALL`]. None when the daemon is told to stop meanwhile.

@@ -60,7 +60,7 @@ impl SourceKeeper {
         };
         if config.source.is_waited_for() {
             // What is wrong with the pipeline itself no waiting mends.
-            source::gstreamer::check(&config.source, config.pad)?;
+            source::check(&config.source, config.pad)?;
             return Ok(Some((this, None)));
         }
         let Some(OpenSource { slot, capture }) = source::open(config, counts, stop)? else { return Ok(None) };

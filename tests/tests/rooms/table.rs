@@ -129,7 +129,14 @@ pub const CRATES: &[Crate] = &[
     Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
     Crate {
         folder: "tests",
-        rooms: &[("browser", &[]), ("fake_tensorrt", &[]), ("rtsp", &[]), ("video", &[]), ("web", &[])],
+        rooms: &[
+            ("browser", &[]),
+            ("fake_tensorrt", &[]),
+            ("proof", &[]),
+            ("rtsp", &[]),
+            ("video", &[]),
+            ("web", &[]),
+        ],
     },
 ];
 

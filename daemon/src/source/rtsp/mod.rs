@@ -32,14 +32,18 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// What connecting, asking and being promised a stream may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// The part of the pipeline before frames: for H.264, where only the stream says which codec it is.
+/// The part of the pipeline before frames: for H.264, unless the decoder is for H.265. Only the stream says which it is.
 ///
 /// # Errors
 /// When no decoder works here.
 pub fn describe(rtsp: &Rtsp) -> Result<String> {
+    let codec = match &rtsp.decoder {
+        Some(decoder) if decoder.contains("265") => Codec::H265,
+        _ => Codec::H264,
+    };
     match is_read_by_rust(rtsp) {
-        true => tcp::describe(rtsp, Codec::H264),
-        false => Ok(format!("{} rtsp. ! {}", rtspsrc::describe(rtsp), rtspsrc::chain(rtsp, Codec::H264)?)),
+        true => tcp::describe(rtsp, codec),
+        false => Ok(format!("{} rtsp. ! {}", rtspsrc::describe(rtsp), rtspsrc::chain(rtsp, codec)?)),
     }
 }
 
