@@ -312,7 +312,7 @@ fn a_server_over_tls_has_to_be_trusted() {
 fn proof_packets_that_are_lost_damage_no_picture() {
     for codec in ["h264", "h265"] {
         let port = free_port().unwrap();
-        let options = format!("--codec {codec} --loss 0.2 --gop 5 --fps 15 --bitrate 300");
+        let options = format!("--codec {codec} --loss 0.2 --gop 5 --bitrate 800 --mtu 8000");
         let server = Server::start(port, &options).unwrap();
         let bench = Bench::new(&format!("uri = \"rtsp://127.0.0.1:{port}/us\", transport = \"udp\""));
         let running = bench.cart.start().unwrap();
