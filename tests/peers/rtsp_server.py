@@ -40,7 +40,7 @@ def encoder(options):
         "h264": f"x264enc tune=zerolatency speed-preset=ultrafast bitrate={bits} key-int-max={gop} threads=1"
         f" ! video/x-h264,profile={options.profile} ! rtph264pay pt=96 config-interval=-1 mtu={options.mtu}",
         "h265": f"x265enc tune=zerolatency speed-preset=ultrafast bitrate={bits} key-int-max={gop}"
-        f" ! h265parse ! rtph265pay pt=96 config-interval=-1 mtu={options.mtu}",
+        f" ! h265parse ! rtph265pay pt=96 aggregate-mode=zero-latency config-interval=-1 mtu={options.mtu}",
         "jpeg": "jpegenc ! rtpjpegpay pt=26",
     }[options.codec]
     if options.loss:

@@ -46,7 +46,7 @@ fn both_codecs_are_shown_whatever_the_server_asks_for() {
         let server = Server::start(port, options).unwrap();
         let bench = Bench::new(&format!("uri = \"rtsp://127.0.0.1:{port}/us\"{source}"));
         let checked = bench.cart.run("check").unwrap();
-        assert!(checked.success && checked.stdout.contains("h264parse"), "{checked:?}");
+        assert!(checked.success && checked.stdout.contains("parse ! avdec_h26"), "{checked:?}");
         let running = bench.cart.start().unwrap();
         bench.fresh();
         thread::sleep(Duration::from_secs(2));
