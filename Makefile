@@ -60,9 +60,9 @@ proof: ## The tests' high counts and long durations (an hour or so); prints one 
 # fetched runtime, which builds no engines.
 gpu: ## Run the tests that need an NVIDIA GPU; docs/jetson.md says what else they need
 	@./setup.sh gpu
-	$(if $(wildcard /usr/include/*-linux-gnu/NvInfer.h),,$(TENSORRT_TESTS)) \
+	$(if $(wildcard /usr/include/*-linux-gnu/NvInfer.h),$(filter TENSORRT_RTX_%,$(TENSORRT_TESTS)),$(TENSORRT_TESTS)) \
 		LD_LIBRARY_PATH=$${LD_LIBRARY_PATH:+$$LD_LIBRARY_PATH:}$(FETCHED_TENSORRT)/lean \
-		RUST_BACKTRACE=0 cargo nextest run -p nervelight-engines --features tensorrt --locked --run-ignored only --no-capture \
+		RUST_BACKTRACE=0 cargo nextest run -p nervelight-engines --features $(TENSORRT_FEATURES) --locked --run-ignored only --no-capture \
 		-E 'test(gpu_tests::)'
 
 bench: ## Measure phantom, engine, pipeline, scan and training step

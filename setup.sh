@@ -16,16 +16,15 @@ say() { echo "setup: $*" >&2; }
 # Debian packages.
 packages=(build-essential ca-certificates curl git glib-networking pkg-config python3-venv
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools gstreamer1.0-libav
-    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly)
+    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-x)
 case $what in train | test) packages+=(ffmpeg) ;; esac
 # Ubuntu has Chromium as a snap only, which many machines cannot run: the tests of pages skip there
 # unless a chromedriver is in PATH.
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver)
 fi
-[ "$what" != test ] || packages+=(valgrind)
-# The RTSP server of the tests.
-[ "$what" != test ] || packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 openssl)
+# The other ends of the tests' streams: an X server, an OpenIGTLink library, an RTSP server, DICOM tools.
+[ "$what" != test ] || packages+=(valgrind xvfb libopenigtlink-dev python3-gi gir1.2-gst-rtsp-server-1.0 openssl dcmtk)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -59,6 +58,11 @@ fi
 has() { .venv/bin/python -c "import importlib.metadata as m, sys; sys.exit(m.version('$1').split('+')[0] != '$2')" 2>/dev/null; }
 need() { has "$1" "$2" || { say "pip install $1==$2"; .venv/bin/pip install -q --disable-pip-version-check "$1==$2"; }; }
 case $what in train | test) need torch 2.11.0 ;; esac
+[ "$what" != test ] || need pyigtl 0.3.4
+# A WebRTC stack of somebody else's, as a viewer.
+[ "$what" != test ] || need aiortc 1.16.0
+# Writes DICOM files for the tests.
+[ "$what" != test ] || need pydicom 3.0.2
 
 # ONNX Runtime everywhere, and on x86 OpenVINO. The wheels are for a Python of their own; only the libraries are taken, to
 # where the daemon finds them.
@@ -100,7 +104,7 @@ if [ "$what" = test ] || [ "$what" = gpu ]; then
             "$cache/tensorrt/$version"
     done
     # TensorRT for RTX: headers, and the libraries (95 MB), whose builder works without a GPU. There are none for Arm.
-    if [ "$what $(uname -m)" = "test x86_64" ] && ! [ -e "$cache/tensorrt/rtx/libtensorrt_rtx.so.1" ]; then
+    if [ "$(uname -m)" = x86_64 ] && ! [ -e "$cache/tensorrt/rtx/libtensorrt_rtx.so.1" ]; then
         say "TensorRT for RTX: headers of cargo package trtx-sys@0.9.1, pip install tensorrt-rtx-cu13-libs==1.7.1.116"
         cargo info --quiet --registry crates-io trtx-sys@0.9.1 >/dev/null
         rm -rf "$cache/tensorrt/rtx.new"

@@ -8,9 +8,6 @@ fn main() {
     // Set by torch-sys through its `links = "tch"` key.
     if let Ok(libtorch) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{libtorch}");
-        // libtorch_cuda registers its kernels when loaded and exports nothing that we call, so
-        // the linker would drop it.
-        println!("cargo:rustc-link-arg=-Wl,--no-as-needed");
     }
     println!("cargo:rustc-env=NERVELIGHT_REVISION={}", revision());
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gst_video::prelude::*;
 use gst_video::{VideoColorRange, VideoFormat, VideoFrameRef, VideoInfo};
-use nervelight_engines::{HEIGHT, Plane, WIDTH};
+use nervelight_engines::{EngineInfo, HEIGHT, Plane, WIDTH};
 use serde::Serialize;
 
 /// One frame on its way from a source to the sinks.
@@ -16,8 +16,21 @@ pub struct Frame {
     pub info: Arc<VideoInfo>,
     /// When the source handed it over.
     pub arrived: Instant,
+    /// Width and height of a pixel in mm, where the source knows them.
+    pub spacing: Option<[f32; 2]>,
     /// The phantom's own nerve (0 or 255) in the frame's region, for scoring.
     pub truth: Option<Box<Plane>>,
+}
+
+/// The mask that a frame carries.
+#[derive(Debug, Clone, Copy)]
+pub struct ShownMask<'a> {
+    /// 1 in the nerve, 0 elsewhere.
+    pub inside: &'a Plane,
+    /// The frame's pixels that it belongs to, of which there may be more or fewer.
+    pub area: Sector,
+    /// Digest of the model's bundle.
+    pub digest: &'a str,
 }
 
 /// The part of a frame that the engine sees: `WIDTH` x `HEIGHT` pixels at `x`, `y`.
@@ -27,6 +40,32 @@ pub struct Region {
     pub x: usize,
     /// Row of the top edge, even.
     pub y: usize,
+}
+
+/// A rectangle of a frame in pixels: the ultrasound picture in a screen, or what the model sees of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Sector {
+    /// Column of the left edge.
+    pub x: usize,
+    /// Row of the top edge.
+    pub y: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+impl Sector {
+    /// Where `width` x `height` pixels lie around its centre, on even coordinates in a frame of `frame` pixels.
+    pub fn centred(&self, (width, height): (usize, usize), frame: (usize, usize)) -> Region {
+        let place = |at: usize, size: usize, part: usize, whole: usize| {
+            (at + size / 2).saturating_sub(part / 2).min(whole.saturating_sub(part)) & !1
+        };
+        Region {
+            x: place(self.x, self.width, width, frame.0),
+            y: place(self.y, self.height, height, frame.1),
+        }
+    }
 }
 
 /// A frame too small for the model's crop.
@@ -65,6 +104,31 @@ impl Region {
     }
 }
 
+/// Size and place of the largest nerve in a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct NerveSize {
+    /// From its left end to its right, in mm.
+    pub width_mm: f32,
+    /// Of its cross-section, in square millimetres.
+    pub area_mm2: f32,
+    /// From the skin to its top, in mm.
+    pub depth_mm: f32,
+}
+
+/// One opened engine and how its maps are read. Every answer of the engine carries it, so that a map is never cut at
+/// another model's threshold.
+#[derive(Debug, Clone, Serialize)]
+pub struct Model {
+    /// Runtime, device, precision, name, and the bundle's digest.
+    pub engine: EngineInfo,
+    /// Least value of a map (probability x 255) that is nerve.
+    pub threshold: u8,
+    /// Least area of a nerve in pixels.
+    pub min_area: u32,
+    /// Counts the openings of engines in this process, from 1.
+    pub generation: u64,
+}
+
 /// What the overlay shows on a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,6 +155,64 @@ pub enum SignalState {
     Ok,
     /// The source sends no frames.
     NoSignal,
+    /// The picture stands still that moved before.
+    Frozen,
+    /// Every pixel is black.
+    Black,
+    /// The capture card has no input, and shows its own picture.
+    NoInput,
+    /// Size, format or place of the picture have just changed.
+    GeometryChanged,
+}
+
+impl SignalState {
+    /// Every state, in the order of declaration.
+    pub const ALL: [Self; 7] = [
+        Self::Waiting,
+        Self::Ok,
+        Self::NoSignal,
+        Self::Frozen,
+        Self::Black,
+        Self::NoInput,
+        Self::GeometryChanged,
+    ];
+
+    /// As it is called in figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Ok => "ok",
+            Self::NoSignal => "no_signal",
+            Self::Frozen => "frozen",
+            Self::Black => "black",
+            Self::NoInput => "no_input",
+            Self::GeometryChanged => "geometry_changed",
+        }
+    }
+
+    /// Whether there is a picture of the scanner that a mask could belong to.
+    pub fn has_picture(self) -> bool {
+        matches!(self, Self::Ok | Self::Frozen | Self::GeometryChanged)
+    }
+}
+
+/// What a capture card's driver says of its input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputStatus {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// A signal is there.
+    Present,
+    /// No signal, or no cable.
+    NoSignal,
+    /// The scanner has no power.
+    NoPower,
+    /// A signal that the card cannot lock to.
+    NoLock,
+    /// A signal whose mode the card does not support.
+    OutOfRange,
 }
 
 /// Luma of a frame, from a grid of its pixels.
@@ -100,25 +222,6 @@ pub struct LumaStatistics {
     pub mean: f32,
     /// Standard deviation.
     pub deviation: f32,
-}
-
-impl LumaStatistics {
-    /// Of every 16th pixel of every 16th row of `width` pixels, `stride` bytes apart.
-    pub fn of(luma: &[u8], width: usize, stride: usize) -> Self {
-        let (mut count, mut sum, mut squares) = (0u64, 0u64, 0u64);
-        for row in luma.chunks(stride).step_by(16) {
-            for &value in row[..width.min(row.len())].iter().step_by(16) {
-                count += 1;
-                sum += u64::from(value);
-                squares += u64::from(value) * u64::from(value);
-            }
-        }
-        if count == 0 {
-            return Self::default();
-        }
-        let (mean, square) = (sum as f64 / count as f64, squares as f64 / count as f64);
-        Self { mean: mean as f32, deviation: (square - mean * mean).max(0.0).sqrt() as f32 }
-    }
 }
 
 /// The writable samples of a 4:2:0 picture.
@@ -197,6 +300,11 @@ pub fn is_limited(info: &VideoInfo) -> bool {
     info.colorimetry().range() != VideoColorRange::Range0_255
 }
 
+/// The full-range value of a limited-range one (16..235, ITU-R BT.601 2.5.1).
+pub fn full_range(luma: u8) -> u8 {
+    ((f32::from(luma) - 16.0) * 255.0 / 219.0).round().clamp(0.0, 255.0) as u8
+}
+
 /// Size, format, colorimetry and rate of frames, in words.
 pub fn describe(info: &VideoInfo) -> String {
     let (fps, colorimetry) = (info.fps(), info.colorimetry());
@@ -221,15 +329,5 @@ mod tests {
         let error = Region::place(None, None, 320, 240).unwrap_err().to_string();
         assert!(error.contains("320x240") && error.contains("576x416"), "{error}");
         assert!(Region::place(Some(6), None, 580, 420).is_err(), "6 + 576 > 580");
-    }
-
-    #[test]
-    fn luma_is_measured_on_a_grid() {
-        let flat = LumaStatistics::of(&[40; 64 * 64], 64, 64);
-        assert_eq!((flat.mean, flat.deviation), (40.0, 0.0));
-        let halves: Vec<u8> = (0..64 * 64).map(|i| if i % 64 < 32 { 0 } else { 200 }).collect();
-        let halves = LumaStatistics::of(&halves, 64, 64);
-        assert_eq!((halves.mean, halves.deviation), (100.0, 100.0));
-        assert_eq!(LumaStatistics::of(&[], 64, 64), LumaStatistics::default());
     }
 }

@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod exit;
 mod frame;
+mod igtl;
 mod infer;
 mod log;
 mod path;

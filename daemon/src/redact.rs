@@ -190,6 +190,7 @@ fn is_secret(name: &str, in_query: bool) -> bool {
         "session",
     ];
     let name = name.to_ascii_lowercase().replace('_', "-");
+    // It says where a secret is kept, which a person has to know.
     if name.ends_with("-file") {
         return false;
     }
@@ -267,6 +268,7 @@ mod tests {
             "nvv4l2h264enc bitrate=8000000 ! h264parse",
             "file:///a/b@c.mp4",
             "page at http://127.0.0.1:8321",
+            "password_file = \"/etc/nervelight/ward\"",
             "Author: somebody",
             "password_file = \"encoder.password\"",
             "",

@@ -22,6 +22,7 @@ mod precision;
 pub mod processor;
 pub mod say;
 pub mod settings;
+pub mod steady;
 pub mod store;
 pub mod telemetry;
 pub mod tensorrt;

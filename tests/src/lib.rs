@@ -1,12 +1,16 @@
 //! Runs the built programs as their users would, and looks at what they made.
 
 pub mod browser;
+pub mod clock;
 #[cfg(feature = "tensorrt")]
 pub mod fake_tensorrt;
 pub mod proof;
 pub mod rtsp;
+pub mod rtsp_server;
+pub mod screen;
 pub mod video;
 pub mod web;
+pub mod whep;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -137,6 +141,33 @@ impl Cart {
     pub fn report(&self) -> Result<Value> {
         Ok(serde_json::from_slice(&fs::read(self.path("report.json")).context("report.json")?)?)
     }
+}
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Footprint {
+    /// Resident memory in KiB.
+    pub resident: i64,
+    /// Open descriptors.
+    pub descriptors: i64,
+    /// Threads.
+    pub threads: i64,
+}
+
+/// What the process `pid` holds now.
+///
+/// # Errors
+/// When it is gone.
+pub fn footprint(pid: Pid) -> Result<Footprint> {
+    let folder = format!("/proc/{}", pid.as_raw_nonzero());
+    let status = fs::read_to_string(format!("{folder}/status"))?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory")?;
+    let count = |name: &str| Ok::<_, anyhow::Error>(fs::read_dir(format!("{folder}/{name}"))?.count() as i64);
+    Ok(Footprint {
+        resident: resident.trim().trim_end_matches(" kB").parse()?,
+        descriptors: count("fd")?,
+        threads: count("task")?,
+    })
 }
 
 /// Runs a command to its end.

@@ -1,7 +1,7 @@
 //! The trainer: makes data, trains, evaluates and exports the nerve segmentation network.
 //!
-//! One folder is one room, and its `mod.rs` says what it may use. `cmd` knows all; then `export`, `compare` and
-//! `analyze`; `report`; `evaluate`; `train`; `metrics`; `weights`; `net` and `data`; `util`.
+//! One folder is one room, and its `mod.rs` says what it may use. `cmd` knows all; then `export`, `compare`,
+//! `analyze` and `import`; `report`; `evaluate`; `train`; `metrics`; `weights`; `net` and `data`; `util`.
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
@@ -15,6 +15,7 @@ mod compare;
 mod data;
 mod evaluate;
 mod export;
+mod import;
 mod metrics;
 mod net;
 mod phantom;

@@ -14,10 +14,9 @@ use crate::config::{Config, Source};
 use crate::frame::{Region, describe};
 use crate::redact::redact;
 use crate::sink;
-use crate::source::device;
 use crate::source::gstreamer::STALL;
 use crate::source::slot::Next;
-use crate::source::{self, OpenSource, rtsp};
+use crate::source::{self, OpenSource, rtsp, v4l2};
 use crate::web;
 
 /// A source that may be without signal is not waited for as long as `run` would.
@@ -85,7 +84,7 @@ pub fn check(arguments: &Arguments) -> Result<()> {
 /// The pipeline, where its device is there and the region fits into what is known of its frames.
 fn check_source(config: &Config, deep: bool, name: impl Fn(&str) -> String) -> Result<String> {
     let mut text = source::check(&config.source, config.pad)?;
-    match device::look(&config.source) {
+    match v4l2::look(&config.source) {
         // This runs before every start, and a start with the capture card unplugged is none in vain.
         Err(absent) if config.source.is_waited_for() && !deep => {
             text = format!("{text}\n         {absent}. `run` waits for it");
@@ -139,7 +138,8 @@ fn open_source(config: &Config) -> Result<String> {
             Next::Frame(frame) => {
                 let (width, height) = (frame.info.width() as usize, frame.info.height() as usize);
                 Region::place(config.x, config.y, width, height)?;
-                return Ok(describe(&frame.info));
+                let pixels = frame.spacing.map(|[x, y]| format!(", pixels of {x:.3} x {y:.3} mm"));
+                return Ok(describe(&frame.info) + &pixels.unwrap_or_default());
             }
             Next::Idle if begun.elapsed() > patience => {
                 bail!(

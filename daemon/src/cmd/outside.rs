@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
-use crate::config::{Config, Sink};
+use crate::config::{Config, FileSettings, Sink};
 use crate::writable::{Identity, create_beside, identity, refuse_what_is_no_file, replace};
 
 /// What was found of one key.
@@ -29,7 +29,7 @@ pub fn files(config: &Config) -> Vec<Finding> {
         known.insert(id, "the source".to_owned());
     }
     for (i, sink) in config.sinks.iter().enumerate() {
-        let Sink::File { path, overwrite, .. } = sink else { continue };
+        let Sink::File(FileSettings { path, overwrite, .. }) = sink else { continue };
         let key = format!("sinks[{i}].path");
         let mut lasting = refuse_what_is_no_file(path);
         if *overwrite {

@@ -26,8 +26,10 @@ use serde::Deserialize;
 use crate::redact;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
-pub use sinks::Sink;
-pub use source::{PhantomSettings, Rtsp, Source, Transport};
+pub use region::Finding;
+pub use sinks::webrtc::Webrtc;
+pub use sinks::{Access, FileSettings, IgtlContent, IgtlSink, RtspServer, SegmentLimits, Sink, Tls};
+pub use source::{IgtlSource, PhantomSettings, Rtsp, Source, Transport};
 pub use sync::{Sync, SyncMode};
 
 /// A checked configuration with every path absolute.
@@ -43,8 +45,12 @@ pub struct Config {
     pub x: Option<usize>,
     /// Top edge of the model's crop; centred when absent.
     pub y: Option<usize>,
+    /// Where that is looked for, and how it is scaled.
+    pub region: Finding,
     /// Adds a black border to frames that are smaller than the crop.
     pub pad: bool,
+    /// Row of the frames where the skin lies, from which depths are measured.
+    pub skin_y: usize,
     /// How masks and frames are matched.
     pub sync: Sync,
     /// How the nerve is drawn.
@@ -68,6 +74,7 @@ struct Raw {
     source: source::RawSource,
     model: model::RawModel,
     engine: EngineSettings,
+    #[serde(deserialize_with = "region::word_or_table")]
     region: region::RawRegion,
     sync: sync::RawSync,
     overlay: overlay::RawOverlay,
@@ -117,7 +124,7 @@ impl Raw {
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
         let overlay = self.overlay.resolve(&mut mistakes);
-        let sinks = sinks::resolve(&self.sinks, self.http.enabled, base, &mut mistakes);
+        let sinks = sinks::resolve(&self.sinks, &self.http, base, &mut mistakes);
         let listen = self.http.resolve(&mut mistakes);
         let report = self.report.resolve(bundle.as_deref(), base, &mut mistakes);
         let log_interval = self.log.resolve(&mut mistakes);
@@ -129,7 +136,9 @@ impl Raw {
                 engine,
                 x: self.region.x,
                 y: self.region.y,
+                region: self.region.finding(),
                 pad: self.region.pad,
+                skin_y: self.region.skin_y.unwrap_or(0),
                 sync,
                 overlay,
                 sinks: sinks.into_iter().flatten().collect(),
@@ -158,11 +167,11 @@ fn refuse_shared_files(
     taken.extend(source.and_then(Source::file).as_deref().and_then(whole));
     taken.extend(report.and_then(whole));
     for (i, sink) in sinks.iter().enumerate() {
-        if let Some(Sink::File { path, overwrite, .. }) = sink
-            && let Some(path) = whole(path)
+        if let Some(Sink::File(file)) = sink
+            && let Some(path) = whole(&file.path)
         {
             // Without `overwrite` a file that exists is left alone; a device is no file to lose.
-            if taken.contains(&path) && (*overwrite || !path.exists()) && !path.starts_with("/dev") {
+            if taken.contains(&path) && (file.overwrite || !path.exists()) && !path.starts_with("/dev") {
                 let message = "is also the source, the report or another sink. Choose another file";
                 mistakes.add(format!("sinks[{i}].path"), message);
             }
@@ -212,10 +221,15 @@ mod tests {
             (default.workspace_mib, default.optimization_level, default.device)
         );
         assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
+        assert!(raw.region.auto && raw.region.scale && raw.region.spacing_mm.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
         assert!(raw.report.path.is_some() && !raw.region.pad);
+        assert_eq!(raw.region.skin_y, Some(0));
+        assert!(!raw.overlay.steady && !raw.overlay.measure);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
-        assert_eq!(raw.sinks.len(), 4, "one of each kind");
+        assert!(source.host.is_some() && source.port.is_some() && source.silence_s.is_some());
+        assert!(raw.sinks.iter().any(|sink| sink.listen.is_some() && sink.content.is_some()));
+        assert_eq!(raw.sinks.len(), 7, "one of each kind");
 
         // What the comments call the default is the default.
         let default = Raw::default();

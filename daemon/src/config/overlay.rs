@@ -14,6 +14,8 @@ pub struct RawOverlay {
     pub outline: bool,
     pub threshold: Option<f32>,
     pub min_area: Option<u32>,
+    pub steady: bool,
+    pub measure: bool,
 }
 
 impl Default for RawOverlay {
@@ -25,6 +27,8 @@ impl Default for RawOverlay {
             outline: true,
             threshold: None,
             min_area: None,
+            steady: false,
+            measure: false,
         }
     }
 }
@@ -44,6 +48,10 @@ pub struct Overlay {
     pub threshold: Option<f32>,
     /// Least area in pixels; the bundle's when absent.
     pub min_area: Option<u32>,
+    /// Maps are averaged over time, along the tissue's motion.
+    pub steady: bool,
+    /// The nerve is measured, where the frames' pixel spacing is known.
+    pub measure: bool,
 }
 
 impl RawOverlay {
@@ -61,6 +69,8 @@ impl RawOverlay {
             outline: self.outline,
             threshold: self.threshold,
             min_area: self.min_area,
+            steady: self.steady,
+            measure: self.measure,
         })
     }
 }

@@ -12,6 +12,7 @@ use nervelight_engines::{EngineError, Plane, plane};
 use crate::exit;
 use crate::infer::job::Job;
 use crate::infer::shared::Shared;
+use crate::infer::steady::SteadyMaps;
 use crate::infer::worker::Worker;
 use crate::infer::{Model, OpenEngine};
 
@@ -45,8 +46,12 @@ impl Inference {
     ///
     /// # Errors
     /// What `open` says, or that no thread can be started.
-    pub fn start(open: OpenEngine, stop: &AtomicBool) -> Result<Option<(Self, Arc<Model>, Openings)>> {
-        let (this, openings) = Self::start_opening(open)?;
+    pub fn start(
+        open: OpenEngine,
+        steady: bool,
+        stop: &AtomicBool,
+    ) -> Result<Option<(Self, Arc<Model>, Openings)>> {
+        let (this, openings) = Self::start_opening(open, steady)?;
         while !stop.load(Ordering::Relaxed) {
             match openings.recv_timeout(POLL) {
                 Ok(model) => return Ok(Some((this, model?, openings))),
@@ -58,18 +63,19 @@ impl Inference {
     }
 
     /// Starts the thread, which reports when the engine is open, or why it cannot be: the video need not wait for a
-    /// build of minutes.
+    /// build of minutes. `steady` maps are averaged over time.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start_opening(open: OpenEngine) -> Result<(Self, Openings)> {
+    pub fn start_opening(open: OpenEngine, steady: bool) -> Result<(Self, Openings)> {
         let (requests, taken) = bounded::<Job>(1);
         let (answers, results) = bounded(JOBS);
         let (openings, heard) = unbounded();
         let (alive, running) = bounded(0);
         let untaken = taken.clone();
         let shared = Arc::new(Shared::new());
-        let worker = Worker { open, requests: taken, answers, openings, shared: shared.clone() };
+        let steady = steady.then(SteadyMaps::default);
+        let worker = Worker { open, steady, requests: taken, answers, openings, shared: shared.clone() };
         let run = move || {
             worker.run();
             drop(alive);
@@ -81,6 +87,7 @@ impl Inference {
         let now = Instant::now();
         let job = || Job {
             number: 0,
+            scene: 0,
             arrived: now,
             crop: plane(),
             map: plane(),
@@ -93,10 +100,15 @@ impl Inference {
 
     /// Hands the engine the crop that `fill` writes. A crop that it has not begun is displaced.
     /// Returns how many crops were skipped: displaced ones, or this one if no job is free.
-    pub fn submit(&mut self, number: u64, arrived: Instant, fill: impl FnOnce(&mut Plane)) -> u64 {
+    pub fn submit(
+        &mut self,
+        number: u64,
+        scene: u64,
+        arrived: Instant,
+        fill: impl FnOnce(&mut Plane),
+    ) -> u64 {
         let Some(mut job) = self.spare.pop() else { return 1 };
-        job.number = number;
-        job.arrived = arrived;
+        (job.number, job.scene, job.arrived) = (number, scene, arrived);
         fill(&mut job.crop);
         let mut skipped = 0;
         if let Ok(stale) = self.untaken.try_recv() {

@@ -11,6 +11,8 @@ use crate::infer::Model;
 pub struct Job {
     /// Number of the frame that the crop was taken from.
     pub number: u64,
+    /// Crops of different scenes (layouts, sources) have nothing to do with each other.
+    pub scene: u64,
     /// When that frame arrived.
     pub arrived: Instant,
     /// Full-range luma.

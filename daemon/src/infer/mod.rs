@@ -1,10 +1,10 @@
 //! Inference: the engine on a thread of its own, so that the video never waits for it longer than
-//! it is told to, whether the engine is slow, fails, panics or hangs. It may use engines, and nothing of the daemon.
+//! it is told to, whether the engine is slow, fails, panics or hangs. It may use engines and values, and nothing else of the daemon.
 
 mod handle;
 mod job;
-mod model;
 mod shared;
+mod steady;
 mod worker;
 
 use std::sync::Arc;
@@ -14,8 +14,10 @@ use nervelight_engines::{Engine, EngineError};
 
 pub use handle::{Inference, Openings};
 pub use job::Job;
-pub use model::Model;
 pub use shared::Shared;
+
+/// The model that an answer came from.
+pub use crate::frame::Model;
 
 /// Opens an engine, at the start and again after failures.
 pub type OpenEngine = Box<dyn FnMut() -> Result<(Box<dyn Engine>, Arc<Model>), EngineError> + Send>;

@@ -10,6 +10,7 @@ use nervelight_engines::{Engine, EngineError};
 
 use crate::infer::job::{Computed, Job};
 use crate::infer::shared::Shared;
+use crate::infer::steady::SteadyMaps;
 use crate::infer::{Model, OpenEngine};
 
 /// Failures in a row after which the engine is opened anew.
@@ -21,6 +22,8 @@ const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Worker {
     /// Opens an engine, at the start and again after failures.
     pub open: OpenEngine,
+    /// Averages maps over time, if that is wanted.
+    pub steady: Option<SteadyMaps>,
     /// Crops to compute.
     pub requests: Receiver<Job>,
     /// Their maps.
@@ -53,6 +56,11 @@ impl Worker {
             // An opening may take long, and is no hang.
             self.shared.begin();
             job.outcome = self.compute(&mut engine, &mut job);
+            match (&job.outcome, &mut self.steady) {
+                (Ok(_), Some(steady)) => steady.apply(&mut job),
+                (Err(_), Some(steady)) => steady.forget(),
+                (_, None) => {}
+            }
             failures = if job.outcome.is_ok() { 0 } else { failures + 1 };
             self.shared.end();
             if self.answers.send(job).is_err() {

@@ -7,7 +7,8 @@ use crate::path::overlay::Colour;
 
 /// A short notice in a corner of the region, drawn once into a bitmap.
 pub struct Badge {
-    width: usize,
+    /// Pixels in a row, even.
+    pub width: usize,
     height: usize,
     /// 1 where the text is, 0 on its ground.
     text: Vec<u8>,
@@ -16,16 +17,25 @@ pub struct Badge {
 }
 
 impl Badge {
-    /// Pixels of the picture for one pixel of the 8x8 font.
-    const SCALE: usize = 3;
+    /// Pixels of the picture for one pixel of the 8x8 font: a notice that asks for something, and a calm one.
+    const SCALE: (usize, usize) = (3, 2);
     /// Ground around the text, in font pixels.
     const MARGIN: usize = 3;
     /// Distance from the region's corner in pixels.
-    const OFFSET: usize = 8;
+    pub const OFFSET: usize = 8;
 
     /// A badge that says `text` in `ink` on `ground`.
     pub fn new(text: &str, ink: Colour, ground: Colour) -> Self {
-        let scaled = |font_pixels: usize| (font_pixels + 2 * Self::MARGIN) * Self::SCALE;
+        Self::scaled(Self::SCALE.0, text, ink, ground)
+    }
+
+    /// A smaller one, for what asks for nothing.
+    pub fn calm(text: &str, ink: Colour, ground: Colour) -> Self {
+        Self::scaled(Self::SCALE.1, text, ink, ground)
+    }
+
+    fn scaled(scale: usize, text: &str, ink: Colour, ground: Colour) -> Self {
+        let scaled = |font_pixels: usize| (font_pixels + 2 * Self::MARGIN) * scale;
         let (width, height) = (scaled(8 * text.chars().count()), scaled(8));
         let mut bitmap = vec![0; width * height];
         let glyphs = text.chars().map(|c| font8x8::BASIC_FONTS.get(c).unwrap_or_default());
@@ -34,10 +44,9 @@ impl Badge {
                 if (glyph[y] >> x) & 1 == 0 {
                     continue;
                 }
-                let (left, top) =
-                    ((Self::MARGIN + 8 * i + x) * Self::SCALE, (Self::MARGIN + y) * Self::SCALE);
-                for row in top..top + Self::SCALE {
-                    bitmap[row * width + left..][..Self::SCALE].fill(1);
+                let (left, top) = ((Self::MARGIN + 8 * i + x) * scale, (Self::MARGIN + y) * scale);
+                for row in top..top + scale {
+                    bitmap[row * width + left..][..scale].fill(1);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gst_video::VideoInfo;
 
-use crate::frame::{DoesNotFit, SignalState};
+use crate::frame::{DoesNotFit, Sector, SignalState};
 use crate::infer::Inference;
 use crate::sink::Sink;
 use crate::source::failure::SourceError;
@@ -55,6 +55,15 @@ pub enum Event {
     SourceEnded(Result<(), SourceError>),
     /// What the signal is doing has changed.
     Signal(SignalState),
+    /// The ultrasound picture was found here, or has moved here.
+    Sector {
+        /// It.
+        sector: Sector,
+        /// What the model sees of it.
+        crop: Sector,
+        /// Pixels of the frame for one of the crop.
+        scale: f32,
+    },
     /// The overlay is wanted or not, from now on.
     Overlay(bool),
     /// A part that left the frame path.

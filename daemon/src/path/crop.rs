@@ -2,11 +2,16 @@
 
 use nervelight_engines::{HEIGHT, Plane, WIDTH};
 
-use crate::frame::Region;
+use crate::frame::{Picture, Region, Sector, full_range};
+use crate::path::mask::Mask;
+use crate::path::overlay::{self, OverlayStyle};
+use crate::path::scaling::Scaling;
 
-/// Copies crops, expanding limited range when the source has it.
+/// Copies crops and draws masks where they were taken, expanding limited range when the source has it.
 pub struct Cropper {
     region: Region,
+    /// None where a pixel of the frame is one of the crop.
+    scaling: Option<Scaling>,
     /// Full-range value of each limited-range one; none when the source is full range already.
     expand: Option<Box<[u8; 256]>>,
 }
@@ -14,12 +19,33 @@ pub struct Cropper {
 impl Cropper {
     /// For frames whose luma is limited range (16..235, ITU-R BT.601 2.5.1) or full range.
     pub fn new(region: Region, limited: bool) -> Self {
-        let expand = limited.then(|| {
-            Box::new(std::array::from_fn(|y| {
-                (((y as f32 - 16.0) * 255.0 / 219.0).round()).clamp(0.0, 255.0) as u8
-            }))
-        });
-        Self { region, expand }
+        let expand = limited.then(|| Box::new(std::array::from_fn(|luma| full_range(luma as u8))));
+        Self { region, scaling: None, expand }
+    }
+
+    /// Takes the crop in another place and scale from now on.
+    pub fn move_to(&mut self, region: Region, scaling: Option<Scaling>) {
+        (self.region, self.scaling) = (region, scaling);
+    }
+
+    /// Pixels of the frame for one of the crop.
+    pub fn scale(&self) -> f32 {
+        self.scaling.as_ref().map_or(1.0, Scaling::factor)
+    }
+
+    /// The frame's pixels that it is made of.
+    pub fn area(&self) -> Sector {
+        let (width, height) = self.scaling.as_ref().map_or((WIDTH, HEIGHT), Scaling::size);
+        let Region { x, y } = self.region;
+        Sector { x, y, width, height }
+    }
+
+    /// Draws the crop's nerve into the frame.
+    pub fn draw(&self, picture: &mut Picture<'_>, mask: &Mask, style: &OverlayStyle) {
+        match &self.scaling {
+            Some(scaling) => scaling.draw(picture, self.region, mask, style),
+            None => overlay::draw(picture, self.region, mask, style),
+        }
     }
 
     /// Its place in the frame.
@@ -30,9 +56,13 @@ impl Cropper {
     /// Fills `crop` from `luma`, rows of `stride` bytes that hold the whole region.
     pub fn copy(&self, luma: &[u8], stride: usize, crop: &mut Plane) {
         let Region { x, y } = self.region;
-        for (row, out) in crop.chunks_exact_mut(WIDTH).enumerate() {
-            let start = (y + row) * stride + x;
-            out.copy_from_slice(&luma[start..start + WIDTH]);
+        if let Some(scaling) = &self.scaling {
+            scaling.copy(luma, stride, self.region, crop);
+        } else {
+            for (row, out) in crop.chunks_exact_mut(WIDTH).enumerate() {
+                let start = (y + row) * stride + x;
+                out.copy_from_slice(&luma[start..start + WIDTH]);
+            }
         }
         if let Some(expand) = &self.expand {
             crop.iter_mut().for_each(|p| *p = expand[usize::from(*p)]);

@@ -10,17 +10,17 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use nervelight_engines::contract;
 
 use crate::config::SyncMode;
-use crate::frame::{Frame, LumaStatistics, OverlayState, Picture, SignalState};
+use crate::frame::{Frame, OverlayState, Picture, Sector, SignalState};
 use crate::infer::{Inference, Job, Model};
 use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
 use crate::path::layout::Layout;
 use crate::path::mask::Mask;
-use crate::path::overlay::draw;
+use crate::path::observer::Observer;
 use crate::path::overlay_state::{Facts, OverlayJudge};
+use crate::path::sector::SectorFinder;
 use crate::path::settings::PathSettings;
 use crate::path::signal::Signal;
 use crate::path::timeline::Timeline;
-use crate::sink::Shown;
 use crate::sink::preview::State;
 use crate::status::{FrameFigures, Tally};
 
@@ -31,6 +31,11 @@ const INSERT_INTERVAL: Duration = Duration::from_millis(100);
 pub struct FramePath {
     settings: PathSettings,
     layout: Option<Layout>,
+    observer: Option<Observer>,
+    finder: Option<SectorFinder>,
+    /// Where the ultrasound picture was found, and whether it was somewhere before; not used yet.
+    found: Option<Sector>,
+    has_sector: bool,
     timeline: Timeline,
     signal: Signal,
     inference: Inference,
@@ -58,6 +63,10 @@ impl FramePath {
     pub fn new(settings: PathSettings, inference: Inference, tally: Tally, events: Sender<Event>) -> Self {
         Self {
             layout: None,
+            observer: None,
+            finder: None,
+            found: None,
+            has_sector: false,
             timeline: Timeline::default(),
             signal: Signal::new(Instant::now()),
             inference,
@@ -116,10 +125,13 @@ impl FramePath {
         self.forget_mask();
     }
 
-    /// Makes the layout fit frames like `info`. Returns its number if it changed.
-    pub fn prepare(&mut self, info: &Arc<VideoInfo>) -> Option<u64> {
+    /// Makes the layout fit frames like `info` that come `at`. Returns its number if it changed.
+    pub fn prepare(&mut self, info: &Arc<VideoInfo>, at: Instant) -> Option<u64> {
         if self.layout.as_ref().is_some_and(|layout| layout.fits(info)) && !self.is_placeholder {
             return None;
+        }
+        if self.layout.is_some() && !self.is_placeholder {
+            self.signal.geometry(at);
         }
         self.lay_out(Layout::new(&self.settings.layout, info.clone()), false);
         Some(self.layouts)
@@ -136,6 +148,10 @@ impl FramePath {
         }
         self.sinks = followed;
         let problem = layout.crop.as_ref().err().cloned();
+        let observer = layout.observer();
+        self.finder = self.settings.layout.auto.then(|| SectorFinder::new(&observer.grid()));
+        self.observer = Some(observer);
+        (self.found, self.has_sector) = (None, false);
         self.layout = Some(layout);
         self.is_placeholder = is_placeholder;
         self.forget_mask();
@@ -154,16 +170,22 @@ impl FramePath {
     /// When the frame's memory cannot be mapped.
     pub fn pass(&mut self, mut frame: Frame) -> Result<gst::Buffer> {
         let begun = Instant::now();
-        self.prepare(&frame.info);
+        self.prepare(&frame.info, frame.arrived);
+        self.move_crop(frame.arrived);
         self.number += 1;
         self.place(&mut frame);
+        self.observe(&frame)?;
         self.read_answers();
         let waited = self.ask(&frame)?;
         let arrived = frame.arrived;
         self.state = self.judge(arrived);
         let dice = self.score(&frame);
         let mask_age = self.annotate(&mut frame)?;
-        self.show(&frame.buffer, State { ai: self.state, signal: true, arrived });
+        let spacing = self.settings.spacing.or(frame.spacing);
+        let nerve = self.measure(spacing);
+        self.tally.nerve(nerve);
+        let (ai, picture) = (self.state, self.signal.state());
+        self.show(&frame.buffer, State { ai, signal: true, picture, nerve, arrived }, spacing);
         let (latency, overhead) = (arrived.elapsed(), begun.elapsed().saturating_sub(waited));
         self.tally.shown(FrameFigures { state: self.state, latency, overhead, mask_age, dice });
         Ok(frame.buffer)
@@ -204,23 +226,13 @@ impl FramePath {
         buffer.make_mut().set_pts(self.timeline.insert(now));
         self.state = OverlayState::Off;
         self.forget_mask();
-        self.show(&buffer, State { ai: self.state, signal: false, arrived: now });
+        self.show(
+            &buffer,
+            State { ai: self.state, signal: false, picture: state, nerve: None, arrived: now },
+            None,
+        );
         self.tally.inserted(self.state);
         Ok(Some(buffer))
-    }
-
-    fn report_signal(&self, before: SignalState) {
-        let state = self.signal.state();
-        if state != before {
-            self.report(Event::Signal(state));
-        }
-    }
-
-    fn show(&mut self, buffer: &gst::Buffer, state: State) {
-        let Some(layout) = &self.layout else { return };
-        for (_, sink) in &mut self.sinks {
-            sink.push(Shown { buffer, info: &layout.info, state });
-        }
     }
 
     /// Takes in what the engine answered in the meantime.
@@ -264,10 +276,6 @@ impl FramePath {
             .context("a frame's memory cannot be read")?;
         let stride = readable.plane_stride()[0] as usize;
         let luma = readable.plane_data(0).context("a frame has no luma")?;
-        let statistics = LumaStatistics::of(luma, layout.info.width() as usize, stride);
-        let before = self.signal.state();
-        self.signal.frame(frame.arrived, statistics);
-        self.tally.luma(self.signal.luma());
         let is_exact = self.settings.mode == SyncMode::Exact;
         if is_exact {
             self.mask_of = None;
@@ -278,14 +286,13 @@ impl FramePath {
         let mut is_asked = false;
         if let (Ok(cropper), true) = (&layout.crop, is_ready) {
             let fill = |crop: &mut contract::Plane| cropper.copy(luma, stride, crop);
-            let skipped = self.inference.submit(self.number, frame.arrived, fill);
+            let skipped = self.inference.submit(self.number, self.first_of_layout, frame.arrived, fill);
             self.tally.crops_skipped(skipped);
             is_asked = true;
         } else {
             self.tally.crops_skipped(1);
         }
         drop(readable);
-        self.report_signal(before);
         if is_exact && is_asked { Ok(self.wait_for_answer()) } else { Ok(Duration::ZERO) }
     }
 
@@ -311,7 +318,7 @@ impl FramePath {
         self.judge.overlay_state(Facts {
             arrived,
             enabled: self.enabled,
-            fails: self.failing || hangs || is_small,
+            fails: self.failing || hangs || is_small || !self.signal.state().has_picture(),
             mask_of: self.mask_of.as_ref().map(|(of, _)| *of),
         })
     }
@@ -319,32 +326,29 @@ impl FramePath {
     /// Draws what belongs on the frame; returns the age of the mask that it carries.
     fn annotate(&mut self, frame: &mut Frame) -> Result<Option<Duration>> {
         let Some(layout) = &self.layout else { return Ok(None) };
-        let badge = layout.badge(self.state);
+        let signal = self.signal.state();
+        let (badge, note) = (layout.badge(self.state, signal), layout.note(self.state, signal));
         let mask_age = match (self.state, &self.mask_of) {
             (OverlayState::On, Some((of, _))) => Some(of.elapsed()),
             _ => None,
         };
         let is_drawn = mask_age.is_some() && self.mask.area > 0;
-        if badge.is_none() && !is_drawn {
+        if badge.is_none() && note.is_none() && !is_drawn {
             return Ok(mask_age);
         }
         // A decoder may still refer to the buffer for the next frames; then this copies it.
         let mut writable = VideoFrameRef::from_buffer_ref_writable(frame.buffer.make_mut(), &layout.info)
             .context("a frame's memory cannot be written")?;
         let mut picture = Picture::of(&mut writable);
-        match (badge, layout.region()) {
+        match (badge, &layout.crop) {
             (Some(badge), _) => layout.draw_badge(badge, &mut picture),
-            (None, Some(region)) => draw(&mut picture, region, &self.mask, &layout.style),
-            (None, None) => {}
+            (None, Ok(crop)) if is_drawn => crop.draw(&mut picture, &self.mask, &layout.style),
+            (None, _) => {}
+        }
+        if let Some(note) = note {
+            layout.draw_note(note, &mut picture);
         }
         Ok(mask_age)
-    }
-
-    /// Dice of what is shown against the source's truth, where there is one with a nerve.
-    fn score(&self, frame: &Frame) -> Option<f64> {
-        let truth = frame.truth.as_ref().filter(|_| self.state == OverlayState::On)?;
-        let has_nerve = truth.iter().any(|&t| t != 0);
-        has_nerve.then(|| contract::dice(&self.mask.inside[..], &truth[..], 1))
     }
 
     /// The thread is alive.
@@ -369,5 +373,7 @@ impl FramePath {
     }
 }
 
+mod observe;
+mod show;
 #[cfg(test)]
 mod tests;

@@ -6,14 +6,22 @@ use anyhow::{Context as _, Result};
 use gst_video::VideoInfo;
 use gst_video::{VideoFormat, VideoFrameRef};
 
-use crate::frame::{DoesNotFit, OverlayState, Picture, Region, is_limited};
+use nervelight_engines::{HEIGHT, WIDTH};
+
+use crate::frame::{DoesNotFit, OverlayState, Picture, Region, Sector, SignalState, is_limited};
 use crate::path::badge::Badge;
 use crate::path::crop::Cropper;
+use crate::path::observer::Observer;
 use crate::path::overlay::{Colour, OverlayStyle};
+use crate::path::scaling::Scaling;
 use crate::path::settings::LayoutSettings;
 
 /// Size of the frames that say NO SIGNAL before the source's first one has come.
 const PLACEHOLDER: (u32, u32) = (1280, 720);
+/// Size of the pictures that the model was trained on.
+const TRAINED: (usize, usize) = (580, 420);
+/// Rows that a badge takes.
+const BELOW: usize = 48;
 
 /// Everything made for one size, format and colorimetry of frames.
 pub struct Layout {
@@ -27,6 +35,10 @@ pub struct Layout {
     stale: Badge,
     too_small: Badge,
     no_signal: Badge,
+    no_input: Badge,
+    black_picture: Badge,
+    frozen: Badge,
+    changed: Badge,
     /// Luma of black.
     black: u8,
 }
@@ -37,6 +49,7 @@ impl Layout {
         let limited = is_limited(&info);
         let colour = |rgb| Colour::new(rgb, info.colorimetry().matrix(), limited);
         let (white, red, amber) = (colour([255; 3]), colour([190, 0, 0]), colour([160, 90, 0]));
+        let (pale, gray) = (colour([200; 3]), colour([50; 3]));
         let region = Region::place(settings.x, settings.y, info.width() as usize, info.height() as usize);
         Self {
             crop: region.map(|region| Cropper::new(region, limited)),
@@ -49,6 +62,10 @@ impl Layout {
             stale: Badge::new("AI STALE", white, amber),
             too_small: Badge::new("TOO SMALL", white, red),
             no_signal: Badge::new("NO SIGNAL", white, red),
+            no_input: Badge::new("NO INPUT", white, red),
+            black_picture: Badge::new("BLACK PICTURE", white, amber),
+            frozen: Badge::calm("FROZEN", pale, gray),
+            changed: Badge::calm("PICTURE CHANGED", pale, gray),
             black: if limited { 16 } else { 0 },
             info,
         }
@@ -70,19 +87,77 @@ impl Layout {
         Arc::ptr_eq(info, &self.info) || what(info) == what(&self.info)
     }
 
+    /// What watches frames like these.
+    pub fn observer(&self) -> Observer {
+        let (width, height) = self.size();
+        let mut observer = Observer::new(width, height, self.black);
+        self.aim(&mut observer);
+        observer
+    }
+
+    /// Lets `observer` watch the crop.
+    pub fn aim(&self, observer: &mut Observer) {
+        if let Ok(crop) = &self.crop {
+            let Sector { width, height, .. } = crop.area();
+            observer.watch(Some(crop.region()), (width, height));
+        }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        (self.info.width() as usize, self.info.height() as usize)
+    }
+
+    /// Takes the crop from the middle of the ultrasound picture, which is scaled to the size of those that the model was
+    /// trained on where that is wanted.
+    pub fn take_from(&mut self, sector: Sector, is_scaled: bool) {
+        let frame = self.size();
+        let Ok(crop) = &mut self.crop else { return };
+        // The whole picture is in it, and it is in the frame.
+        let fits = |size: usize, whole: usize| size as f32 / whole as f32;
+        let wanted = fits(sector.width, TRAINED.0).max(fits(sector.height, TRAINED.1));
+        let factor = wanted.min(fits(frame.0, WIDTH)).min(fits(frame.1, HEIGHT));
+        let scaling = (is_scaled && (factor - 1.0).abs() > 0.01).then(|| Scaling::new(factor));
+        let size = scaling.as_ref().map_or((WIDTH, HEIGHT), Scaling::size);
+        crop.move_to(sector.centred(size, frame), scaling);
+    }
+
     /// The crop's place.
     pub fn region(&self) -> Option<Region> {
         self.crop.as_ref().ok().map(Cropper::region)
     }
 
-    /// The notice that belongs on a frame in this state.
-    pub fn badge(&self, state: OverlayState) -> Option<&Badge> {
+    /// The notice that belongs on a frame in these states. One that says what the signal lacks comes before one that
+    /// says what the engine does.
+    pub fn badge(&self, state: OverlayState, signal: SignalState) -> Option<&Badge> {
+        match (state, signal) {
+            (OverlayState::Disabled, _) => return None,
+            (_, SignalState::NoInput) => return Some(&self.no_input),
+            (_, SignalState::Black) => return Some(&self.black_picture),
+            _ => {}
+        }
         match state {
             OverlayState::Disabled | OverlayState::On => None,
             OverlayState::Off if self.crop.is_err() => Some(&self.too_small),
             OverlayState::Off => Some(&self.off),
             OverlayState::Stale => Some(&self.stale),
         }
+    }
+
+    /// The calm notice that belongs on a frame beside that.
+    pub fn note(&self, state: OverlayState, signal: SignalState) -> Option<&Badge> {
+        match (state, signal) {
+            (OverlayState::Disabled, _) => None,
+            (_, SignalState::Frozen) => Some(&self.frozen),
+            (_, SignalState::GeometryChanged) => Some(&self.changed),
+            _ => None,
+        }
+    }
+
+    /// Draws a note in the crop's other upper corner, or else below the badge's place.
+    pub fn draw_note(&self, note: &Badge, picture: &mut Picture<'_>) {
+        let beside = |region: Region| (region.x + (WIDTH - note.width - 2 * Badge::OFFSET), region.y);
+        let (x, y) = self.region().map_or((0, BELOW), beside);
+        note.draw(picture, x, y);
     }
 
     /// Draws a badge where the crop begins, or else the picture.

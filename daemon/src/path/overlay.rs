@@ -48,6 +48,20 @@ pub struct OverlayStyle {
     pub outline: bool,
 }
 
+impl OverlayStyle {
+    /// Moves a sample of chroma towards the colour; `n` of its four pixels are nerve.
+    #[inline]
+    pub fn tint(&self, u: &mut u8, v: &mut u8, n: usize) {
+        // 8-bit fixed point.
+        let weight = (self.opacity * 64.0 * n as f32).round() as i32;
+        let mix = |old: u8, new: u8| {
+            let (old, new) = (i32::from(old), i32::from(new));
+            (old + (((new - old) * weight + 128) >> 8)) as u8
+        };
+        (*u, *v) = (mix(*u, self.colour.u), mix(*v, self.colour.v));
+    }
+}
+
 /// Draws the nerve of the region's crop into the picture.
 pub fn draw(picture: &mut Picture<'_>, region: Region, mask: &Mask, style: &OverlayStyle) {
     if mask.area == 0 {
@@ -64,8 +78,6 @@ pub fn draw(picture: &mut Picture<'_>, region: Region, mask: &Mask, style: &Over
 
 /// Chroma moves towards the colour in proportion to how much of its 2x2 pixels is nerve.
 fn tint(chroma: &mut Chroma<'_>, region: Region, inside: &Plane, style: &OverlayStyle) {
-    // 8-bit fixed point: weight[n] of 256 for n of 4 pixels inside.
-    let weight: [i32; 5] = std::array::from_fn(|n| (style.opacity * 64.0 * n as f32).round() as i32);
     for row in 0..HEIGHT / 2 {
         let rows = &inside[2 * row * WIDTH..2 * (row + 1) * WIDTH];
         let (upper, lower) = rows.split_at(WIDTH);
@@ -74,12 +86,7 @@ fn tint(chroma: &mut Chroma<'_>, region: Region, inside: &Plane, style: &Overlay
             let n = of(upper) + of(lower);
             if n > 0 {
                 let (u, v) = chroma.at(region.x / 2 + col, region.y / 2 + row);
-                let mix = |old: u8, new: u8| {
-                    let (old, new) = (i32::from(old), i32::from(new));
-                    (old + (((new - old) * weight[usize::from(n)] + 128) >> 8)) as u8
-                };
-                *u = mix(*u, style.colour.u);
-                *v = mix(*v, style.colour.v);
+                style.tint(u, v, usize::from(n));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Config, SyncMode};
+use crate::config::{Config, Source, SyncMode};
 
 /// What a person wants of the frame path.
 #[derive(Debug, Clone)]
@@ -15,6 +15,12 @@ pub struct PathSettings {
     pub max_mask_age: Duration,
     /// An engine that takes longer for a frame counts as hung.
     pub engine_timeout: Duration,
+    /// Whether the nerve is measured.
+    pub measure: bool,
+    /// A pixel's width and height in mm, whatever the source says.
+    pub spacing: Option<[f32; 2]>,
+    /// Row of the frame where the skin lies.
+    pub skin_y: usize,
     /// Whether the overlay is wanted at the start.
     pub enabled: bool,
     /// Whether a source that sends nothing has no signal. One that is not live may take its time.
@@ -29,6 +35,9 @@ impl PathSettings {
             mode: config.sync.mode,
             max_mask_age: config.sync.max_mask_age,
             engine_timeout: config.sync.engine_timeout,
+            measure: config.overlay.measure,
+            spacing: config.region.spacing_mm,
+            skin_y: config.skin_y,
             enabled: config.overlay.enabled,
             is_live: config.source.is_live(),
         }
@@ -42,6 +51,10 @@ pub struct LayoutSettings {
     pub x: Option<usize>,
     /// Top edge of the crop; centred when absent.
     pub y: Option<usize>,
+    /// Find the ultrasound picture in the frame, and take the crop from its middle.
+    pub auto: bool,
+    /// Scale that picture to the size of those that the model was trained on.
+    pub scale: bool,
     /// R'G'B' of tint and outline.
     pub colour: [u8; 3],
     /// Weight of the colour in the tint, 0..1.
@@ -57,6 +70,9 @@ impl LayoutSettings {
         Self {
             x: config.x,
             y: config.y,
+            // The phantom's frames are nothing but its picture.
+            auto: config.region.auto && !matches!(config.source, Source::Phantom(_)),
+            scale: config.region.scale,
             colour: overlay.colour,
             opacity: overlay.opacity,
             outline: overlay.outline,

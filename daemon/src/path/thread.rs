@@ -95,7 +95,9 @@ impl Running {
                 self.path.wait(Instant::now())?;
                 continue;
             };
-            match slot.next(POLL) {
+            let next = slot.next(POLL);
+            self.path.input(slot.input());
+            match next {
                 Next::Frame(frame) => self.take(frame)?,
                 Next::Idle => drop(self.path.wait(Instant::now())?),
                 Next::End(how) => {
@@ -132,7 +134,7 @@ impl Running {
     }
 
     fn take(&mut self, frame: Frame) -> Result<()> {
-        let layout = self.path.prepare(&frame.info);
+        let layout = self.path.prepare(&frame.info, frame.arrived);
         // A live video goes on while sinks open, but for its beginning.
         if let Some(number) = layout.filter(|_| !self.live || !self.has_begun) {
             self.wait_for_sinks(number);

@@ -17,7 +17,7 @@ use crate::sink::{SinkContext, SinkError};
 /// Frames that may wait for a pipeline.
 const FRAMES: u64 = 4;
 /// Encoded frames that may wait for a muxer: the disk may be busy for two seconds.
-const UNITS: u64 = 120;
+pub const UNITS: u64 = 120;
 /// A pipeline that has no room for a frame for so long has failed.
 pub const STALL: Duration = Duration::from_secs(20);
 /// What stopping a pipeline may take; one that hangs is left behind.
@@ -232,6 +232,11 @@ impl Feed {
         self.fault.reason.get().is_some()
     }
 
+    /// Takes nothing any more, and is not waited for: what it writes to is gone.
+    pub fn give_up(&self, why: String) {
+        self.fault.set(why);
+    }
+
     /// Says that no frame follows.
     pub fn end(&self) {
         if !self.has_failed() {
@@ -283,7 +288,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::sink::Encoders;
+    use crate::sink::{Encoders, Whep};
 
     #[test]
     fn a_pipeline_that_hangs_is_given_up_and_one_that_is_slow_is_not() {
@@ -292,8 +297,10 @@ mod tests {
             let context = SinkContext {
                 live,
                 pictures: watch::channel(None).0,
+                whep: Whep::new(Instant::now()),
                 stop: Arc::default(),
                 encoders: Encoders::default(),
+                source: Arc::default(),
             };
             let open = |text: &str| {
                 let tell: Tell = Box::new(|_| {});

@@ -6,10 +6,12 @@ mod encode;
 mod even;
 mod feed;
 mod file;
+mod igtl;
 mod null;
-mod place;
 pub mod preview;
+mod rtsp;
 mod status;
+mod webrtc;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -19,13 +21,18 @@ use anyhow::{Context as _, Result};
 use gst_video::VideoInfo;
 
 use crate::config;
+use crate::frame::{Model, Sector, ShownMask};
 use crate::pipeline::parse;
 use crate::sink::display::Display;
 pub use crate::sink::encode::Encoders;
 use crate::sink::file::Recording;
+use crate::sink::igtl::Igtl;
 use crate::sink::null::Null;
 use crate::sink::preview::{Pictures, Preview, State};
-pub use crate::sink::status::{OutputStatus, SinkDrops, SinkStatus};
+use crate::sink::rtsp::RtspOut;
+pub use crate::sink::status::{OutputStatus, RecordedFiles, SinkDrops, SinkStatus};
+use crate::sink::webrtc::Webrtc;
+pub use crate::sink::webrtc::{Refusal, Whep};
 
 /// One annotated frame on its way to the sinks.
 #[derive(Clone, Copy)]
@@ -36,6 +43,14 @@ pub struct Shown<'a> {
     pub info: &'a Arc<VideoInfo>,
     /// What is true of it.
     pub state: State,
+    /// The mask on it, be it empty; none when no mask is shown.
+    pub mask: Option<ShownMask<'a>>,
+    /// A pixel's width and height in mm, where they are known.
+    pub spacing: Option<[f32; 2]>,
+    /// The model that made the newest mask.
+    pub model: Option<&'a Arc<Model>>,
+    /// What the model sees of it.
+    pub region: Option<Sector>,
 }
 
 /// Where annotated frames go. Dropping one stops its pipeline, which may take three seconds.
@@ -87,10 +102,14 @@ pub struct SinkContext {
     pub live: bool,
     /// Where previews publish their pictures.
     pub pictures: Pictures,
+    /// Where WebRTC's viewers come in.
+    pub whep: Whep,
     /// The daemon is stopping: nothing is waited for any more.
     pub stop: Arc<AtomicBool>,
     /// The encoders that run.
     pub encoders: Encoders,
+    /// The source, without credentials: recordings name it.
+    pub source: Arc<str>,
 }
 
 /// Opens a sink for frames like `info`. It blocks for as long as devices do, up to 20 s.
@@ -105,11 +124,12 @@ pub fn open(
     let name = sink.to_string();
     let opened: Box<dyn Sink> = match sink {
         config::Sink::Null => Box::new(Null::new(name)),
+        config::Sink::Igtl(server) => Box::new(Igtl::open(name, server, context)?),
         config::Sink::Preview => Box::new(Preview::open(name, info, context)?),
+        config::Sink::Webrtc(webrtc) => Box::new(Webrtc::open(name, *webrtc, info, context)?),
         config::Sink::Display { element } => Box::new(Display::open(name, element, info, context)?),
-        config::Sink::File { path, encoder, overwrite } => {
-            Box::new(Recording::open(path, encoder.as_deref(), *overwrite, info, context)?)
-        }
+        config::Sink::Rtsp(server) => Box::new(RtspOut::open(name, server, info, context)?),
+        config::Sink::File(settings) => Box::new(Recording::open(settings, info, context)?),
     };
     tracing::info!(sink = %opened.status().name(), "open");
     Ok(opened)
@@ -121,9 +141,13 @@ pub fn open(
 /// What is wrong.
 pub fn refuse_misconfigured(sink: &config::Sink) -> Result<()> {
     let has_pipeline = match sink {
-        config::Sink::File { encoder, .. } => encoder.is_some(),
+        config::Sink::File(file) => file.encoder.is_some(),
         config::Sink::Display { element } => !display::is_chosen(element),
-        config::Sink::Preview | config::Sink::Null => false,
+        config::Sink::Preview
+        | config::Sink::Webrtc(_)
+        | config::Sink::Rtsp(_)
+        | config::Sink::Null
+        | config::Sink::Igtl(_) => false,
     };
     // What is chosen on this machine may be there later.
     if has_pipeline { check(sink).map(drop) } else { Ok(()) }
@@ -137,11 +161,22 @@ pub fn check(sink: &config::Sink) -> Result<String> {
     let what = format!("sink {sink}");
     let texts = match sink {
         config::Sink::Null => return Ok("null".into()),
+        config::Sink::Igtl(server) => return igtl::check(server),
         config::Sink::Preview => vec![preview::PIPELINE.into()],
-        config::Sink::Display { element } => vec![display::describe(element).with_context(|| what.clone())?],
-        config::Sink::File { path, encoder, .. } => {
-            let encoder = encode::describe(encoder.as_deref(), None).with_context(|| what.clone())?;
-            vec![encoder, file::describe(path)]
+        config::Sink::Webrtc(_) => vec![encode::describe(None, None).with_context(|| what.clone())?],
+        config::Sink::File(settings) => {
+            let encoder =
+                encode::describe(settings.encoder.as_deref(), None).with_context(|| what.clone())?;
+            vec![encoder, file::describe(&settings.path)]
+        }
+        config::Sink::Display { element } => {
+            vec![display::describe(display::find(element).with_context(|| what.clone())?)]
+        }
+        config::Sink::Rtsp(server) => {
+            let served = rtsp::check(server).with_context(|| what.clone())?;
+            let encoder = encode::describe(None, None).with_context(|| what.clone())?;
+            parse(&encoder, &what)?;
+            return Ok(format!("{encoder}\n         {served}"));
         }
     };
     for text in &texts {

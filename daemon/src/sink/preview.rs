@@ -10,7 +10,7 @@ use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
 use tokio::sync::watch;
 
-use crate::frame::OverlayState;
+use crate::frame::{NerveSize, OverlayState, SignalState};
 use crate::sink::feed::{self, Feed};
 use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus};
 
@@ -41,8 +41,21 @@ pub struct State {
     pub ai: OverlayState,
     /// Whether it came from the source; else it is the black one that says NO SIGNAL.
     pub signal: bool,
+    /// The size of the nerve on it.
+    pub nerve: Option<NerveSize>,
+    /// What the signal was doing.
+    pub picture: SignalState,
     /// When it arrived.
     pub arrived: Instant,
+}
+
+impl State {
+    /// As readers of pictures are told it; `at_ms` counts from `begun`.
+    pub fn describe(&self, begun: Instant) -> serde_json::Value {
+        let at_ms = self.arrived.saturating_duration_since(begun).as_secs_f64() * 1000.0;
+        let Self { ai, signal, picture, nerve, .. } = self;
+        serde_json::json!({ "ai": ai, "signal": signal, "picture": picture, "nerve": nerve, "at_ms": at_ms.round() })
+    }
 }
 
 /// Puts each picture that leaves the encoder together with the state that its frame came with.
@@ -130,7 +143,7 @@ mod tests {
     use super::*;
 
     fn state(ai: OverlayState) -> State {
-        State { ai, signal: true, arrived: Instant::now() }
+        State { ai, signal: true, picture: SignalState::Ok, nerve: None, arrived: Instant::now() }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Sinks as the frame thread and the supervisor use them.
 
 mod files;
+mod recorder;
+mod watching;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -11,7 +13,8 @@ use gst_video::VideoFormat;
 use tokio::sync::watch;
 
 use super::*;
-use crate::frame::OverlayState;
+use crate::config::FileSettings;
+use crate::frame::{OverlayState, SignalState};
 use crate::sink::feed::Feed;
 
 /// Sinks of a video that waits for them.
@@ -27,8 +30,10 @@ impl Bench {
         let context = SinkContext {
             live: false,
             pictures: watch::channel(None).0,
+            whep: Whep::new(Instant::now()),
             stop: Arc::default(),
             encoders: Encoders::default(),
+            source: Arc::default(),
         };
         Self { info: info(64, 48), context, folder: tempfile::tempdir().unwrap() }
     }
@@ -38,7 +43,7 @@ impl Bench {
     }
 
     fn file(&self, name: &str) -> config::Sink {
-        config::Sink::File { path: self.path(name), encoder: None, overwrite: false }
+        config::Sink::File(FileSettings { path: self.path(name), ..Default::default() })
     }
 
     fn open(&self, sink: &config::Sink) -> Result<Box<dyn Sink>, SinkError> {
@@ -54,8 +59,9 @@ fn info(width: u32, height: u32) -> Arc<VideoInfo> {
 fn push(sink: &mut dyn Sink, info: &Arc<VideoInfo>, n: u64) {
     let mut buffer = gst::Buffer::from_mut_slice(vec![128; info.size()]);
     buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * n));
-    let state = State { ai: OverlayState::Off, signal: true, arrived: Instant::now() };
-    sink.push(Shown { buffer: &buffer, info, state });
+    let (ai, picture) = (OverlayState::Off, SignalState::Ok);
+    let state = State { ai, signal: true, picture, nerve: None, arrived: Instant::now() };
+    sink.push(Shown { buffer: &buffer, info, state, mask: None, model: None, region: None, spacing: None });
 }
 
 fn finish(sink: &mut dyn Sink) -> OutputStatus {
@@ -67,6 +73,10 @@ fn finish(sink: &mut dyn Sink) -> OutputStatus {
 fn names(folder: &Path) -> Vec<String> {
     let entries = folder.read_dir().unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    // Each has a sidecar, which goes with it.
+    let videos = names.clone();
+    names
+        .retain(|name| !name.strip_suffix(".jsonl").is_some_and(|video| videos.iter().any(|of| of == video)));
     names.sort();
     names
 }
@@ -79,7 +89,8 @@ fn what_will_never_open_is_told_from_what_may_later() {
     // Its device is not there.
     assert!(matches!(display("v4l2sink device=/dev/absent"), Err(SinkError::Unavailable(_))));
     let encoder = Some("nosuchencoder".into());
-    let file = config::Sink::File { path: bench.path("a.mp4"), encoder, overwrite: false };
+    let path = bench.path("a.mp4");
+    let file = config::Sink::File(FileSettings { path, encoder, ..Default::default() });
     assert!(matches!(bench.open(&file), Err(SinkError::Misconfigured(_))));
     let absent = bench.open(&bench.file("absent/a.mp4"));
     let Err(SinkError::Unavailable(why)) = absent else { panic!("a folder may be made") };
@@ -222,7 +233,7 @@ fn a_recording_with_an_encoder_of_its_own_shares_none_and_may_have_b_frames() {
     let bench = Bench::new();
     let own = |name: &str, encoder: &str| {
         let (path, encoder) = (bench.path(name), Some(encoder.to_owned()));
-        bench.open(&config::Sink::File { path, encoder, overwrite: false }).unwrap()
+        bench.open(&config::Sink::File(FileSettings { path, encoder, ..Default::default() })).unwrap()
     };
     let mut shared = bench.recording("a.mkv");
     let mut b_frames = own("b.mkv", "x264enc bframes=3 b-adapt=false");
@@ -249,7 +260,8 @@ fn a_recording_with_an_encoder_of_its_own_shares_none_and_may_have_b_frames() {
 fn a_shared_encoder_goes_on_when_one_file_fails() {
     let bench = Bench::new();
     std::os::unix::fs::symlink("/dev/full", bench.path("full.mkv")).unwrap();
-    let full = config::Sink::File { path: bench.path("full.mkv"), encoder: None, overwrite: true };
+    let path = bench.path("full.mkv");
+    let full = config::Sink::File(FileSettings { path, overwrite: true, ..Default::default() });
     let (mut full, mut good) = (bench.open(&full).unwrap(), bench.recording("good.mkv"));
     assert_eq!(bench.encoders(), 1);
     for n in 0..200 {
@@ -276,10 +288,9 @@ fn a_recording_takes_no_frames_of_another_size() {
 #[test]
 fn a_run_replaces_an_old_recording_once_and_none_of_its_own() {
     let bench = Bench::new();
-    let overwriting = |encoder: Option<&str>| config::Sink::File {
-        path: bench.path("a.mkv"),
-        encoder: encoder.map(str::to_owned),
-        overwrite: true,
+    let overwriting = |encoder: Option<&str>| {
+        let (path, encoder) = (bench.path("a.mkv"), encoder.map(str::to_owned));
+        config::Sink::File(FileSettings { path, encoder, overwrite: true, ..Default::default() })
     };
     std::fs::write(bench.path("a.mkv"), "old").unwrap();
     assert!(bench.open(&overwriting(Some("nosuchencoder"))).is_err());
@@ -312,16 +323,27 @@ fn a_slow_disk_costs_a_live_recording_frames_up_to_an_idr_and_nobody_else_any() 
         out = pipeline.by_name("out").and_then(|e| e.downcast::<gst_app::AppSink>().ok());
     };
     let muxer = Feed::open("slow", text, None, &bench.context, look, Box::new(tell)).unwrap().of_units();
+    let muxer = Arc::new(muxer);
     let (out, status) = (out.unwrap(), Arc::new(SinkStatus::new("slow".into())));
     let encoders = &bench.context.encoders;
-    let mut slow = encoders.subscribe(None, &bench.info, &bench.context, status, || Ok(muxer)).unwrap();
+    let mut slow =
+        encoders.subscribe(None, &bench.info, &bench.context, status, || Ok(muxer.clone())).unwrap();
     let mut good = bench.recording("good.mkv");
     let mut show = |n: u64| {
         let mut frame = gst::Buffer::from_mut_slice(vec![128; bench.info.size()]);
         frame.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * n));
-        let state = State { ai: OverlayState::Off, signal: true, arrived: Instant::now() };
+        let (ai, picture) = (OverlayState::Off, SignalState::Ok);
+        let state = State { ai, signal: true, picture, nerve: None, arrived: Instant::now() };
         slow.push(&frame);
-        good.push(Shown { buffer: &frame, info: &bench.info, state });
+        good.push(Shown {
+            buffer: &frame,
+            info: &bench.info,
+            state,
+            mask: None,
+            model: None,
+            region: None,
+            spacing: None,
+        });
         // Live video drops what comes while the encoder is busy; here none is to be.
         std::thread::sleep(Duration::from_millis(5));
     };
@@ -338,7 +360,8 @@ fn a_slow_disk_costs_a_live_recording_frames_up_to_an_idr_and_nobody_else_any() 
     take(300);
     (210..220).for_each(&mut show);
     take(300);
-    slow.finish(Instant::now() + Duration::from_secs(5));
+    slow.end();
+    muxer.finish(Instant::now() + Duration::from_secs(5));
     let gap = taken.windows(2).position(|two| two[1].0 > two[0].0 + 1).expect("units were lost");
     assert!(gap >= 119 && taken[gap + 1].1, "after the gap comes an IDR: {:?}", &taken[gap..]);
     assert!(

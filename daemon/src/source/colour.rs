@@ -5,12 +5,16 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 use gst_video::{VideoColorRange, VideoColorimetry};
 
 use crate::config::Source;
+
+const FULL: &str = "1:4:0:0";
+const LIMITED: &str = "2:4:0:0";
 
 /// What a container says of colour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +37,9 @@ pub fn settle(pipeline: &gst::Pipeline, source: &Source, pads: bool) {
     let Some(pad) = convert.static_pad("sink") else { return };
     let container = Arc::new(Mutex::new(Stated { is_full: range_of(source), colorimetry: None }));
     take_aside(pipeline, &container);
+    let is_limited = Arc::new(AtomicBool::new(false));
+    let theirs = is_limited.clone();
+    relabel(&format, is_limited);
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
         let Some(gst::PadProbeData::Event(event)) = &probe.data else { return gst::PadProbeReturn::Ok };
         let gst::EventView::Caps(caps) = event.view() else { return gst::PadProbeReturn::Ok };
@@ -42,6 +49,7 @@ pub fn settle(pipeline: &gst::Pipeline, source: &Source, pads: bool) {
         let stated = input.get::<&str>("colorimetry").unwrap_or("");
         let container = container.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (input, output) = settled(pixels, stated, &container);
+        theirs.store(is_limited_rgb(pixels, stated), Ordering::Relaxed);
         if let Ok(mut formats) = formats(pads).parse::<gst::Caps>() {
             if !output.is_empty() {
                 formats.make_mut().set("colorimetry", output);
@@ -50,6 +58,28 @@ pub fn settle(pipeline: &gst::Pipeline, source: &Source, pads: bool) {
         }
         if let Some(colorimetry) = input {
             caps.make_mut().set("colorimetry", colorimetry);
+            probe.data = Some(gst::PadProbeData::Event(gst::event::Caps::new(&caps)));
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// RGB whose range is limited, which GStreamer (1.22) converts wrong by up to 19 levels to the full range and 2 to the
+/// limited one. Read as full it keeps its levels, and `relabel` says what they are.
+fn is_limited_rgb(pixels: &str, stated: &str) -> bool {
+    ["RGB", "BGR", "GBR"].iter().any(|kind| pixels.contains(kind)) && stated.starts_with('2')
+}
+
+/// Says of frames that leave `format` that their range is limited, where it is.
+fn relabel(format: &gst::Element, is_limited: Arc<AtomicBool>) {
+    let Some(pad) = format.static_pad("src") else { return };
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
+        if let Some(gst::PadProbeData::Event(event)) = &probe.data
+            && let gst::EventView::Caps(caps) = event.view()
+            && is_limited.load(Ordering::Relaxed)
+        {
+            let mut caps = caps.caps_owned();
+            caps.make_mut().set("colorimetry", LIMITED);
             probe.data = Some(gst::PadProbeData::Event(gst::event::Caps::new(&caps)));
         }
         gst::PadProbeReturn::Ok
@@ -89,13 +119,15 @@ fn take_aside(pipeline: &gst::Pipeline, container: &Arc<Mutex<Stated>>) {
 /// The colorimetry to read frames of format `pixels` with, where it is not the one `stated`, and the
 /// one to convert them to; empty for GStreamer's choice.
 fn settled(pixels: &str, stated: &str, container: &Stated) -> (Option<String>, String) {
-    const FULL: &str = "1:4:0:0";
     if pixels.contains("GRAY") {
-        // Full range unless it says limited: its luma passes unchanged.
-        return ((!stated.starts_with('2')).then(|| FULL.into()), FULL.into());
+        // Full range unless it says limited. Its luma passes unchanged, for GStreamer converts no range of gray.
+        return match stated.starts_with('2') {
+            true => (Some(LIMITED.into()), LIMITED.into()),
+            false => (Some(FULL.into()), FULL.into()),
+        };
     }
     if ["RGB", "BGR", "GBR"].iter().any(|kind| pixels.contains(kind)) {
-        return (None, FULL.into());
+        return (is_limited_rgb(pixels, stated).then(|| "1:1:0:0".into()), FULL.into());
     }
     if stated.is_empty() || stated.starts_with('0') {
         let input = contained(container);
@@ -239,6 +271,8 @@ mod tests {
         assert_eq!(settled("I420", "2:4:16:4", &lost).1, "2:4:16:4");
         assert_eq!(settled("I420", "", &stated(None, Some(true))).1, "1:4:0:0");
         assert_eq!(settled("I420", "", &stated(None, None)), (None, String::new()));
+        assert_eq!(settled("GRAY8", "", &stated(None, None)).1, "1:4:0:0");
+        assert_eq!(settled("GRAY8", "2:4:0:0", &stated(None, None)).1, "2:4:0:0");
         assert_eq!(settled("I420", "1:0:0:0", &stated(None, None)).1, "1:4:0:0");
     }
 }

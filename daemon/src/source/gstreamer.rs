@@ -9,17 +9,19 @@ use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSinkCallbacks};
 use gst_video::VideoInfo;
+use nervelight_cine::Cine;
 use nervelight_engines::{HEIGHT, WIDTH};
 
 use crate::config::Source;
 use crate::frame::Frame;
 use crate::pipeline::{Started, parse, quoted, start, stop};
+use crate::source::bus::hear_bus;
 use crate::source::colour;
 use crate::source::damage::Damage;
-use crate::source::device;
-use crate::source::failure::{SourceError, failure};
+use crate::source::dicom;
 use crate::source::slot::{FrameCounts, Slot, SlotSender, slot};
 use crate::source::stamp::{self, Stamps};
+use crate::source::v4l2;
 
 /// Longest wait for a source to open, or for the next frame of one that has no reason to be silent.
 pub const STALL: Duration = Duration::from_secs(30);
@@ -38,20 +40,22 @@ pub struct Capture {
 /// What feeds a pipeline, and ends when it is dropped.
 type Feeder = Option<Box<dyn Send>>;
 
-/// The pipeline for `source` in `gst-launch-1.0` notation, up to the sink that hands frames over. `pads` frames that are
-/// smaller than the crop.
+/// The pipeline for `source`, or for the `cine` that it is, in `gst-launch-1.0` notation, up to the sink that hands frames
+/// over. `pads` frames that are smaller than the crop.
 ///
 /// # Errors
 /// When the source is none that GStreamer opens.
-pub fn describe(source: &Source, pads: bool) -> Result<String> {
-    let head = match source {
-        Source::Phantom(_) | Source::Rtsp(_) => bail!("source {source}: GStreamer does not open it"),
-        Source::File { uri, .. } => format!("uridecodebin name=decode uri={}", quoted(uri)),
-        Source::V4l2 { device, caps, .. } => {
-            let caps = caps.as_ref().map_or(String::new(), |caps| format!(" ! {}", quoted(caps)));
-            format!("v4l2src device={}{caps} ! decodebin", quoted(&device.display().to_string()))
+fn describe(source: &Source, cine: Option<&Cine>, pads: bool) -> Result<String> {
+    let head = match (source, cine) {
+        (Source::Phantom(_), _) => return Ok("phantom".into()),
+        (Source::Igtl(server), _) => return Ok(server.to_string()),
+        (Source::File { .. }, Some(cine)) => dicom::head(cine).into(),
+        (Source::File { uri, .. }, None) => format!("uridecodebin name=decode uri={}", quoted(uri)),
+        (Source::V4l2 { device, caps, .. }, _) => {
+            v4l2::describe(&quoted(&device.display().to_string()), caps.as_deref())
         }
-        Source::Pipeline { pipeline, .. } => pipeline.clone(),
+        (Source::Pipeline { pipeline, .. }, _) => pipeline.clone(),
+        (Source::Rtsp(_), _) => bail!("source {source}: GStreamer does not open it"),
     };
     Ok(finish(&head, pads))
 }
@@ -67,6 +71,18 @@ pub fn finish(head: &str, pads: bool) -> String {
     )
 }
 
+/// Builds the source's pipeline without starting it; returns its description.
+///
+/// # Errors
+/// When an element or a property is not known, or a DICOM file cannot be used.
+pub fn check(source: &Source, pads: bool) -> Result<String> {
+    let text = describe(source, dicom::open(source)?.as_ref(), pads)?;
+    if !matches!(source, Source::Phantom(_) | Source::Igtl(_)) {
+        parse(&text, &format!("source {source}"))?;
+    }
+    Ok(text)
+}
+
 impl Capture {
     /// Starts the source. Frames, and the end, come through the slot. None when the daemon is told to stop meanwhile.
     ///
@@ -78,16 +94,23 @@ impl Capture {
         counts: &Arc<FrameCounts>,
         to_stop: &AtomicBool,
     ) -> Result<Option<(Self, Slot)>> {
-        device::look(source).context("source.device")?;
-        Self::play(&describe(source, pads)?, source, pads, counts, to_stop, |_, _| Ok(None))
+        v4l2::look(source).context("source.device")?;
+        let text = |cine: Option<&Cine>| describe(source, cine, pads);
+        Self::play(text, source, pads, counts, to_stop, |_, sender| {
+            let Source::V4l2 { device, .. } = source else { return Ok(None) };
+            v4l2::follow_input(device);
+            let watch = v4l2::Watch::start(device, &source.to_string(), sender.clone());
+            Ok(watch.map(|watch| Box::new(watch) as Box<dyn Send>))
+        })
     }
 
-    /// [`Self::start`] of the pipeline `text`, which ends as [`finish`] says. `prepare` does what is to be done before.
+    /// [`Self::start`] of the pipeline `text`, which is asked for a DICOM cine's if it is one, and ends as [`finish`] says.
+    /// `prepare` does what is to be done before.
     ///
     /// # Errors
     /// When the pipeline cannot be built, prepared or started.
     pub fn play(
-        text: &str,
+        text: impl FnOnce(Option<&Cine>) -> Result<String>,
         source: &Source,
         pads: bool,
         counts: &Arc<FrameCounts>,
@@ -95,7 +118,9 @@ impl Capture {
         prepare: impl FnOnce(&gst::Pipeline, &SlotSender) -> Result<Feeder>,
     ) -> Result<Option<(Self, Slot)>> {
         let (name, live) = (source.to_string(), source.is_live());
-        let pipeline = parse(text, &format!("source {name}"))?;
+        let cine = dicom::open(source)?;
+        let text = text(cine.as_ref())?;
+        let pipeline = parse(&text, &format!("source {name}"))?;
         colour::settle(&pipeline, source, pads);
         say_what_is_changed(&pipeline, &name);
         if let Some(pad) = pipeline.by_name("pad") {
@@ -109,10 +134,12 @@ impl Capture {
         sink.set_max_buffers(1);
         let (sender, mut slot) = slot(live, counts);
         let damage = matches!(source, Source::File { .. }).then(Damage::new);
-        hear_bus(&pipeline, &name, &sender, damage.clone());
+        let scale = cine.as_ref().map(|cine| dicom::Scale::of(cine.facts(), pads));
+        let losses = cine.map(|cine| dicom::feed(&pipeline, cine, &name)).transpose()?;
+        hear_bus(&pipeline, &name, &sender, damage.clone(), losses);
         stamp_frames(&sink, live && !source.is_paced_by_clock());
         let feeder = prepare(&pipeline, &sender)?;
-        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage)).build());
+        sink.set_callbacks(AppSinkCallbacks::builder().new_sample(on_sample(sender, damage, scale)).build());
         match start(&pipeline, STALL, to_stop) {
             Started::Playing => Ok(Some((Self { pipeline, feeder }, slot))),
             Started::Refused => {
@@ -220,6 +247,7 @@ fn stamp_frames(sink: &AppSink, is_live: bool) {
 fn on_sample(
     sender: SlotSender,
     damage: Option<Damage>,
+    scale: Option<dicom::Scale>,
 ) -> impl FnMut(&AppSink) -> Result<gst::FlowSuccess, gst::FlowError> {
     let mut known: Option<(gst::Caps, Arc<VideoInfo>)> = None;
     let mut end = None;
@@ -243,96 +271,11 @@ fn on_sample(
                 info
             }
         };
-        match sender.send(Frame { buffer, info, arrived, truth: None }) {
+        let spacing = scale.as_ref().and_then(|scale| scale.spacing(&info));
+        match sender.send(Frame { buffer, info, arrived, truth: None, spacing }) {
             true => Ok(gst::FlowSuccess::Ok),
             false => Err(gst::FlowError::Eos),
         }
-    }
-}
-
-/// Turns the bus's messages into the slot's end.
-fn hear_bus(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender, damage: Option<Damage>) {
-    tap_errors(pipeline, name, sender);
-    let Some(bus) = pipeline.bus() else { return };
-    let (name, sender, weak) = (name.to_owned(), sender.clone(), pipeline.downgrade());
-    let stated = Mutex::new(None);
-    bus.set_sync_handler(move |_, message| {
-        use gst::MessageView;
-        match message.view() {
-            MessageView::Eos(_) => {
-                let stated = *stated.lock().unwrap_or_else(PoisonError::into_inner);
-                let end = ended(&name, stated, sender.position());
-                sender.end(end.and_then(|()| match damage.as_ref().map_or(0, Damage::frames) {
-                    0 => Ok(()),
-                    frames => Err(SourceError::Damaged { name: name.clone(), frames }),
-                }));
-            }
-            MessageView::Error(e) => sender.end(Err(failure(&name, e))),
-            MessageView::Warning(w) => {
-                tracing::warn!(source = name, element = ?w.src().map(|s| s.name()), "{}", w.error());
-                if let Some(damage) = &damage {
-                    damage.warned(&w.error());
-                }
-            }
-            MessageView::AsyncDone(_) => {
-                // Asked outside the lock: an element that answers may wait for one that speaks.
-                let duration = weak.upgrade().as_ref().and_then(video_duration);
-                *stated.lock().unwrap_or_else(PoisonError::into_inner) = duration;
-            }
-            _ => {}
-        }
-        gst::BusSyncReply::Drop
-    });
-}
-
-/// Hears an element's error that decodebin keeps to itself.
-///
-/// While it connects an element decodebin drops that one's errors, for it may try another. But a demuxer
-/// that pulls its data is at work by then, on a thread of its own; when that one fails before decodebin is
-/// done (gstdecodebin2.c, `remove_error_filter` after `GST_PAD_STREAM_UNLOCK`), nothing is tried any more,
-/// no frame comes, and no end.
-fn tap_errors(pipeline: &gst::Pipeline, name: &str, sender: &SlotSender) {
-    let (name, sender) = (name.to_owned(), sender.clone());
-    pipeline.connect_deep_element_added(move |_, _, element| {
-        let Some(bus) = element.bus() else { return };
-        let (name, sender) = (name.clone(), sender.clone());
-        let before = gst::Bus::new();
-        before.set_sync_handler(move |_, message| {
-            if let gst::MessageView::Error(e) = message.view()
-                && e.src().is_some_and(pulls)
-            {
-                sender.end(Err(failure(&name, e)));
-            }
-            // The bin's bus queues nothing and thus refuses nothing.
-            let _ = bus.post(message.clone());
-            gst::BusSyncReply::Drop
-        });
-        element.set_bus(Some(&before));
-    });
-}
-
-/// Whether an element reads its data by itself, and thus at its own time.
-fn pulls(element: &gst::Object) -> bool {
-    let element = element.downcast_ref::<gst::Element>();
-    element.is_some_and(|e| e.sink_pads().iter().any(|pad| pad.mode() == gst::PadMode::Pull))
-}
-
-/// The length that the container states; none where there is sound as well, which may be longer.
-fn video_duration(pipeline: &gst::Pipeline) -> Option<Duration> {
-    let streams = pipeline.by_name("decode").map_or(0, |decode| decode.src_pads().len());
-    let stated = pipeline.query_duration::<gst::ClockTime>()?;
-    (streams == 1).then(|| stated.into())
-}
-
-/// A container that states its length and ends well before it was cut.
-fn ended(name: &str, stated: Option<Duration>, ended: Duration) -> Result<(), SourceError> {
-    // Containers round durations.
-    const SLACK: Duration = Duration::from_millis(500);
-    match stated {
-        Some(stated) if ended + SLACK < stated => {
-            Err(SourceError::CutShort { name: name.into(), ended, stated })
-        }
-        _ => Ok(()),
     }
 }
 
@@ -350,7 +293,8 @@ mod tests {
         bytes.resize(0x10000, 0);
         std::fs::write(clip.path(), bytes).unwrap();
         let uri = format!("file://{}", clip.path().display());
-        let pipeline = parse(&describe(&Source::File { uri, paced: false }, false).unwrap(), "clip").unwrap();
+        let pipeline =
+            parse(&describe(&Source::File { uri, paced: false }, None, false).unwrap(), "clip").unwrap();
         // What decodebin does for a moment only, here for good.
         pipeline.connect_deep_element_added(|_, bin, element| {
             if bin.factory().is_some_and(|factory| factory.name() == "decodebin") {
@@ -358,7 +302,7 @@ mod tests {
             }
         });
         let (sender, mut slot) = slot(false, &Arc::default());
-        hear_bus(&pipeline, "clip", &sender, None);
+        hear_bus(&pipeline, "clip", &sender, None, None);
         pipeline.set_state(gst::State::Playing).unwrap();
         let Next::End(Err(error)) = slot.next(Duration::from_secs(30)) else { panic!("no error was heard") };
         assert!(error.to_string().contains("damaged or incomplete"), "{error}");

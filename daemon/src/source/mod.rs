@@ -1,16 +1,19 @@
 //! Where frames come from, and the slot they are taken from. It may use frames, pipelines, the configuration and what hides
 //! secrets.
 
+mod bus;
 mod colour;
 mod damage;
 mod decode;
-pub mod device;
+mod dicom;
 pub mod failure;
 pub mod gstreamer;
+mod igtl;
 mod phantom;
 pub mod rtsp;
 pub mod slot;
 mod stamp;
+pub mod v4l2;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -26,20 +29,17 @@ use crate::source::slot::{FrameCounts, Slot};
 pub struct OpenSource {
     /// Where its frames, and its end, come out.
     pub slot: Slot,
-    /// None for the phantom, whose thread ends with the slot.
+    /// None where a thread ends with the slot.
     pub capture: Option<Capture>,
 }
 
 /// Builds the source's pipeline without starting it; returns its description. `pads` frames that are smaller than the crop.
 ///
 /// # Errors
-/// When an element or a property is not known, or nothing here decodes it.
+/// When it cannot be built, or nothing here decodes the source.
 pub fn check(source: &Source, pads: bool) -> Result<String> {
-    let text = match source {
-        Source::Phantom(_) => return Ok("phantom".into()),
-        Source::Rtsp(rtsp) => gstreamer::finish(&rtsp::describe(rtsp)?, pads),
-        source => gstreamer::describe(source, pads)?,
-    };
+    let Source::Rtsp(rtsp) = source else { return gstreamer::check(source, pads) };
+    let text = gstreamer::finish(&rtsp::describe(rtsp)?, pads);
     parse(&text, &format!("source {source}"))?;
     Ok(text)
 }
@@ -52,6 +52,9 @@ pub fn open(config: &Config, counts: &Arc<FrameCounts>, stop: &AtomicBool) -> Re
     if let Source::Phantom(settings) = &config.source {
         let slot = phantom::start(settings, config.x, config.y, counts)?;
         return Ok(Some(OpenSource { slot, capture: None }));
+    }
+    if let Source::Igtl(server) = &config.source {
+        return Ok(Some(OpenSource { slot: igtl::start(server, config.pad, counts)?, capture: None }));
     }
     let opened = match &config.source {
         Source::Rtsp(rtsp) => rtsp::open(rtsp, &config.source, config.pad, counts, stop)?,

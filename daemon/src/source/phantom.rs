@@ -67,7 +67,8 @@ fn render(
             let due = started + Duration::from_nanos(n * frame_time);
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
-        let frame = Frame { buffer, info: info.clone(), arrived: Instant::now(), truth: Some(truth) };
+        let frame =
+            Frame { buffer, info: info.clone(), arrived: Instant::now(), truth: Some(truth), spacing: None };
         if !sender.send(frame) {
             break;
         }

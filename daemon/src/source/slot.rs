@@ -6,12 +6,12 @@
 //! A slot lives as long as its source. The counts live as long as the daemon and outlast every source.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
-use crate::frame::Frame;
+use crate::frame::{Frame, InputStatus};
 use crate::source::failure::SourceError;
 
 /// What a source has next.
@@ -51,7 +51,19 @@ struct Shared {
     position: AtomicU64,
     /// The frame path takes no more.
     closed: AtomicBool,
+    /// What the device's driver says of its input: its place in [`INPUTS`].
+    input: AtomicU8,
 }
+
+/// Every status, the one of a device that nobody asks first.
+const INPUTS: [InputStatus; 6] = [
+    InputStatus::Unknown,
+    InputStatus::Present,
+    InputStatus::NoSignal,
+    InputStatus::NoPower,
+    InputStatus::NoLock,
+    InputStatus::OutOfRange,
+];
 
 /// What became of the frames of all sources. A frame that waits in a slot is in none of the counts yet, so frames in
 /// are never fewer than frames out.
@@ -122,9 +134,20 @@ impl SlotSender {
         false
     }
 
-    /// Counts frames that fresher ones displaced before they were decoded.
-    pub fn skip(&self, frames: u64) {
+    /// Whether somebody may still take a frame.
+    pub fn is_open(&self) -> bool {
+        !self.shared.closed.load(Ordering::Relaxed)
+    }
+
+    /// Counts frames that came and were passed over for fresher ones.
+    pub fn pass_over(&self, frames: u64) {
         self.counts.displaced.fetch_add(frames, Ordering::Relaxed);
+    }
+
+    /// The device's driver says this of its input.
+    pub fn set_input(&self, status: InputStatus) {
+        let place = INPUTS.iter().position(|known| *known == status).unwrap_or_default();
+        self.shared.input.store(place as u8, Ordering::Relaxed);
     }
 
     /// End of the latest frame on the source's time line.
@@ -158,6 +181,11 @@ impl Slot {
             Ok(frame) => self.take(frame),
             Err(_) => Next::End(self.ended.clone().unwrap_or(Ok(()))),
         }
+    }
+
+    /// What the device's driver says of its input.
+    pub fn input(&self) -> InputStatus {
+        INPUTS[usize::from(self.shared.input.load(Ordering::Relaxed)) % INPUTS.len()]
     }
 
     fn take(&self, frame: Frame) -> Next {
@@ -203,7 +231,7 @@ mod tests {
         let mut buffer = gst::Buffer::with_size(16).unwrap();
         buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(n));
         let info = Arc::new(VideoInfo::builder(VideoFormat::I420, 4, 4).build().unwrap());
-        Frame { buffer, info, arrived: Instant::now(), truth: None }
+        Frame { buffer, info, arrived: Instant::now(), truth: None, spacing: None }
     }
 
     fn counted(live: bool) -> (Arc<FrameCounts>, (SlotSender, Slot)) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::frame::{LumaStatistics, OverlayState};
+use crate::frame::{LumaStatistics, NerveSize, OverlayState};
 
 /// Durations that may wait to be read; beyond, quantiles miss some, counters none.
 const SAMPLES: usize = 8192;
@@ -31,6 +31,8 @@ pub struct Counters {
     state: AtomicU8,
     luma_mean: AtomicU32,
     luma_deviation: AtomicU32,
+    /// Width, area and depth of the nerve; 0 where there is none.
+    nerve: [AtomicU32; 3],
 }
 
 impl Counters {
@@ -40,6 +42,13 @@ impl Counters {
             [OverlayState::Off, OverlayState::On, OverlayState::Stale, OverlayState::Disabled];
         let state = self.state.load(Ordering::Relaxed);
         STATES.into_iter().find(|known| number(*known) == state).unwrap_or_default()
+    }
+
+    /// The size of the nerve on the last frame, where it was measured.
+    pub fn nerve(&self) -> Option<NerveSize> {
+        let [width_mm, area_mm2, depth_mm] =
+            self.nerve.each_ref().map(|bits| f32::from_bits(bits.load(Ordering::Relaxed)));
+        (area_mm2 > 0.0).then_some(NerveSize { width_mm, area_mm2, depth_mm })
     }
 
     /// The luma of the last frame.
@@ -135,6 +144,14 @@ impl Tally {
     pub fn luma(&self, LumaStatistics { mean, deviation }: LumaStatistics) {
         self.counters.luma_mean.store(mean.to_bits(), Ordering::Relaxed);
         self.counters.luma_deviation.store(deviation.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The size of the nerve on a frame.
+    pub fn nerve(&self, nerve: Option<NerveSize>) {
+        let size = nerve.map_or([0.0; 3], |nerve| [nerve.width_mm, nerve.area_mm2, nerve.depth_mm]);
+        for (to, value) in self.counters.nerve.iter().zip(size) {
+            to.store(value.to_bits(), Ordering::Relaxed);
+        }
     }
 
     /// The thread is alive.

@@ -7,12 +7,12 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 use nervelight_engines::BuildProgress;
 
-use crate::frame::SignalState;
 use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::source::slot::FrameCounts;
 use crate::status::counters::{Counters, Sample};
 use crate::status::distribution::{Distribution, Recent};
+use crate::status::signal::SignalFigures;
 use crate::status::snapshot::{DroppedBy, LastMinute, RunInfo, Signal, SinkFigures, Snapshot};
 
 /// Figures of the run up to now.
@@ -32,7 +32,7 @@ pub struct LiveFigures {
 /// What the supervisor knows besides.
 pub struct Moment {
     /// What the signal is doing.
-    pub signal: SignalState,
+    pub signal: SignalFigures,
     /// What became of the sinks.
     pub sinks: Vec<SinkFigures>,
     /// How far the build of the engine is, while there is one.
@@ -103,7 +103,8 @@ impl LiveFigures {
             version: env!("CARGO_PKG_VERSION"),
             run: run.shown(),
             ai: self.counters.overlay_state(),
-            signal: Signal { state: moment.signal, luma: self.counters.luma() },
+            signal: Signal { figures: moment.signal, luma: self.counters.luma() },
+            nerve: self.counters.nerve(),
             uptime_s: (seconds * 1000.0).round() / 1000.0,
             fps: rate(frames_out, seconds),
             frames_in: arrived,

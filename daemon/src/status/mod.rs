@@ -6,10 +6,12 @@ mod counters;
 mod distribution;
 mod live;
 pub mod prometheus;
+mod signal;
 pub mod snapshot;
 
 pub use cell::StatusCell;
 pub use counters::{Counters, FrameFigures, Tally, tally};
 pub use distribution::Quantiles;
 pub use live::{LiveFigures, Moment};
+pub use signal::SignalLog;
 pub use snapshot::{RunInfo, SinkFigures, Snapshot};

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::frame::OverlayState;
+use crate::frame::{OverlayState, SignalState};
+use crate::sink::RecordedFiles;
 use crate::status::snapshot::{SinkFigures, Snapshot};
 
 /// Upper bounds of the histograms in seconds. Finest where a frame's budget lies, 33 ms at 30 frames/s.
@@ -31,11 +32,33 @@ pub fn publish(snapshot: &Snapshot) {
     metrics::counter!("nervelight_engine_errors_total").absolute(snapshot.engine_errors);
     metrics::counter!("nervelight_source_reconnects_total").absolute(snapshot.run.source_reconnects);
     metrics::gauge!("nervelight_ai_on").set(f64::from(u8::from(snapshot.ai == OverlayState::On)));
+    let signal = &snapshot.signal.figures;
+    for state in SignalState::ALL {
+        let name = state.name();
+        let seconds = signal.seconds.get(name).copied().unwrap_or_default();
+        metrics::gauge!("nervelight_signal_state", "state" => name)
+            .set(f64::from(u8::from(signal.state == state)));
+        metrics::counter!("nervelight_signal_transitions_total", "state" => name)
+            .absolute(signal.entered.get(name).copied().unwrap_or_default());
+        metrics::counter!("nervelight_signal_seconds_total", "state" => name).absolute(seconds as u64);
+    }
     for SinkFigures { output: sink, failures } in &snapshot.sinks {
         let name = sink.name.clone();
         metrics::counter!("nervelight_sink_frames_total", "sink" => name.clone()).absolute(sink.frames);
         metrics::counter!("nervelight_sink_dropped_total", "sink" => name.clone()).absolute(sink.dropped);
         metrics::counter!("nervelight_sink_failures_total", "sink" => name.clone()).absolute(*failures);
+        if let Some(RecordedFiles { files, deleted, .. }) = sink.recorded {
+            metrics::counter!("nervelight_recording_files_total", "sink" => name.clone()).absolute(files);
+            metrics::counter!("nervelight_recording_deleted_total", "sink" => name.clone()).absolute(deleted);
+        }
+        if let Some(viewers) = sink.viewers {
+            let labels = [("sink", name.clone())];
+            metrics::gauge!("nervelight_sink_viewers", &labels).set(viewers.watching as f64);
+            metrics::counter!("nervelight_sink_viewers_joined_total", &labels).absolute(viewers.joined);
+            metrics::counter!("nervelight_sink_viewers_refused_total", &labels).absolute(viewers.refused);
+            metrics::counter!("nervelight_sink_viewer_frames_total", &labels).absolute(viewers.frames);
+            metrics::counter!("nervelight_sink_viewer_dropped_total", &labels).absolute(viewers.dropped);
+        }
         metrics::gauge!("nervelight_sink_failed", "sink" => name)
             .set(f64::from(u8::from(sink.failed.is_some())));
     }

@@ -5,10 +5,11 @@ use nervelight_engines::EngineInfo;
 use serde::Serialize;
 
 use crate::config::SyncMode;
-use crate::frame::{LumaStatistics, OverlayState, SignalState};
+use crate::frame::{LumaStatistics, NerveSize, OverlayState, Sector};
 use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::status::Quantiles;
+use crate::status::signal::SignalFigures;
 
 /// The figures at one moment: `/status`, and `report.json` at the end.
 #[derive(Debug, Clone, Serialize)]
@@ -22,6 +23,9 @@ pub struct Snapshot {
     pub ai: OverlayState,
     /// What the signal is doing.
     pub signal: Signal,
+    /// The size of the nerve on the last frame, where it is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nerve: Option<NerveSize>,
     /// Seconds since the first frame.
     pub uptime_s: f64,
     /// Frames shown per second, over the whole run.
@@ -69,10 +73,11 @@ pub struct Snapshot {
 }
 
 /// What the signal is doing, and the last frame's luma.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Signal {
-    /// The state.
-    pub state: SignalState,
+    /// The state, and the states of the run.
+    #[serde(flatten)]
+    pub figures: SignalFigures,
     /// From black, 0, to white, 255.
     pub luma: LumaStatistics,
 }
@@ -126,6 +131,9 @@ pub struct RunInfo {
     /// Why the crop is not in them, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames_problem: Option<String>,
+    /// Where the ultrasound picture was found in them, where it is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sector: Option<SectorInfo>,
     /// What computes the masks, or will once it is open.
     pub engine: EngineInfo,
     /// Counts the openings of engines, from 1; 0 before the first.
@@ -137,7 +145,28 @@ pub struct RunInfo {
     pub sync: SyncMode,
 }
 
+/// Where the ultrasound picture lies.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct SectorInfo {
+    /// It, in pixels of the frame.
+    #[serde(flatten)]
+    pub sector: Sector,
+    /// What the model sees of it.
+    pub crop: Sector,
+    /// Pixels of the frame for one of the crop.
+    pub scale: f32,
+    /// Width and height of a pixel of the crop in millimetres, where the frame's is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spacing_mm: Option<[f32; 2]>,
+}
+
 impl RunInfo {
+    /// The ultrasound picture was found; `spacing` is that of the frame's pixels.
+    pub fn place(&mut self, sector: Sector, crop: Sector, scale: f32, spacing: Option<[f32; 2]>) {
+        let spacing_mm = spacing.map(|spacing| spacing.map(|mm| mm * scale));
+        self.sector = Some(SectorInfo { sector, crop, scale, spacing_mm });
+    }
+
     /// Before the first frame; `engine` is open, or will be.
     pub fn new(source: String, engine: EngineInfo, engine_generation: u64, sync: SyncMode) -> Self {
         Self {
@@ -146,6 +175,7 @@ impl RunInfo {
             source_reconnects: 0,
             frames: String::new(),
             frames_problem: None,
+            sector: None,
             engine,
             engine_generation,
             engine_failed: None,

@@ -101,10 +101,12 @@ impl EngineKeeper {
         let opener = Opener::new(config, bundle, Arc::new(BuildMonitor::new(stop.clone())));
         let (inference, first, openings) = if config.engine.backend.is_tensorrt() && config.source.is_live() {
             let engine = tensorrt::probe(&opener.bundle, &config.engine)?.info;
-            let (inference, openings) = Inference::start_opening(opener.open())?;
+            let (inference, openings) = Inference::start_opening(opener.open(), config.overlay.steady)?;
             (inference, FirstEngine { engine, generation: 0 }, openings)
         } else {
-            let Some((inference, model, openings)) = Inference::start(opener.open(), stop)? else {
+            let Some((inference, model, openings)) =
+                Inference::start(opener.open(), config.overlay.steady, stop)?
+            else {
                 return Ok(None);
             };
             log_ready(&model.engine);
@@ -137,7 +139,7 @@ impl EngineKeeper {
 
     /// Opens another engine; the present one stays at work until then.
     pub fn reopen(&mut self) {
-        match Inference::start_opening(self.opener.open()) {
+        match Inference::start_opening(self.opener.open(), self.opener.config.overlay.steady) {
             Ok(opening) => self.replacement = Some(opening),
             Err(error) => tracing::error!(%error, "the engine cannot be opened anew"),
         }

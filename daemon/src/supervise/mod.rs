@@ -25,9 +25,9 @@ use tokio::sync::watch;
 use crate::config::{Config, Sink};
 use crate::control::control;
 use crate::path::{self, FramePath, PathSettings};
-use crate::sink::{self, Encoders, SinkContext};
+use crate::sink::{self, Encoders, SinkContext, Whep};
 use crate::source::slot::FrameCounts;
-use crate::status::{LiveFigures, RunInfo, StatusCell, prometheus, tally};
+use crate::status::{LiveFigures, RunInfo, SignalLog, StatusCell, prometheus, tally};
 use crate::supervise::engine::EngineKeeper;
 use crate::supervise::reaper::Reaper;
 use crate::supervise::sinks::SinkKeeper;
@@ -67,20 +67,31 @@ pub fn run(config: &Config) -> Result<()> {
     let frame_path = FramePath::new(PathSettings::of(config), inference, tally, events);
     let thread = path::start(frame_path, live, stop.clone(), priority::put_video_first)?;
     let (pictures, _) = watch::channel(None);
+    let whep = Whep::new(Instant::now());
     let (cell, (control, requests)) = (StatusCell::default(), control());
     if let Some(listener) = listener {
         let has_preview = config.sinks.iter().any(|sink| matches!(sink, Sink::Preview));
         let page = Page {
             status: cell.clone(),
             pictures: has_preview.then(|| pictures.clone()),
+            whep: config.sinks.iter().any(|sink| matches!(sink, Sink::Webrtc(_))).then(|| whep.clone()),
             control,
             metrics: metrics.clone(),
-            begun: Instant::now(),
+            begun: whep.begun,
         };
         tracing::info!("page at http://{}", listener.local_addr()?);
         web::serve(listener, &config.proxy_hosts, page)?;
     }
-    let context = SinkContext { live, pictures, stop: stop.clone(), encoders: Encoders::default() };
+    let run_info = RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode);
+    let source_name = run_info.shown().source.into();
+    let context = SinkContext {
+        live,
+        pictures,
+        whep,
+        stop: stop.clone(),
+        encoders: Encoders::default(),
+        source: source_name,
+    };
     let mut supervisor = Supervisor {
         config,
         changes: thread.changes.clone(),
@@ -93,8 +104,8 @@ pub fn run(config: &Config) -> Result<()> {
         figures: LiveFigures::new(counters.clone(), frames.clone(), samples),
         counters,
         frames,
-        run_info: RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode),
-        signal: Default::default(),
+        run_info,
+        signal: SignalLog::new(Instant::now()),
         overlay: config.overlay.enabled,
         asked: VecDeque::new(),
         unsent: VecDeque::new(),

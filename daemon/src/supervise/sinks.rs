@@ -11,7 +11,7 @@ use gst_video::VideoInfo;
 use crate::config;
 use crate::control::{Answer, ControlError, ErrorKind, Reply};
 use crate::path::{Change, SinkChange, SinkId, Sinks};
-use crate::sink::{self, OutputStatus, Sink, SinkContext, SinkDrops, SinkError, SinkStatus};
+use crate::sink::{self, OutputStatus, RecordedFiles, Sink, SinkContext, SinkDrops, SinkError, SinkStatus};
 use crate::status::SinkFigures;
 use crate::supervise::backoff::Backoff;
 use crate::supervise::errand;
@@ -45,6 +45,7 @@ struct Kept {
     /// Frames and drops of earlier openings.
     frames: u64,
     drops: SinkDrops,
+    recorded: Option<RecordedFiles>,
     failures: u64,
     /// Why it is not open, if it failed.
     failure: Option<String>,
@@ -73,6 +74,7 @@ impl SinkKeeper {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
             frames: 0,
             drops: SinkDrops::default(),
+            recorded: None,
             failures: 0,
             failure: None,
             last_failure: None,
@@ -158,7 +160,7 @@ impl SinkKeeper {
     /// What failed, in words: sinks that are not open, and recordings with a gap.
     pub fn failures(&self) -> Vec<String> {
         let words = |kept: &Kept| {
-            let is_recording = matches!(kept.config, config::Sink::File { .. });
+            let is_recording = matches!(kept.config, config::Sink::File(_));
             let why = kept.last_failure.as_ref().filter(|_| kept.failure.is_some() || is_recording)?;
             let name = format!("sink {}: ", kept.name);
             let later = if kept.failure.is_none() { ". It was opened again later" } else { "" };
@@ -270,12 +272,18 @@ impl Kept {
     }
 
     fn is_screen(&self) -> bool {
-        matches!(self.config, config::Sink::Display { .. } | config::Sink::Preview)
+        matches!(
+            self.config,
+            config::Sink::Display { .. }
+                | config::Sink::Preview
+                | config::Sink::Webrtc(_)
+                | config::Sink::Rtsp(_)
+        )
     }
 
     /// A recording begins with the source's first frame.
     fn is_wanted(&self, layout: &SinkLayout) -> bool {
-        !layout.is_placeholder || !matches!(self.config, config::Sink::File { .. })
+        !layout.is_placeholder || !matches!(self.config, config::Sink::File(_))
     }
 
     /// Whether there is nothing to wait for: it is open, or failed, hangs, or is not wanted.
@@ -324,6 +332,7 @@ impl Kept {
         let last = status.snapshot();
         self.frames += last.frames;
         self.drops = self.drops + last.dropped_by;
+        self.recorded = RecordedFiles::sum(self.recorded.take(), last.recorded);
         if let Some(why) = last.failed
             && self.failure.is_none()
         {
@@ -343,48 +352,16 @@ impl Kept {
             frames: self.frames + now.as_ref().map_or(0, |s| s.frames),
             dropped: drops.sum(),
             dropped_by: drops,
+            recorded: RecordedFiles::sum(
+                self.recorded.clone(),
+                now.as_ref().and_then(|s| s.recorded.clone()),
+            ),
             failed: now.as_ref().and_then(|s| s.failed.clone()).or_else(|| self.failure.clone()),
+            viewers: now.as_ref().and_then(|s| s.viewers),
         };
         SinkFigures { output, failures: self.failures }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicBool;
-
-    use gst_video::VideoFormat;
-
-    use super::*;
-    use crate::pipeline::{self, Started};
-    use crate::sink::Encoders;
-
-    #[test]
-    fn a_sink_that_hangs_is_not_waited_for() {
-        gst::init().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let fifo = folder.path().join("fifo");
-        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        // Opening a FIFO waits for its reader.
-        let text = format!("fakesrc num-buffers=1 ! filesink location={}", fifo.display());
-        let hangs = pipeline::parse(&text, "test").unwrap();
-        let never = AtomicBool::new(false);
-        let Started::LeftBehind(left) = pipeline::start(&hangs, Duration::from_millis(200), &never) else {
-            panic!("it does not hang")
-        };
-        let context = SinkContext {
-            live: false,
-            pictures: tokio::sync::watch::channel(None).0,
-            stop: Arc::default(),
-            encoders: Encoders::default(),
-        };
-        let display = config::Sink::Display { element: "fakesink".into() };
-        let mut sinks = SinkKeeper::new(&[display], context);
-        sinks.sinks[0].backoff.remember(&left.into());
-        let info = gst_video::VideoInfo::builder(VideoFormat::I420, 64, 48).build().unwrap();
-        sinks.lay_out(1, Arc::new(info), false);
-        let changes = sinks.look(Instant::now() + Duration::from_secs(60)).unwrap();
-        assert!(matches!(changes[..], [Change::Settled(1)]), "a video that is not live would wait for ever");
-        drop(std::fs::File::open(&fifo).unwrap());
-    }
-}
+mod tests;

@@ -15,6 +15,11 @@ use crate::source::{self, OpenSource};
 use crate::supervise::backoff::Backoff;
 use crate::supervise::errand;
 
+/// Longest wait before a device or pipeline is opened again.
+const LONGEST: Duration = Duration::from_secs(8);
+/// The same of a server, which costs little to ask.
+const LONGEST_NETWORK: Duration = Duration::from_secs(5);
+
 /// Opens the source, again and again where it is waited for.
 pub struct SourceKeeper {
     config: Config,
@@ -160,8 +165,9 @@ impl SourceKeeper {
 fn backoff(source: &Source) -> Backoff {
     let first = Duration::from_millis(500);
     match source {
-        Source::Rtsp(_) => Backoff::new(first, Duration::from_secs(5)).with(Duration::ZERO, 0.4),
-        _ => Backoff::new(first, Duration::from_secs(8)),
+        Source::Rtsp(_) => Backoff::new(first, LONGEST_NETWORK).with(Duration::ZERO, 0.4),
+        Source::Igtl(_) => Backoff::new(first, LONGEST_NETWORK),
+        _ => Backoff::new(first, LONGEST),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::infer::DeviceLost;
 use crate::path::{Change, Event, Retired, Sinks};
 use crate::source::gstreamer::{STALL, STALLED};
 use crate::source::slot::{FrameCounts, Slot};
-use crate::status::{Counters, LiveFigures, Moment, RunInfo, Snapshot, StatusCell, prometheus};
+use crate::status::{Counters, LiveFigures, Moment, RunInfo, SignalLog, Snapshot, StatusCell, prometheus};
 use crate::supervise::engine::{EngineKeeper, EngineNews};
 use crate::supervise::reaper::Reaper;
 use crate::supervise::report;
@@ -59,8 +59,8 @@ pub struct Supervisor<'a> {
     pub frames: Arc<FrameCounts>,
     /// What changes seldom.
     pub run_info: RunInfo,
-    /// What the signal is doing.
-    pub signal: SignalState,
+    /// What the signal is doing and has done.
+    pub signal: SignalLog,
     /// Whether the overlay is wanted.
     pub overlay: bool,
     /// Who waits for the overlay to be switched.
@@ -159,16 +159,12 @@ impl Supervisor<'_> {
                 Err(Ended(how)) => return Ok(Some(how.map_err(Into::into))),
             },
             Event::Signal(state) => {
-                match (self.signal, state) {
-                    (_, SignalState::NoSignal) => {
-                        tracing::error!("no signal: the source sends no frames. Check its cable and power");
-                    }
-                    (SignalState::NoSignal, SignalState::Ok) => {
-                        tracing::info!("the source's frames are back")
-                    }
-                    (_, SignalState::Ok | SignalState::Waiting) => {}
-                }
-                self.signal = state;
+                say(self.signal.state(), state);
+                self.signal.enter(state, Instant::now());
+            }
+            Event::Sector { sector, crop, scale } => {
+                tracing::info!(?sector, ?crop, scale, "the ultrasound picture was found");
+                self.run_info.place(sector, crop, scale, self.config.region.spacing_mm);
             }
             Event::Overlay(enabled) => {
                 if std::mem::replace(&mut self.overlay, enabled) != enabled {
@@ -208,6 +204,7 @@ impl Supervisor<'_> {
             tracing::error!("there is no overlay: {problem}");
         }
         self.run_info.frames_problem = problem;
+        self.run_info.sector = None;
     }
 
     fn carry_out(&mut self, request: Request) {
@@ -297,7 +294,8 @@ impl Supervisor<'_> {
         self.run_info.source_failed = self.source.failure().map(Into::into);
         self.run_info.source_reconnects = self.source.reconnects();
         let (sinks, build) = (self.sinks.figures(), self.engine.progress());
-        let moment = Moment { signal: self.signal, sinks, build, error, has_ended };
+        let signal = self.signal.figures(Instant::now());
+        let moment = Moment { signal, sinks, build, error, has_ended };
         self.figures.snapshot(&self.run_info, moment)
     }
 
@@ -312,8 +310,12 @@ impl Supervisor<'_> {
                 Event::Retired(Retired::Sink(id, sink)) => left.push((id, sink)),
                 Event::Retired(Retired::Model(inference)) => self.reaper.take(inference),
                 Event::Retired(Retired::Source(slot)) => self.reaper.take(slot),
-                Event::Signal(state) => self.signal = state,
-                Event::Layout { .. } | Event::SourceEnded(_) | Event::Overlay(_) | Event::Ended(_) => {}
+                Event::Signal(state) => self.signal.enter(state, Instant::now()),
+                Event::Layout { .. }
+                | Event::SourceEnded(_)
+                | Event::Sector { .. }
+                | Event::Overlay(_)
+                | Event::Ended(_) => {}
             }
         }
         self.sinks.finish(left);
@@ -331,6 +333,28 @@ impl Supervisor<'_> {
             (Some(error), Ok(())) => bail!(error),
             (Some(error), Err(unwritten)) => bail!("{error}\n{unwritten:#}"),
         }
+    }
+}
+
+/// What a new state of the signal means, once.
+fn say(before: SignalState, state: SignalState) {
+    match state {
+        SignalState::NoSignal => {
+            tracing::error!("no signal: the source sends no frames. Check its cable and power");
+        }
+        SignalState::NoInput => tracing::error!(
+            "no input: the capture card shows its own picture. Check the cable to the ultrasound machine, and its \
+             power"
+        ),
+        SignalState::Black => {
+            tracing::warn!("the picture is black. Check that the ultrasound machine shows one")
+        }
+        _ if before == SignalState::NoSignal => tracing::info!("the source's frames are back"),
+        _ if matches!(before, SignalState::Black | SignalState::NoInput) => {
+            tracing::info!("there is a picture again");
+        }
+        // Calm: a clinician freezes a picture many times in an hour.
+        SignalState::Waiting | SignalState::Ok | SignalState::Frozen | SignalState::GeometryChanged => {}
     }
 }
 

@@ -2,6 +2,7 @@
 //! control and pictures of the preview, and nothing else of the daemon.
 
 mod routes;
+mod whep;
 
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
@@ -12,6 +13,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use nervelight_web::Guard;
 
 use crate::control::Control;
+use crate::sink::Whep;
 use crate::sink::preview::Pictures;
 use crate::status::StatusCell;
 
@@ -22,6 +24,8 @@ pub struct Page {
     pub status: StatusCell,
     /// The newest picture; none where no preview is configured.
     pub pictures: Option<Pictures>,
+    /// Where viewers come in by WebRTC; none where no such sink is configured.
+    pub whep: Option<Whep>,
     /// Commands to the daemon.
     pub control: Control,
     /// Renders the Prometheus text format.

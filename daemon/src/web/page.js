@@ -1,8 +1,15 @@
+import { Refused, obstacle, watch as watchWebrtc } from "/webrtc.js";
+
 // A picture older than this is not shown as live.
 const FRESH_MS = 1000;
 // A connection over which nothing comes for so long is given up and opened anew.
 const GIVE_UP_MS = 5000;
 const RETRY_MS = 500;
+// Motion JPEG takes over when no picture has come by WebRTC for so long.
+const WEBRTC_MS = 2000;
+// Where WebRTC shows nothing though the cart answers, it is tried again when so long has passed: its sink may open any
+// moment, but packets that do not pass, or a browser that cannot, are there to stay.
+const OPENS_MS = 2000, STAYS_MS = 15000;
 
 const id = name => document.getElementById(name);
 const element = (tag, text, kind) =>
@@ -16,17 +23,26 @@ const STATES = {
   off: ["AI off: no overlay", "The model gives no answer, so nothing is drawn. The picture itself is live."],
   disabled: ["Overlay switched off", "Somebody switched the overlay off. The picture itself is live."],
   silent: ["No signal", "The ultrasound machine sends no picture. Check its cable and its power."],
+  no_input: ["No input", "The capture card has no input and shows a picture of its own. Check the cable to the ultrasound machine, and its power."],
+  black: ["Black picture", "The picture is black. Check whether the ultrasound machine shows one."],
+};
+// What is no trouble, said beside the rest.
+const NOTES = {
+  frozen: ["picture frozen", " The picture stands still: somebody froze it, or the probe is not at work."],
+  geometry_changed: ["picture changed", " The picture's size, format or place has just changed."],
 };
 
 // ---- Pictures, each with its own state ----
 
-let connected = false;      // the stream is open
+let connected = false;      // pictures could come
 let refused = "";           // why the daemon shows no pictures, in its own words
 let shown = null;           // state of the picture on the screen, and when it was drawn
-let least = Infinity;       // shortest way of a picture to here, on clocks that are apart
-let newest = null, drawing = false, abort = null, overlay = true;
+let newest = null, drawing = false, overlay = true;
+let jpegs = null, webrtc = null;    // what ends either way of pictures while it is open
+let waitedFrom = performance.now(); // since when WebRTC may have shown a picture and has not
+let without = obstacle();   // why WebRTC shows none
 
-const kindOf = state => state.signal ? state.ai : "silent";
+const kindOf = state => !state.signal ? "silent" : STATES[state.picture] ? state.picture : state.ai;
 
 /** Reads parts of a multipart stream: JSON of the state, and the JPEG. */
 async function* parts(reader) {
@@ -59,9 +75,39 @@ function headEnd(bytes) {
   return -1;
 }
 
-async function watch() {
-  if (document.hidden) return;
-  const mine = abort = new AbortController();
+/** Pictures by WebRTC, for as long as somebody looks. */
+async function watchVideo() {
+  const mine = webrtc = new AbortController();
+  while (webrtc === mine) {
+    let wait = STAYS_MS;
+    const clock = { least: Infinity };
+    without = obstacle();
+    try {
+      if (!without) without = await watchWebrtc(mine.signal, (state, picture) => {
+        if (webrtc !== mine) return;
+        // The first one ends the pictures that stood in for it.
+        jpegs?.abort();
+        connected = true;
+        refused = without = "";
+        wait = RETRY_MS;
+        waitedFrom = performance.now();
+        put(state, picture, picture.displayWidth, picture.displayHeight, clock, "webrtc");
+      });
+    } catch (error) {
+      without = error instanceof Refused ? error.message : "the program on the cart does not answer";
+      if (!error.status) wait = RETRY_MS;
+      if (error.status === 503) wait = OPENS_MS;
+    }
+    if (webrtc !== mine) return;
+    connected = Boolean(jpegs);
+    look();
+    await new Promise(resolve => setTimeout(resolve, wait));
+  }
+}
+
+/** Pictures as motion JPEG, where WebRTC shows none. */
+async function watchJpegs() {
+  const mine = jpegs = new AbortController();
   let timer;
   const alive = () => { clearTimeout(timer); timer = setTimeout(() => mine.abort(), GIVE_UP_MS); };
   alive();
@@ -71,61 +117,74 @@ async function watch() {
     if (answer.ok) {
       refused = "";
       connected = true;
-      least = Infinity;
+      const clock = { least: Infinity };
       for await (const part of parts(answer.body.getReader())) {
         alive();
-        newest = part;
+        newest = { ...part, clock, way: mine };
         draw();
       }
     }
   } catch { /* lost: shown by look(), tried again below */ }
   clearTimeout(timer);
   mine.abort();
-  if (abort !== mine) return;
-  connected = false;
+  if (jpegs === mine) connected = false;
   look();
-  setTimeout(watch, RETRY_MS);
+  await new Promise(resolve => setTimeout(resolve, RETRY_MS));
+  if (jpegs === mine) jpegs = null;
+}
+
+/** Motion JPEG takes over where WebRTC shows nothing, and not before it had its time. */
+function takeOver() {
+  if (document.hidden || jpegs) return;
+  if (without || performance.now() - waitedFrom > WEBRTC_MS) watchJpegs();
 }
 
 async function draw() {
   if (drawing) return;
   drawing = true;
   while (newest) {
-    const { state, jpeg } = newest;
+    const { state, jpeg, clock, way } = newest;
     newest = null;
     try {
       const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
-      const canvas = id("picture");
-      if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
-        canvas.width = bitmap.width;
-        canvas.height = bitmap.height;
-      }
-      canvas.getContext("2d").drawImage(bitmap, 0, 0);
+      if (!way.signal.aborted) put(state, bitmap, bitmap.width, bitmap.height, clock, "jpeg");
       bitmap.close();
-      const now = performance.now();
-      // The clocks drift: the shortest way is forgotten slowly, or it would seem longer and longer.
-      least = Math.min(now - state.at_ms, least + 0.1);
-      shown = { state, at: now, late: now - state.at_ms - least };
-      look();
     } catch { /* a damaged picture: the one before it grows old */ }
   }
   drawing = false;
 }
 
+/** Puts a picture on the screen together with what is true of it. */
+function put(state, picture, width, height, clock, way) {
+  const canvas = id("picture");
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  id("sector").setAttribute("viewBox", `0 0 ${width} ${height}`);
+  canvas.getContext("2d").drawImage(picture, 0, 0, width, height);
+  const now = performance.now();
+  // The clocks drift: the shortest way is forgotten slowly, or it would seem longer and longer.
+  clock.least = Math.min(now - state.at_ms, clock.least + 0.1);
+  shown = { state, at: now, late: now - state.at_ms - clock.least, way };
+  look();
+}
+
 /** Says in words what stands on the screen. */
 function look() {
+  takeOver();
   const age = shown ? performance.now() - shown.at + shown.late : Infinity;
   const old = age > FRESH_MS || document.hidden;
   id("live").classList.toggle("old", old);
   if (!old) {
-    const kind = kindOf(shown.state);
-    say("state", STATES[kind][0]);
-    id("state").dataset.kind = kind === "silent" ? "off" : kind;
+    const kind = kindOf(shown.state), [note, noted] = NOTES[shown.state.picture] ?? ["", ""];
+    say("state", STATES[kind][0] + (note && ` \u2013 ${note}`));
+    id("state").dataset.kind = { silent: "off", no_input: "off", black: "stale" }[kind] ?? kind;
     say("what", "");
     say("why", "");
     say("since", "");
-    say("explained", STATES[kind][1] + reason(kind));
-    if (shown.state.signal) overlay = shown.state.ai !== "disabled";
+    say("explained", STATES[kind][1] + noted + reason(kind));
+    say("way", shown.way === "webrtc" ? "The picture comes by WebRTC."
+      : `The picture comes as motion JPEG. WebRTC shows none: ${without || "it is being tried"}.`);
+    say("nerve", kind === "on" ? measured(shown.state.nerve) : "");
+    if (kind === shown.state.ai) overlay = shown.state.ai !== "disabled";
     id("overlay").setAttribute("aria-pressed", String(overlay));
     say("overlay-says", overlay ? "Nerve overlay: on" : "Nerve overlay: off");
     return;
@@ -145,8 +204,12 @@ function look() {
   say("what", what);
   say("why", why);
   say("explained", "");
+  say("nerve", "");
   say("since", shown ? `The last picture came ${Math.floor(age / 1000)} s ago.` : "");
 }
+
+const measured = nerve => nerve
+  ? `Nerve: ${nerve.width_mm.toFixed(1)} mm wide, ${nerve.area_mm2.toFixed(0)} mm², ${nerve.depth_mm.toFixed(1)} mm deep` : "";
 
 // ---- Figures, once a second ----
 
@@ -175,6 +238,7 @@ async function refresh() {
     status = null;
     id("details").classList.add("unknown");
   }
+  place();
   // Without an answer a recording that had stopped still has.
   if (status && status.ai !== "waiting") figures(status);
   alarm();
@@ -182,9 +246,18 @@ async function refresh() {
   setTimeout(refresh, 1000);
 }
 
+/** Frames the ultrasound picture where the daemon looks for it, as long as the daemon says where. */
+function place() {
+  const found = status && status.sector;
+  id("sector").classList.toggle("found", Boolean(found));
+  if (found) for (const key of ["x", "y", "width", "height"]) id("outline").setAttribute(key, found[key]);
+}
+
 function figures(s) {
-  const rows = [
+  const at = s.sector, rows = [
     ["Source", s.frames ? `${s.source}, ${s.frames.split(" ")[0]} pixels` : `${s.source}, no picture yet`],
+    ...(at ? [["Ultrasound picture", `found at ${at.x}, ${at.y}: ${at.width} by ${at.height} pixels` +
+      (at.scale === 1 ? "" : `, scaled by 1/${at.scale.toFixed(2)}`)]] : []),
     ["Pictures shown", `${count(s.frames_out)}, ${s.last_minute.fps} a second`],
     ["Pictures left out", s.dropped === 0 ? "none" : `${count(s.dropped)} of ${count(s.frames_in)}`],
     ["Pictures without overlay", s.frames_badged === 0 ? "none" : `${count(s.frames_badged)}, marked AI OFF or AI STALE`],
@@ -261,10 +334,20 @@ document.onkeydown = event => {
 };
 // Nobody looks at a hidden page, and what it showed is old when it comes back.
 document.onvisibilitychange = () => {
-  if (document.hidden) { const was = abort; abort = null; was?.abort(); connected = false; shown = null; look(); }
-  else watch();
+  if (document.hidden) {
+    const were = [webrtc, jpegs];
+    webrtc = jpegs = shown = null;
+    connected = false;
+    were.forEach(was => was?.abort());
+    look();
+  } else begin();
 };
 
-watch();
+function begin() {
+  waitedFrom = performance.now();
+  watchVideo();
+}
+
+begin();
 refresh();
 setInterval(look, 100);

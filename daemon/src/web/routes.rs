@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 
-use super::Page;
+use super::{Page, whep};
 use crate::control::{Answer, Command, ControlError, ErrorKind, Reply};
 use crate::sink::preview::Picture;
 
@@ -29,6 +29,7 @@ pub fn router(page: Page) -> Router {
         .route("/", get(|| async { Html(include_str!("page.html")) }))
         .route("/page.css", file("text/css", include_str!("page.css")))
         .route("/page.js", file("text/javascript", include_str!("page.js")))
+        .route("/webrtc.js", file("text/javascript", include_str!("webrtc.js")))
         .route("/status", get(status))
         .route("/metrics", get(|State(page): State<Page>| async move { page.metrics.render() }))
         .route("/frame.jpg", get(frame))
@@ -36,6 +37,7 @@ pub fn router(page: Page) -> Router {
         .route("/overlay", put(overlay))
         .route("/engine/reopen", post(reopen_engine))
         .route("/sinks/{sink}/retry", post(retry_sink))
+        .merge(whep::router())
         .with_state(page)
 }
 
@@ -86,9 +88,7 @@ async fn stream(State(page): State<Page>) -> Response {
 }
 
 fn described(picture: &Picture, begun: Instant) -> String {
-    let state = &picture.state;
-    let at_ms = state.arrived.saturating_duration_since(begun).as_secs_f64() * 1000.0;
-    serde_json::json!({ "ai": state.ai, "signal": state.signal, "at_ms": at_ms.round() }).to_string()
+    picture.state.describe(begun).to_string()
 }
 
 #[derive(Deserialize)]

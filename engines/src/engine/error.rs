@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::backend::Provider;
-use super::tensorrt_error::TensorrtError;
+use super::tensorrt_error::{self, TensorrtError};
 use crate::bundle::BundleError;
 
 /// Why an engine could not be opened or did not answer.
@@ -103,6 +103,44 @@ pub enum EngineError {
 impl EngineError {
     /// Whether this process can compute nothing on its GPU any more, and a new process may.
     pub fn is_device_lost(&self) -> bool {
-        matches!(self, Self::Tensorrt(error) if error.is_device_lost())
+        match self {
+            Self::Tensorrt(error) => error.is_device_lost(),
+            Self::Infer(said) | Self::Model { reason: said, .. } | Self::Provider { reason: said, .. } => {
+                cuda_failures(said).any(tensorrt_error::is_sticky)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The results of CUDA in what ONNX Runtime says, which has no code of its own for them (`cuda_call.cc`). The runtime's
+/// numbers are the driver's for all errors that stay.
+fn cuda_failures(said: &str) -> impl Iterator<Item = u32> {
+    said.split("CUDA failure ").skip(1).filter_map(|rest| rest.split(':').next()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_that_onnx_runtime_has_lost_is_lost() {
+        // As said on an H200 after a kernel that faulted.
+        let fault = "CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=cart ; \
+                     file=/onnxruntime_src/onnxruntime/core/providers/cuda/gpu_data_transfer.cc ; line=91 ; \
+                     expr=cudaMemcpyAsync(dst_data, src_data, bytes, cudaMemcpyHostToDevice, stream); ";
+        assert!(EngineError::Infer(fault.into()).is_device_lost());
+        let opening =
+            format!("cuda_call.cc:154 std::conditional_t<THRW, void, Status> CudaCall(...) {fault}");
+        let opening = EngineError::Model { model: "fp32.onnx".into(), reason: opening };
+        assert!(opening.is_device_lost());
+        for other in [
+            "CUDA failure 2: out of memory ; GPU=0 ; hostname=700: ",
+            "CUDNN failure 4000: CUDNN_STATUS_INTERNAL_ERROR ; GPU=0",
+            "a node failed: 700: ",
+            "",
+        ] {
+            assert!(!EngineError::Infer(other.into()).is_device_lost(), "{other}");
+        }
     }
 }

@@ -117,7 +117,8 @@ pub enum TensorrtError {
     /// No GPU of such a kind is known to TensorRT for RTX.
     #[error(
         "TensorRT for RTX builds nothing for compute capability {asked}. It knows 7.5, 8.0, 8.6, 8.9, 12.0 and 12.1: \
-         see `nvidia-smi --query-gpu=compute_cap --format=csv` on the machine that will run the engine"
+         see `nvidia-smi --query-gpu=compute_cap --format=csv` on the machine that will run the engine. Other GPUs \
+         (9.0, 10.0) run ONNX Runtime with engine.provider = \"cuda\""
     )]
     Target {
         /// What was asked for.
@@ -147,7 +148,7 @@ pub enum TensorrtError {
 impl TensorrtError {
     /// Whether the process cannot use its GPU any more, and a new one may.
     pub fn is_device_lost(&self) -> bool {
-        matches!(self, Self::Cuda { code, .. } if STICKY.contains(code))
+        matches!(self, Self::Cuda { code, .. } if is_sticky(*code))
     }
 
     /// Whether a plan is at fault, so that a new one may do better.
@@ -159,6 +160,11 @@ impl TensorrtError {
             _ => false,
         }
     }
+}
+
+/// Whether every further call of the process fails after this result of CUDA.
+pub(super) fn is_sticky(code: u32) -> bool {
+    STICKY.contains(&code)
 }
 
 /// The step that makes an engine of a plan.

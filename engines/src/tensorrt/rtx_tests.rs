@@ -10,13 +10,17 @@ use super::ffi::{Libraries, Options};
 use super::{Product, TensorrtError};
 use crate::{BuildMonitor, Bundle};
 
-/// The libraries that `setup.sh test` fetched.
-fn libraries() -> &'static Libraries {
+/// Where `setup.sh test` puts the libraries.
+pub fn folder() -> PathBuf {
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).unwrap();
     let folder = cache.join("nervelight/tensorrt/rtx");
     assert!(folder.is_dir(), "{} is missing: run ./setup.sh test", folder.display());
-    Libraries::load(Product::Rtx, Some(&folder)).unwrap()
+    folder
+}
+
+fn libraries() -> &'static Libraries {
+    Libraries::load(Product::Rtx, Some(&folder())).unwrap()
 }
 
 fn model(file: &str) -> Vec<u8> {

@@ -7,6 +7,7 @@ mod check_split;
 mod compare;
 mod evaluate;
 mod export;
+mod import;
 mod layers;
 mod phantom;
 mod quantize;
@@ -21,7 +22,7 @@ use clap::{Parser, Subcommand};
 use nervelight_engines::say;
 
 use crate::train::Outcome;
-use crate::util::memory;
+use crate::util::{cuda, memory};
 
 /// Exit code of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Write a data set of synthetic frames
     Phantom(phantom::Arguments),
+    /// Make a data set of DICOM cines
+    Import(import::Arguments),
     /// Find what is wrong with a data set
     #[command(subcommand)]
     Analyze(analyze::Command),
@@ -63,8 +66,10 @@ enum Command {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     memory::keep();
+    cuda::exact();
     let result = match Cli::parse().command {
         Command::Phantom(arguments) => phantom::run(&arguments).map(done),
+        Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Analyze(command) => analyze::run(&command).map(done),
         Command::Split(arguments) => split::run(&arguments).map(done),
         Command::CheckSplit(arguments) => check_split::run(&arguments).map(done),

@@ -66,6 +66,18 @@ impl Listing {
     }
 }
 
+/// The highest number of each patient's frames and masks that lie in `directory` itself; none where it does not exist.
+///
+/// # Errors
+/// When it cannot be listed.
+pub fn highest(directory: &Path) -> Result<BTreeMap<u32, u32>, DataError> {
+    if !directory.is_dir() {
+        return Ok(BTreeMap::new());
+    }
+    // Keys are sorted, so a patient's highest number comes last.
+    Ok(Listing::of(directory)?.pairs.into_keys().collect())
+}
+
 fn parse(stem: &str) -> Option<Key> {
     let (patient, number) = stem.split_once('_')?;
     Some((patient.parse().ok()?, number.parse().ok()?))

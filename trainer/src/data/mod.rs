@@ -24,6 +24,7 @@ pub use batch::{Augmentation, Batch, batch};
 pub use corrections::{Corrections, Decision, Rule, Subject};
 pub use dataset::{Dataset, NERVE};
 pub use frame::Frame;
+pub use listing::highest;
 pub use read::{FRAME_HEIGHT, FRAME_WIDTH};
 pub use recorded::{Recorded, RecordedFrame};
 pub use run_lengths::RunLengths;

@@ -1,16 +1,12 @@
 //! A data set of synthetic frames in the layout of real ones.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use nervelight_phantom::{HEIGHT, Phantom, WIDTH};
 use rayon::prelude::*;
-use tiff::encoder::{Compression, TiffEncoder, colortype::Gray8};
 
-use crate::util::Progress;
-use crate::util::Rng;
+use crate::util::{Progress, Rng, write_gray};
 
 /// Writes `frames` stills, spread evenly over the patients.
 pub fn write_stills(out: &Path, frames: usize, seeds: &[u64]) -> Result<()> {
@@ -31,8 +27,8 @@ pub fn write_stills(out: &Path, frames: usize, seeds: &[u64]) -> Result<()> {
         for n in 0..share as u64 {
             phantom.still(n, &mut luma, &mut mask)?;
             let name = format!("{}_{}", patient + 1, n + 1);
-            write_tiff(&train.join(format!("{name}.tif")), &luma)?;
-            write_tiff(&train.join(format!("{name}_mask.tif")), &mask)?;
+            write_gray(&train.join(format!("{name}.tif")), WIDTH as u32, HEIGHT as u32, &luma)?;
+            write_gray(&train.join(format!("{name}_mask.tif")), WIDTH as u32, HEIGHT as u32, &mask)?;
             if let Ok(mut progress) = progress.lock() {
                 progress.advance(1);
             }
@@ -49,16 +45,6 @@ pub fn write_stills(out: &Path, frames: usize, seeds: &[u64]) -> Result<()> {
 /// Seed of one patient. Runs with different seeds share no patient.
 pub fn patient_seed(seed: u64, patient: usize) -> u64 {
     Rng::new(&[seed, patient as u64]).next()
-}
-
-/// 8-bit gray, LZW, as the original data set.
-fn write_tiff(path: &Path, luma: &[u8]) -> Result<()> {
-    let write = || -> Result<()> {
-        let mut encoder =
-            TiffEncoder::new(BufWriter::new(File::create(path)?))?.with_compression(Compression::Lzw);
-        Ok(encoder.write_image::<Gray8>(WIDTH as u32, HEIGHT as u32, luma)?)
-    };
-    write().with_context(|| format!("{}: write", path.display()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::{renamed, schedule};
 use crate::data::{Augment, Dataset, Sampler, Split, SplitBy};
 use crate::net::Network;
 use crate::net::NumberFormat;
+use crate::util::cuda;
 
 /// A training run as written by the user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -258,15 +259,21 @@ impl Settings {
 
     /// The device described.
     pub fn device(&self) -> Result<tch::Device> {
-        match self.device {
-            DeviceChoice::Auto => Ok(tch::Device::cuda_if_available()),
-            DeviceChoice::Cpu => Ok(tch::Device::Cpu),
-            DeviceChoice::Cuda if tch::Cuda::is_available() => Ok(tch::Device::Cuda(0)),
-            DeviceChoice::Cuda => bail!(
-                "device = \"cuda\": this libtorch sees no GPU; install a driver and a CUDA build \
-                 of PyTorch, or set device = \"cpu\""
-            ),
+        if self.device == DeviceChoice::Cpu {
+            return Ok(tch::Device::Cpu);
         }
+        let missing = match cuda::load() {
+            Ok(()) if tch::Cuda::is_available() => return Ok(tch::Device::Cuda(0)),
+            Ok(()) => "libtorch sees no GPU",
+            Err(missing) => missing,
+        };
+        if self.device == DeviceChoice::Auto {
+            return Ok(tch::Device::Cpu);
+        }
+        bail!(
+            "device = \"cuda\": {missing}. Install NVIDIA's driver and a CUDA build of PyTorch, or set device = \
+             \"cpu\""
+        )
     }
 }
 
@@ -321,6 +328,19 @@ mod tests {
         assert!(error.contains("recall_weight"), "{error}");
         std::fs::write(&path, PATHS).unwrap();
         assert!(Settings::hints(&path).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_gpu_that_is_asked_for_and_missing_is_an_error_and_else_the_cpu_computes() {
+        let device = |text: &str| load(&format!("{PATHS}device = \"{text}\"")).unwrap().device();
+        assert_eq!(device("cpu").unwrap(), tch::Device::Cpu);
+        match device("cuda") {
+            Ok(gpu) => assert_eq!(device("auto").unwrap(), gpu),
+            Err(error) => {
+                assert!(error.to_string().starts_with("device = \"cuda\": lib"), "{error}");
+                assert_eq!(device("auto").unwrap(), tch::Device::Cpu);
+            }
+        }
     }
 
     #[test]

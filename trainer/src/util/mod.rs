@@ -2,8 +2,10 @@
 //!
 //! Uses none of the other rooms.
 
+pub mod cuda;
 #[cfg(test)]
 pub mod full_disk;
+mod gray;
 pub mod local_page;
 pub mod memory;
 pub mod onnx_schema;
@@ -13,6 +15,7 @@ mod rng;
 mod table;
 pub mod text;
 
+pub use gray::write_gray;
 pub use nervelight_engines::digest::sha256;
 pub use overlay::overlay;
 pub use progress::Progress;

@@ -1,4 +1,5 @@
-//! Energy of NVIDIA's graphics cards, as the driver's own library reports it. Never run with one yet.
+//! Energy of NVIDIA's graphics cards, as the driver's own library reports it. The counter was read on an H200, the sampled power
+//! on none yet.
 
 use std::ffi::OsStr;
 

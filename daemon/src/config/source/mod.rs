@@ -1,5 +1,6 @@
 //! `[source]`: where frames come from. A device need not be there yet: whoever opens it finds that out.
 
+mod igtl;
 mod rtsp;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 
 use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
+pub use igtl::IgtlSource;
 pub use rtsp::{Rtsp, Transport};
 
 /// The section as written.
@@ -26,6 +28,9 @@ pub struct RawSource {
     pub live: Option<bool>,
     pub reconnect: Option<bool>,
     pub paced: Option<bool>,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub silence_s: Option<f64>,
     pub uri: Option<String>,
     pub user: Option<String>,
     pub password_file: Option<PathBuf>,
@@ -40,6 +45,7 @@ pub enum SourceKind {
     File,
     V4l2,
     Pipeline,
+    Igtl,
     Rtsp,
 }
 
@@ -73,6 +79,8 @@ pub enum Source {
         /// Open it again when it fails or ends.
         reconnect: bool,
     },
+    /// An OpenIGTLink server.
+    Igtl(IgtlSource),
     /// A stream of an RTSP server.
     Rtsp(Rtsp),
 }
@@ -98,6 +106,7 @@ impl Source {
             Self::File { paced, .. } => *paced,
             Self::V4l2 { .. } | Self::Rtsp(_) => true,
             Self::Pipeline { live, .. } => *live,
+            Self::Igtl(_) => true,
         }
     }
 
@@ -111,6 +120,7 @@ impl Source {
         match self {
             Self::Phantom(_) | Self::File { .. } => false,
             Self::V4l2 { reconnect, .. } | Self::Pipeline { reconnect, .. } => *reconnect,
+            Self::Igtl(_) => true,
             Self::Rtsp(_) => true,
         }
     }
@@ -138,6 +148,7 @@ impl fmt::Display for Source {
             },
             Self::V4l2 { device, .. } => write!(f, "{}", device.display()),
             Self::Pipeline { pipeline, .. } => write!(f, "`{}`", redact(pipeline)),
+            Self::Igtl(server) => write!(f, "{server}"),
             Self::Rtsp(rtsp) => f.write_str(&redact(rtsp.uri.as_str())),
         }
     }
@@ -150,7 +161,7 @@ impl RawSource {
         let Some(kind) = self.kind else {
             mistakes.add(
                 "source.kind",
-                "is missing: use \"phantom\", \"file\", \"v4l2\", \"rtsp\" or \"pipeline\"",
+                "is missing: use \"phantom\", \"file\", \"v4l2\", \"rtsp\", \"igtl\" or \"pipeline\"",
             );
             return None;
         };
@@ -184,24 +195,28 @@ impl RawSource {
                 let reconnect = self.reconnect.unwrap_or(live);
                 pipeline.map(|pipeline| Source::Pipeline { pipeline, live, reconnect })
             }
+            SourceKind::Igtl => IgtlSource::resolve(self, mistakes).map(Source::Igtl),
             SourceKind::Rtsp => rtsp::resolve(self, base, mistakes),
         };
         source.filter(|_| mistakes.len() == before)
     }
 
     fn refuse_keys_of_other_kinds(&self, kind: SourceKind, mistakes: &mut Mistakes) {
-        use SourceKind::{File, Phantom, Pipeline, Rtsp, V4l2};
-        let uses: [(&str, bool, &[SourceKind]); 15] = [
+        use SourceKind::{File, Igtl, Phantom, Pipeline, Rtsp, V4l2};
+        let uses: [(&str, bool, &[SourceKind]); 18] = [
             ("seed", self.seed.is_some(), &[Phantom]),
             ("frames", self.frames.is_some(), &[Phantom]),
             ("fps", self.fps.is_some(), &[Phantom]),
             ("path", self.path.is_some(), &[File]),
-            ("device", self.device.is_some(), &[V4l2]),
+            ("device", self.device.is_some(), &[V4l2, Igtl]),
             ("caps", self.caps.is_some(), &[V4l2]),
             ("pipeline", self.pipeline.is_some(), &[Pipeline]),
             ("live", self.live.is_some(), &[Pipeline]),
             ("reconnect", self.reconnect.is_some(), &[V4l2, Pipeline]),
             ("paced", self.paced.is_some(), &[Phantom, File]),
+            ("host", self.host.is_some(), &[Igtl]),
+            ("port", self.port.is_some(), &[Igtl]),
+            ("silence_s", self.silence_s.is_some(), &[Igtl]),
             ("uri", self.uri.is_some(), &[Rtsp]),
             ("user", self.user.is_some(), &[Rtsp]),
             ("password_file", self.password_file.is_some(), &[Rtsp]),
@@ -213,6 +228,7 @@ impl RawSource {
             File => "file",
             V4l2 => "v4l2",
             Pipeline => "pipeline",
+            Igtl => "igtl",
             Rtsp => "rtsp",
         };
         for (key, is_set, kinds) in uses {

@@ -1,4 +1,5 @@
 mod changes;
+mod signal;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -80,7 +81,7 @@ fn fake_inference(threshold: u8, openings: &Arc<AtomicU32>) -> (Inference, Order
             Box::new(Fake { info: info.clone(), orders: taken.clone(), begun: counter_of_crops.clone() });
         Ok((engine as Box<dyn Engine>, Arc::new(model)))
     });
-    let (inference, ..) = Inference::start(open, &AtomicBool::new(false)).unwrap().unwrap();
+    let (inference, ..) = Inference::start(open, false, &AtomicBool::new(false)).unwrap().unwrap();
     (inference, Orders { orders, begun })
 }
 
@@ -99,8 +100,19 @@ impl Bench {
         gst::init().unwrap();
         let openings = Arc::default();
         let (inference, orders) = fake_inference(128, &openings);
-        let layout = LayoutSettings { x: None, y: None, colour: [255, 208, 0], opacity: 0.5, outline: true };
+        let layout = LayoutSettings {
+            x: None,
+            y: None,
+            auto: false,
+            scale: false,
+            colour: [255, 208, 0],
+            opacity: 0.5,
+            outline: true,
+        };
         let settings = PathSettings {
+            measure: false,
+            spacing: None,
+            skin_y: 0,
             layout,
             mode,
             max_mask_age: MAX_AGE,
@@ -140,7 +152,8 @@ impl Bench {
             u.fill(128);
             v.fill(128);
         }
-        let frame = Frame { buffer, info: info.clone(), arrived: self.start + at, truth: None };
+        let frame =
+            Frame { buffer, info: info.clone(), arrived: self.start + at, truth: None, spacing: None };
         let buffer = self.path.pass(frame).unwrap();
         self.look_at(&buffer, x)
     }

@@ -10,16 +10,25 @@ use gst::prelude::*;
 use crate::pipeline::{self, Started, parse};
 use crate::sink::SinkError;
 
-/// Encoders in order of preference: the cart's hardware, then x264. `{gop}` is the number of frames in a second; most
-/// IDRs are asked for, frame by frame, and this is for encoders that do not listen.
-const ENCODERS: [(&str, &str); 5] = [
+/// Encoders in order of preference: the cart's hardware, then x264. Each gives out a frame before the next comes in.
+/// `{gop}` is the number of frames in a second; most IDRs are asked for, frame by frame, and this is for encoders that do
+/// not listen. Where versions differ in what they call something, the plain fragment comes second.
+const ENCODERS: [(&str, &str); 8] = [
+    (
+        "nvv4l2h264enc",
+        "nvvidconv ! nvv4l2h264enc bitrate=8000000 profile=0 iframeinterval={gop} idrinterval={gop} \
+         insert-sps-pps=true maxperf-enable=true",
+    ),
     (
         "nvv4l2h264enc",
         "nvvidconv ! nvv4l2h264enc bitrate=8000000 profile=0 iframeinterval={gop} idrinterval={gop} \
          insert-sps-pps=true",
     ),
+    ("nvh264enc", "nvh264enc bitrate=8000 bframes=0 zerolatency=true gop-size={gop} ! {profile}"),
     ("nvh264enc", "nvh264enc bitrate=8000 bframes=0 gop-size={gop} ! {profile}"),
     ("vah264enc", "vah264enc bitrate=8000 b-frames=0 key-int-max={gop} ! {profile}"),
+    // Where VA-API only has the low-power engine.
+    ("vah264lpenc", "vah264lpenc bitrate=8000 b-frames=0 key-int-max={gop} ! {profile}"),
     (
         "x264enc",
         "x264enc speed-preset=veryfast tune=zerolatency pass=quant quantizer=20 bframes=0 key-int-max={gop} ! \
@@ -37,15 +46,29 @@ const TRIAL: Duration = Duration::from_secs(5);
 /// # Errors
 /// When none is installed, or none works now.
 pub fn choose(fps: Option<gst::Fraction>) -> Result<String, SinkError> {
-    let names = ENCODERS.map(|(name, _)| name).join(", ");
-    let mut refused = vec![];
+    let mut names: Vec<_> = ENCODERS.iter().map(|(name, _)| *name).collect();
+    names.dedup();
+    let names = names.join(", ");
+    let (mut missing, mut refused) = (vec![], vec![]);
     for (name, fragment) in ENCODERS {
         if gst::ElementFactory::find(name).is_none() {
+            missing.push(name);
             continue;
         }
         let fragment = fragment.replace("{gop}", &gop(fps).to_string()).replace("{profile}", PROFILE);
         match try_encoder(&fragment, TRIAL) {
-            Ok(()) => return Ok(fragment),
+            Ok(()) => {
+                missing.dedup();
+                let why = match (missing.is_empty(), refused.is_empty()) {
+                    (true, true) => "it is the first choice, and works".to_owned(),
+                    (false, true) => {
+                        format!("it is the first that is installed; {} are not", missing.join(", "))
+                    }
+                    _ => format!("it is the first that works here, unlike {}", refused.join("; ")),
+                };
+                tracing::info!(encoder = name, %why, "encoder chosen");
+                return Ok(fragment);
+            }
             Err(why) => {
                 tracing::warn!(encoder = name, %why, "the encoder does not work here; the next is tried");
                 refused.push(format!("{name}: {why}"));

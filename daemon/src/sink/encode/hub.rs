@@ -1,14 +1,16 @@
-//! What stands between an encoder and its subscribers: each gets the units of its own frames, from an IDR on.
+//! What stands between an encoder and its subscribers. A recording gets the units of its own frames, a network sink those
+//! of the time in which somebody watches; both from an IDR on.
 
 use std::collections::VecDeque;
 use std::iter::once;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use gst_app::{AppSink, AppSinkCallbacks};
 
 use crate::sink::SinkStatus;
-use crate::sink::feed::{Feed, Taken};
+use crate::sink::encode::unit::{Unit, Units};
+use crate::sink::feed::Taken;
 
 /// Units kept for a subscriber that has not said yet which frame is its first.
 const EARLY: usize = 64;
@@ -29,20 +31,28 @@ pub struct Hub {
 struct Lane {
     subscriber: Arc<Subscriber>,
     /// Units that came before the first frame was known.
-    early: VecDeque<gst::Sample>,
+    early: VecDeque<Unit>,
     needs_key: bool,
 }
 
 /// Where units go.
 pub struct Subscriber {
-    /// Takes the units.
-    pub muxer: Feed,
+    units: Arc<dyn Units>,
     status: Arc<SinkStatus>,
+    /// Who watches; a recording has no audience, and wants all units.
+    audience: Option<Arc<Audience>>,
     /// Times of its first frame and of its last.
     first: AtomicU64,
     last: AtomicU64,
     /// Units of times before this were given, or missed.
     delivered: AtomicU64,
+}
+
+/// Who watches a network sink. Its server counts viewers here, on any thread.
+#[derive(Default)]
+pub struct Audience {
+    viewers: AtomicUsize,
+    hub: Mutex<Weak<Hub>>,
 }
 
 impl Hub {
@@ -54,8 +64,10 @@ impl Hub {
     pub fn attach(self: &Arc<Self>, sink: &AppSink) {
         let (units, end) = (self.clone(), self.clone());
         let on_unit = move |sink: &AppSink| {
-            let unit = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            units.lanes().iter_mut().for_each(|lane| lane.deliver(unit.clone(), &units));
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if let Some(unit) = Unit::read(sample) {
+                units.lanes().iter_mut().for_each(|lane| lane.deliver(&unit, &units));
+            }
             Ok(gst::FlowSuccess::Ok)
         };
         let on_end = move |_: &AppSink| end.lanes().iter_mut().for_each(|lane| lane.end(&end));
@@ -65,8 +77,11 @@ impl Hub {
     /// Begins to send units to `subscriber`.
     pub fn join(&self, subscriber: &Arc<Subscriber>) {
         let (subscriber, early) = (subscriber.clone(), VecDeque::new());
+        let is_waiting = subscriber.is_waiting();
         self.lanes().push(Lane { subscriber, early, needs_key: true });
-        self.waiting.fetch_add(1, SeqCst);
+        if is_waiting {
+            self.waiting.fetch_add(1, SeqCst);
+        }
     }
 
     /// `subscriber` has handed over its first frame, of the time `at`.
@@ -81,7 +96,7 @@ impl Hub {
         let mut lanes = self.lanes();
         let before = lanes.len();
         lanes.retain(|lane| !Arc::ptr_eq(&lane.subscriber, subscriber));
-        if lanes.len() < before && subscriber.first.load(SeqCst) == NONE {
+        if lanes.len() < before && subscriber.is_waiting() {
             self.waiting.fetch_sub(1, SeqCst);
         }
     }
@@ -91,8 +106,8 @@ impl Hub {
         self.needs_key.swap(false, SeqCst) || self.waiting.load(SeqCst) > 0
     }
 
-    /// The IDR that was asked for was not encoded.
-    pub fn missed_key(&self) {
+    /// The next frame has to be an IDR, however many ask for it.
+    pub fn request_key(&self) {
         self.needs_key.store(true, SeqCst);
     }
 
@@ -105,11 +120,56 @@ impl Hub {
     }
 }
 
+impl Audience {
+    /// How many watch.
+    pub fn viewers(&self) -> usize {
+        self.viewers.load(SeqCst)
+    }
+
+    /// So many watch from now on. Who has come asks for an IDR after this.
+    pub fn set_viewers(&self, viewers: usize) {
+        self.viewers.store(viewers, SeqCst);
+    }
+
+    /// Makes the next frame an IDR. Who asks meanwhile shares it.
+    pub fn request_key(&self) {
+        if let Some(hub) = self.hub.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+            hub.request_key();
+        }
+    }
+
+    /// Its encoder is this one from now on.
+    pub fn look_at(&self, hub: &Arc<Hub>) {
+        *self.hub.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(hub);
+        // What was asked of the encoder before this one.
+        hub.request_key();
+    }
+}
+
 impl Subscriber {
-    /// One that has no frame yet.
-    pub fn new(muxer: Feed, status: Arc<SinkStatus>) -> Self {
-        let (first, last, delivered) = (AtomicU64::new(NONE), AtomicU64::new(NONE), AtomicU64::new(0));
-        Self { muxer, status, first, last, delivered }
+    /// A recording, which has no frame yet.
+    pub fn recording(units: Arc<dyn Units>, status: Arc<SinkStatus>) -> Self {
+        Self::new(units, status, None, NONE)
+    }
+
+    /// A network sink, which takes any frame as its first.
+    pub fn network(units: Arc<dyn Units>, status: Arc<SinkStatus>, audience: Arc<Audience>) -> Self {
+        Self::new(units, status, Some(audience), 0)
+    }
+
+    fn new(
+        units: Arc<dyn Units>,
+        status: Arc<SinkStatus>,
+        audience: Option<Arc<Audience>>,
+        first: u64,
+    ) -> Self {
+        let (first, last, delivered) = (AtomicU64::new(first), AtomicU64::new(NONE), AtomicU64::new(0));
+        Self { units, status, audience, first, last, delivered }
+    }
+
+    /// Whether its first frame is not known yet.
+    fn is_waiting(&self) -> bool {
+        self.first.load(SeqCst) == NONE
     }
 
     /// Ends the muxer behind the unit of the time `at`, while the encoder goes on for others.
@@ -117,61 +177,58 @@ impl Subscriber {
         self.last.store(at, SeqCst);
         // Else the encoder's thread will find it.
         if self.delivered.load(SeqCst) > at {
-            self.muxer.end();
+            self.units.end();
         }
     }
 }
 
 impl Lane {
-    fn deliver(&mut self, unit: gst::Sample, hub: &Hub) {
-        if self.subscriber.first.load(SeqCst) == NONE {
-            self.early.push_back(unit);
+    fn deliver(&mut self, unit: &Unit, hub: &Hub) {
+        if self.subscriber.audience.as_ref().is_some_and(|audience| audience.viewers() == 0) {
+            // What nobody saw cannot be referred to later.
+            self.needs_key = true;
+            return;
+        }
+        if self.subscriber.is_waiting() {
+            self.early.push_back(unit.clone());
             if self.early.len() > EARLY {
                 self.early.pop_front();
             }
             return;
         }
         let early: Vec<_> = self.early.drain(..).collect();
-        for unit in early.into_iter().chain(once(unit)) {
+        for unit in early.iter().chain(once(unit)) {
             self.pass(unit, hub);
         }
     }
 
-    fn pass(&mut self, unit: gst::Sample, hub: &Hub) {
-        let Some((at, is_key)) = read(&unit) else { return };
-        let Subscriber { muxer, first, last, delivered, .. } = &*self.subscriber;
+    fn pass(&mut self, unit: &Unit, hub: &Hub) {
+        let Subscriber { units, first, last, delivered, .. } = &*self.subscriber;
+        let at = unit.at;
         if at > last.load(SeqCst) {
-            return muxer.end();
+            return units.end();
         }
         if at < first.load(SeqCst) {
             return;
         }
-        if is_key || !self.needs_key {
+        if unit.is_key || !self.needs_key {
             // A live video's unit that finds no room takes those that refer to it along.
-            self.needs_key = muxer.give(|source| source.push_sample(&unit)) != Taken::Yes;
-        } else if muxer.has_room() {
-            hub.missed_key();
+            self.needs_key = units.give(unit) != Taken::Yes;
+        } else if units.has_room() {
+            hub.request_key();
         }
         delivered.store(at.saturating_add(1), SeqCst);
         if at == last.load(SeqCst) {
-            muxer.end();
+            units.end();
         }
     }
 
     /// No unit follows.
     fn end(&mut self, hub: &Hub) {
-        if self.subscriber.first.load(SeqCst) != NONE {
+        if !self.subscriber.is_waiting() {
             let early: Vec<_> = self.early.drain(..).collect();
-            early.into_iter().for_each(|unit| self.pass(unit, hub));
+            early.iter().for_each(|unit| self.pass(unit, hub));
         }
-        self.subscriber.muxer.end();
+        self.subscriber.units.end();
     }
-}
-
-/// When a unit is shown, on the frames' time line, and whether it needs no other.
-fn read(unit: &gst::Sample) -> Option<(u64, bool)> {
-    let buffer = unit.buffer()?;
-    let segment = unit.segment()?.downcast_ref::<gst::ClockTime>()?;
-    let at = segment.to_running_time(buffer.pts()?)?;
-    Some((at.nseconds(), !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)))
 }

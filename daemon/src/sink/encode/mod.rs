@@ -3,19 +3,23 @@
 
 mod choose;
 mod hub;
+mod unit;
+mod watching;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
 
 use anyhow::anyhow;
 use gst::prelude::*;
 use gst_app::AppSink;
 use gst_video::{DownstreamForceKeyUnitEvent, VideoInfo};
 
+pub use crate::sink::encode::hub::Audience;
 use crate::sink::encode::hub::{Hub, NONE, Subscriber};
+pub use crate::sink::encode::unit::{Unit, Units};
+pub use crate::sink::encode::watching::Watching;
 use crate::sink::even::{even, make_even};
 use crate::sink::feed::{self, Feed, STALL, Taken};
 use crate::sink::{SinkContext, SinkError, SinkStatus, is_like};
@@ -23,7 +27,7 @@ use crate::sink::{SinkContext, SinkError, SinkStatus, is_like};
 /// Longest time between IDRs.
 const KEY_INTERVAL: u64 = gst::ClockTime::SECOND.nseconds();
 
-/// What the recordings of a run share: encoders, and the names that were given to files.
+/// What the recordings and network sinks of a run share: encoders, and the names that were given to files.
 #[derive(Clone, Default)]
 pub struct Encoders {
     running: Arc<Mutex<Vec<Weak<Encoder>>>>,
@@ -47,6 +51,11 @@ struct Encoder {
 
 /// Frames' way to an encoder, and its units' way to a muxer.
 pub struct Subscription {
+    share: Share,
+}
+
+/// A subscriber's share in an encoder. Dropping the last stops the encoder, which may take three seconds.
+struct Share {
     encoder: Arc<Encoder>,
     subscriber: Arc<Subscriber>,
     /// When the last frame that was taken is shown.
@@ -80,7 +89,7 @@ impl Encoders {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
     }
 
-    /// Sends the units of frames like `info` to the muxer that `open` opens once there is an encoder. Subscribers share
+    /// Sends the units of frames like `info` to what `open` opens once there is an encoder. Subscribers share
     /// an encoder, except for one with an encoder `fragment` of its own.
     ///
     /// # Errors
@@ -91,18 +100,27 @@ impl Encoders {
         info: &Arc<VideoInfo>,
         context: &SinkContext,
         status: Arc<SinkStatus>,
-        open: impl FnOnce() -> Result<Feed, SinkError>,
+        open: impl FnOnce() -> Result<Arc<dyn Units>, SinkError>,
     ) -> Result<Subscription, SinkError> {
         let encoder = self.join(fragment, info, context)?;
-        let muxer = open().inspect_err(|_| _ = encoder.quit())?;
-        let subscriber = Arc::new(Subscriber::new(muxer, status));
-        encoder.hub.join(&subscriber);
-        let subscription = Subscription { encoder, subscriber, last: 0, is_ended: false };
-        // It may have failed before there was somebody to be told.
-        match subscription.encoder.feed.failure() {
-            Some(reason) => Err(SinkError::Unavailable(anyhow!("encoder: {reason}"))),
-            None => Ok(subscription),
-        }
+        let units = open().inspect_err(|_| _ = encoder.quit())?;
+        Ok(Subscription { share: Share::new(encoder, Subscriber::recording(units, status))? })
+    }
+
+    /// Sends the units of frames like `info` to a network sink's `units`, while it has an `audience`. When the frames
+    /// change, the encoder does and the viewers stay.
+    ///
+    /// # Errors
+    /// When the encoder cannot be built, or not be started now.
+    pub fn watch(
+        &self,
+        info: &Arc<VideoInfo>,
+        context: &SinkContext,
+        status: Arc<SinkStatus>,
+        audience: Arc<Audience>,
+        units: Arc<dyn Units>,
+    ) -> Result<Watching, SinkError> {
+        Watching::open(info, context, status, audience, units)
     }
 
     fn join(
@@ -211,16 +229,27 @@ impl Encoder {
         match taken {
             Taken::Yes if is_key => self.last_key.store(at, SeqCst),
             Taken::Yes => {}
-            _ if is_key => self.hub.missed_key(),
+            _ if is_key => self.hub.request_key(),
             _ => {}
         }
         taken
     }
 }
 
-impl Subscription {
-    /// Hands over a frame, on the frame thread.
-    pub fn push(&mut self, frame: &gst::Buffer) -> Taken {
+impl Share {
+    /// Begins to send units to `subscriber`.
+    fn new(encoder: Arc<Encoder>, subscriber: Subscriber) -> Result<Self, SinkError> {
+        let subscriber = Arc::new(subscriber);
+        encoder.hub.join(&subscriber);
+        let share = Self { encoder, subscriber, last: 0, is_ended: false };
+        // It may have failed before there was somebody to be told.
+        match share.encoder.feed.failure() {
+            Some(reason) => Err(SinkError::Unavailable(anyhow!("encoder: {reason}"))),
+            None => Ok(share),
+        }
+    }
+
+    fn push(&mut self, frame: &gst::Buffer) -> Taken {
         let taken = self.encoder.take(frame);
         if taken == Taken::Yes {
             self.last = frame.pts().map_or(0, gst::ClockTime::nseconds);
@@ -229,8 +258,7 @@ impl Subscription {
         taken
     }
 
-    /// Says that no frame follows.
-    pub fn end(&mut self) {
+    fn end(&mut self) {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
         }
@@ -238,18 +266,23 @@ impl Subscription {
             self.subscriber.end_behind(self.last);
         }
     }
+}
 
-    /// Waits until the muxer has written everything.
-    pub fn finish(&mut self, deadline: Instant) {
+impl Drop for Share {
+    fn drop(&mut self) {
         self.end();
-        self.subscriber.muxer.finish(deadline);
         self.encoder.hub.leave(&self.subscriber);
     }
 }
 
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.end();
-        self.encoder.hub.leave(&self.subscriber);
+impl Subscription {
+    /// Hands over a frame, on the frame thread.
+    pub fn push(&mut self, frame: &gst::Buffer) -> Taken {
+        self.share.push(frame)
+    }
+
+    /// Says that no frame follows.
+    pub fn end(&mut self) {
+        self.share.end();
     }
 }

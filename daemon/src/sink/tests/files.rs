@@ -8,7 +8,13 @@ fn a_recording_without_a_frame_leaves_no_file() {
     for encoder in ["identity error-after=1 ! x264enc", "identity drop-probability=1 ! x264enc"] {
         for (overwrite, pushed) in [(false, 1), (false, 0), (true, 1)] {
             let path = bench.path("a.mp4");
-            let sink = config::Sink::File { path, encoder: Some(encoder.into()), overwrite };
+            let encoder_of_its_own = Some(encoder.into());
+            let sink = config::Sink::File(FileSettings {
+                path,
+                encoder: encoder_of_its_own,
+                overwrite,
+                ..Default::default()
+            });
             let mut sink = bench.open(&sink).unwrap();
             (0..pushed).for_each(|n| push(&mut *sink, &bench.info, n));
             let status = finish(&mut *sink);
@@ -25,7 +31,8 @@ fn a_recording_that_fails_keeps_its_frames() {
     let bench = Bench::new();
     for name in ["a.mp4", "a.mkv"] {
         let encoder = Some("identity error-after=31 ! x264enc tune=zerolatency".into());
-        let sink = config::Sink::File { path: bench.path(name), encoder, overwrite: false };
+        let path = bench.path(name);
+        let sink = config::Sink::File(FileSettings { path, encoder, ..Default::default() });
         let mut sink = bench.open(&sink).unwrap();
         (0..60).for_each(|n| push(&mut *sink, &bench.info, n));
         let status = finish(&mut *sink);
@@ -63,7 +70,11 @@ fn every_recording_begins_at_zero() {
 #[test]
 fn a_recording_whose_file_is_taken_away_fails_while_it_is_written() {
     let bench = Bench::new();
-    let remove = |path: &Path| std::fs::remove_file(path).unwrap();
+    let remove = |path: &Path| {
+        std::fs::remove_file(path).unwrap();
+        // Left there, it would keep the name from the next recording.
+        std::fs::remove_file(bench.path("a.mp4.jsonl")).unwrap();
+    };
     let replace = |path: &Path| {
         std::fs::write(path.with_extension("new"), "new").unwrap();
         std::fs::rename(path.with_extension("new"), path).unwrap();
@@ -86,4 +97,5 @@ fn a_recording_whose_file_is_taken_away_fails_while_it_is_written() {
         assert!(status.dropped_by.busy >= 5);
     }
     assert_eq!(std::fs::read(bench.path("a.mp4")).unwrap(), b"new", "what is not ours stays");
+    assert!(!bench.path("a.mp4.jsonl").exists(), "and has no sidecar that says it is");
 }

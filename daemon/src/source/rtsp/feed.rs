@@ -66,7 +66,7 @@ impl Feed {
         let mut state = self.state();
         let offered = state.queue.offer(unit);
         if let Some(sender) = &state.sender {
-            sender.skip(offered.skipped);
+            sender.pass_over(offered.skipped);
         }
         let appsrc = state.appsrc.upgrade();
         // Pushing may call back.

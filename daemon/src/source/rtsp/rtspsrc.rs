@@ -67,21 +67,28 @@ pub fn open(
     chain(rtsp, Codec::H264)?;
     let text = format!("{} {}", describe(rtsp), finish("identity name=frames-in silent=true", pads));
     let packets = Arc::new(Packets { begun: Instant::now(), last: AtomicU64::new(0) });
-    let opened = Capture::play(&text, source, pads, counts, stop, |pipeline, sender| {
-        let element = pipeline.by_name("rtsp").context("the pipeline has no source")?;
-        element.set_property("location", rtsp.uri.as_str());
-        element.set_property("user-agent", "Nervelight");
-        if let Some(Login { user, password }) = &login {
-            element.set_property("user-id", user);
-            element.set_property("user-pw", password);
-        }
-        select_video(&element);
-        if rtsp.is_tls() {
-            refuse_strangers(&element, rtsp, sender);
-        }
-        join(&element, pipeline, rtsp, &packets, sender);
-        Ok(Some(Box::new(watch(rtsp, &packets, sender)?) as Box<dyn Send>))
-    })?;
+    let opened = Capture::play(
+        |_| Ok(text.clone()),
+        source,
+        pads,
+        counts,
+        stop,
+        |pipeline, sender| {
+            let element = pipeline.by_name("rtsp").context("the pipeline has no source")?;
+            element.set_property("location", rtsp.uri.as_str());
+            element.set_property("user-agent", "Nervelight");
+            if let Some(Login { user, password }) = &login {
+                element.set_property("user-id", user);
+                element.set_property("user-pw", password);
+            }
+            select_video(&element);
+            if rtsp.is_tls() {
+                refuse_strangers(&element, rtsp, sender);
+            }
+            join(&element, pipeline, rtsp, &packets, sender);
+            Ok(Some(Box::new(watch(rtsp, &packets, sender)?) as Box<dyn Send>))
+        },
+    )?;
     let Some((capture, mut slot)) = opened else { return Ok(None) };
     while !packets.have_come() {
         if stop.load(Ordering::Relaxed) {

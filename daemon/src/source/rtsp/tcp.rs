@@ -70,11 +70,18 @@ pub fn open(
         }
     };
     let text = finish(&describe(rtsp, codec)?, pads);
-    Capture::play(&text, source, pads, counts, stop, |pipeline, sender| {
-        let appsrc = pipeline.by_name("units").and_then(|element| element.downcast::<AppSrc>().ok());
-        feed.attach(&appsrc.context("the pipeline has no source")?, sender.clone());
-        Ok(Some(Box::new(client) as Box<dyn Send>))
-    })
+    Capture::play(
+        |_| Ok(text.clone()),
+        source,
+        pads,
+        counts,
+        stop,
+        |pipeline, sender| {
+            let appsrc = pipeline.by_name("units").and_then(|element| element.downcast::<AppSrc>().ok());
+            feed.attach(&appsrc.context("the pipeline has no source")?, sender.clone());
+            Ok(Some(Box::new(client) as Box<dyn Send>))
+        },
+    )
 }
 
 /// What the network's thread has.

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::sink::{Sink, SinkStatus};
+
+use crate::sink::{Shown, Sink, SinkStatus};
 
 type TimesAndWidths = Arc<Mutex<Vec<(u64, u32)>>>;
 
@@ -71,8 +72,10 @@ fn another_size_goes_on_and_keeps_no_mask_of_the_old_one() {
     let small = bench.info.clone();
     let mut buffer = gst::Buffer::with_size(small.size()).unwrap();
     buffer.make_mut().memset(.., 16).unwrap();
-    let shown =
-        bench.path.pass(Frame { buffer, info: small, arrived: bench.start + ms(99), truth: None }).unwrap();
+    let shown = bench
+        .path
+        .pass(Frame { buffer, info: small, arrived: bench.start + ms(99), truth: None, spacing: None })
+        .unwrap();
     assert!(shown.map_readable().unwrap()[..320 * 60].iter().any(|&luma| luma > 200), "the badge's letters");
     assert_eq!(bench.path.state, OverlayState::Off);
 
@@ -100,7 +103,7 @@ fn a_source_that_begins_again_at_0_sends_no_sink_back_in_time() {
         let mut buffer = gst::Buffer::with_size(info.size()).unwrap();
         buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(pts));
         let arrived = bench.start + ms(at);
-        bench.path.pass(Frame { buffer, info: info.clone(), arrived, truth: None }).unwrap();
+        bench.path.pass(Frame { buffer, info: info.clone(), arrived, truth: None, spacing: None }).unwrap();
         bench.path.change_source();
     };
     for at in [0, 500, 1000, 1500] {
