@@ -38,9 +38,9 @@ def encoder(options):
     gop, bits = options.gop, options.bitrate
     chain = {
         "h264": f"x264enc tune=zerolatency speed-preset=ultrafast bitrate={bits} key-int-max={gop} threads=1"
-        f" ! video/x-h264,profile={options.profile} ! rtph264pay pt=96 config-interval=-1",
+        f" ! video/x-h264,profile={options.profile} ! rtph264pay pt=96 config-interval=-1 mtu={options.mtu}",
         "h265": f"x265enc tune=zerolatency speed-preset=ultrafast bitrate={bits} key-int-max={gop}"
-        " ! h265parse ! rtph265pay pt=96 config-interval=-1",
+        f" ! h265parse ! rtph265pay pt=96 aggregate-mode=zero-latency config-interval=-1 mtu={options.mtu}",
         "jpeg": "jpegenc ! rtpjpegpay pt=26",
     }[options.codec]
     if options.loss:
@@ -130,6 +130,7 @@ def main():
     parser.add_argument("--loss", type=float, default=0)
     parser.add_argument("--gop", type=int, default=30)
     parser.add_argument("--bitrate", type=int, default=2000)
+    parser.add_argument("--mtu", type=int, default=1400)
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--pause", type=float, help="seconds after which no more pictures come")
     parser.add_argument("--multicast", action="store_true")

@@ -44,7 +44,7 @@ type Feeder = Option<Box<dyn Send>>;
 /// over. `pads` frames that are smaller than the crop.
 ///
 /// # Errors
-/// When nothing is installed that could decode it.
+/// When the source is none that GStreamer opens.
 fn describe(source: &Source, cine: Option<&Cine>, pads: bool) -> Result<String> {
     let head = match (source, cine) {
         (Source::Phantom(_), _) => return Ok("phantom".into()),

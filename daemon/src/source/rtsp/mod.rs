@@ -32,13 +32,15 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// What connecting, asking and being promised a stream may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// The part of the pipeline before frames: for H.264, where neither the decoder nor the stream says yet which codec it is.
+/// The part of the pipeline before frames: for H.264, unless the decoder is for H.265. Only the stream says which it is.
 ///
 /// # Errors
 /// When no decoder works here.
 pub fn describe(rtsp: &Rtsp) -> Result<String> {
-    let is_h265 = rtsp.decoder.as_ref().is_some_and(|decoder| decoder.contains("265"));
-    let codec = if is_h265 { Codec::H265 } else { Codec::H264 };
+    let codec = match &rtsp.decoder {
+        Some(decoder) if decoder.contains("265") => Codec::H265,
+        _ => Codec::H264,
+    };
     match is_read_by_rust(rtsp) {
         true => tcp::describe(rtsp, codec),
         false => Ok(format!("{} rtsp. ! {}", rtspsrc::describe(rtsp), rtspsrc::chain(rtsp, codec)?)),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use gst::prelude::*;
 
-use super::gate::{Gate, Packet};
+use super::gate::{Gate, Packet, begins_with_key};
 use super::login::Login;
 use super::{HANDSHAKE, SILENCE, caps, decoder, silent};
 use crate::config::{Rtsp, Source};
@@ -201,7 +201,7 @@ fn link(pad: &gst::Pad, pipeline: &gst::Pipeline, rtsp: &Rtsp, packets: &Arc<Pac
     let codec = codec(&caps).context("it sends no H.264 or H.265")?;
     let bin = gst::parse::bin_from_description(&chain(rtsp, codec)?, true)?;
     let depayloader = bin.by_name("join").context("the pipeline has no depayloader")?;
-    guard(&depayloader, packets);
+    guard(&depayloader, codec, packets);
     pipeline.add(&bin)?;
     bin.sync_state_with_parent()?;
     let frames = pipeline.by_name("frames-in").context("the pipeline has no sink")?;
@@ -211,7 +211,7 @@ fn link(pad: &gst::Pad, pipeline: &gst::Pipeline, rtsp: &Rtsp, packets: &Arc<Pac
 }
 
 /// Lets nothing to the decoder that a hole is in.
-fn guard(depayloader: &gst::Element, packets: &Arc<Packets>) {
+fn guard(depayloader: &gst::Element, codec: Codec, packets: &Arc<Packets>) {
     let gate = Arc::new(Mutex::new(Gate::new()));
     let (judge, packets) = (gate.clone(), packets.clone());
     let see = move |buffer: &gst::BufferRef| {
@@ -237,7 +237,8 @@ fn guard(depayloader: &gst::Element, packets: &Arc<Packets>) {
     if let Some(pad) = depayloader.static_pad("src") {
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, probe| {
             let Some(gst::PadProbeData::Buffer(unit)) = &probe.data else { return gst::PadProbeReturn::Ok };
-            let is_key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            let is_marked = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            let is_key = is_marked && unit.map_readable().is_ok_and(|bytes| begins_with_key(codec, &bytes));
             match judge.lock().unwrap_or_else(PoisonError::into_inner).passes(is_key) {
                 true => gst::PadProbeReturn::Ok,
                 false => gst::PadProbeReturn::Drop,
