@@ -71,7 +71,8 @@ fn the_words_go_with_the_very_picture() {
         browser.see("#state", if n % 2 == 0 { "switched off" } else { "AI on" }).unwrap();
     }
     let drawn = browser.run("return window.drawn").unwrap();
-    assert!(drawn.as_u64() >= Some(20), "{drawn}");
+    // One for each switch at least.
+    assert!(drawn.as_u64() >= Some(10), "{drawn}");
     assert_eq!(browser.run("return window.wrong").unwrap(), serde_json::json!([]), "of {drawn} pictures");
     let preview = status(port).unwrap()["sinks"][0]["frames"].as_u64();
     std::thread::sleep(Duration::from_secs(1));

@@ -30,11 +30,13 @@ pub fn describe(rtsp: &Rtsp) -> String {
         true => ("tcp", 0),
         false => ("udp+udp-mcast", REORDER),
     };
-    // Its own time-out would try TCP, which nobody asked for.
+    // Its own time-out would try TCP, which nobody asked for. A server that says nothing is given up by `watch`, in better
+    // words, before the connection's is.
+    let connection = HANDSHAKE + Duration::from_secs(1);
     format!(
         "rtspsrc name=rtsp protocols={protocols} latency={latency} drop-on-latency=true timeout=0 \
          tcp-timeout={} udp-buffer-size=1048576",
-        HANDSHAKE.as_micros()
+        connection.as_micros()
     )
 }
 
