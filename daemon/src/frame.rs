@@ -22,17 +22,6 @@ pub struct Frame {
     pub truth: Option<Box<Plane>>,
 }
 
-/// The mask that a frame carries.
-#[derive(Debug, Clone, Copy)]
-pub struct ShownMask<'a> {
-    /// 1 in the nerve, 0 elsewhere.
-    pub inside: &'a Plane,
-    /// The frame's pixels that it belongs to, of which there may be more or fewer.
-    pub area: Sector,
-    /// Digest of the model's bundle.
-    pub digest: &'a str,
-}
-
 /// The part of a frame that the engine sees: `WIDTH` x `HEIGHT` pixels at `x`, `y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {

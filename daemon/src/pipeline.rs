@@ -1,7 +1,7 @@
 //! What every pipeline of GStreamer needs: it is parsed, started and stopped, and none of that may hang the daemon.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crossbeam_channel::bounded;
 use gst::prelude::*;
 
 use crate::exit;
+use crate::lock::lock;
 
 /// Time between looks at whether to stop.
 const POLL: Duration = Duration::from_millis(50);
@@ -67,6 +68,42 @@ pub fn stop(pipeline: &gst::Pipeline, patience: Duration) {
     }
 }
 
+/// Runs the pipeline `text`, which `prepare` gets first, to its end, for `patience` at most; `has_worked` says then whether
+/// it did what it was to do.
+///
+/// # Errors
+/// Why it did not, in a few words: those of `nothing` where neither an end nor an error says it.
+pub fn try_out(
+    text: &str,
+    patience: Duration,
+    prepare: impl FnOnce(&gst::Pipeline) -> Result<(), String>,
+    has_worked: impl FnOnce(&gst::Pipeline) -> bool,
+    nothing: &str,
+) -> Result<(), String> {
+    let trial = parse(text, "a trial").map_err(|error| format!("{:#}", error.root_cause()))?;
+    let mut is_left = false;
+    let ended = (|| {
+        let bus = trial.bus().ok_or("there is no bus")?;
+        prepare(&trial)?;
+        // One that is refused says why on its bus.
+        if let Started::LeftBehind(_) = start(&trial, patience, &AtomicBool::new(false)) {
+            is_left = true;
+            return Err("it does not start".to_owned());
+        }
+        let patience = gst::ClockTime::try_from(patience).unwrap_or(gst::ClockTime::MAX);
+        let ended = bus.timed_pop_filtered(patience, &[gst::MessageType::Eos, gst::MessageType::Error]);
+        match ended.as_ref().map(|message| message.view()) {
+            Some(gst::MessageView::Eos(_)) if has_worked(&trial) => Ok(()),
+            Some(gst::MessageView::Error(error)) => Err(error.error().to_string()),
+            _ => Err(nothing.to_owned()),
+        }
+    })();
+    if !is_left {
+        stop(&trial, Duration::from_secs(3));
+    }
+    ended
+}
+
 /// How far a change of state is. Whoever comes second, the thread that changes or the one that waits, cleans up.
 enum Change {
     Begun,
@@ -110,10 +147,6 @@ fn set_state(
             Err(left)
         }
     }
-}
-
-fn lock(change: &Mutex<Change>) -> MutexGuard<'_, Change> {
-    change.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Quotes a value for `gst-launch-1.0` notation.

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::lock::lock;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
@@ -17,7 +19,7 @@ static KNOWN: Mutex<Vec<String>> = Mutex::new(vec![]);
 
 /// Remembers every secret that `text` holds, to hide it wherever it turns up alone.
 pub fn learn(text: &str) {
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = lock(&KNOWN);
     let found: Vec<String> = secrets(text).into_iter().map(|range| text[range].to_owned()).collect();
     for value in found.iter().map(String::as_str).chain(whole_user_infos(text).iter().map(String::as_str)) {
         // Of user and password it is the password that an element may quote.
@@ -62,7 +64,7 @@ fn whole_user_infos(text: &str) -> Vec<String> {
 
 /// Remembers `secret` itself, which was read from a file, to hide it wherever it turns up.
 pub fn learn_secret(secret: &str) {
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = lock(&KNOWN);
     if secret.len() >= LEARNABLE && !known.iter().any(|value| value == secret) {
         known.push(secret.to_owned());
         known.sort_by_key(|value| std::cmp::Reverse(value.len()));
@@ -84,7 +86,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         hidden.push_str(&text[from..]);
         clean = Cow::Owned(hidden);
     }
-    for secret in KNOWN.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for secret in lock(&KNOWN).iter() {
         if clean.contains(secret.as_str()) {
             clean = Cow::Owned(clean.replace(secret.as_str(), HIDDEN));
         }

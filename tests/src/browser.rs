@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, Key, TypingData, WebDriver, WebElement};
 use tokio::runtime::Runtime;
 
-use crate::{free_port, wait_for};
+use crate::{Cart, free_port, wait_for};
 
 /// A page loads and answers well within it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -167,6 +167,34 @@ impl Browser {
     pub fn picture(&self, path: &Path) -> Result<()> {
         Ok(self.runtime.block_on(self.driver()?.screenshot(path))?)
     }
+
+    /// The same, into the folder that PICTURES names; nothing where it names none.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, name: &str) -> Result<()> {
+        match std::env::var_os("PICTURES") {
+            Some(pictures) => self.picture(&Path::new(&pictures).join(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A cart with a page at `port` that shows the overlay however busy the machine is, with a preview and `sinks` besides.
+///
+/// # Errors
+/// When its folder cannot be made.
+pub fn cart(port: u16, sinks: &str) -> Result<Cart> {
+    Cart::new(&format!(
+        r#"
+        source = {{ kind = "phantom", fps = 15, seed = 7 }}
+        model = {{ bundle = "BUNDLE" }}
+        engine = {{ precision = "int8" }}
+        sync = {{ max_mask_age_ms = 60000, engine_timeout_ms = 60000 }}
+        sinks = [{{ kind = "preview" }}, {sinks}]
+        http = {{ listen = "127.0.0.1:{port}" }}
+        "#
+    ))
 }
 
 impl Drop for Browser {

@@ -28,6 +28,14 @@ pub fn is_full() -> bool {
     std::env::var_os(FULL).is_some()
 }
 
+/// The smallest of `values` that so large a share `q` of them do not exceed.
+pub fn quantile(values: &[f64], q: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (q * sorted.len() as f64).ceil() as usize;
+    sorted[place.clamp(1, sorted.len()) - 1]
+}
+
 /// Adds a row to the table of `make proof`: what was done how often, the figure, and what it had to be. Under `make test`
 /// it only prints it.
 ///

@@ -2,35 +2,12 @@
 //! failed, on a phone. With PICTURES set to a folder what was seen is kept there.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nervelight_tests::browser::Browser;
-use nervelight_tests::{Cart, free_port};
+use nervelight_tests::browser::{Browser, cart};
+use nervelight_tests::free_port;
 use rustix::process::Signal;
 use serde_json::Value;
-
-fn keep(browser: &Browser, name: &str) {
-    if let Some(pictures) = std::env::var_os("PICTURES") {
-        browser.picture(&Path::new(&pictures).join(name)).unwrap();
-    }
-}
-
-fn cart(port: u16, sinks: &str) -> Cart {
-    Cart::new(&format!(
-        r#"
-        source = {{ kind = "phantom", fps = 15, seed = 7 }}
-        model = {{ bundle = "BUNDLE" }}
-        engine = {{ precision = "int8" }}
-        # However busy the machine is.
-        sync = {{ max_mask_age_ms = 60000, engine_timeout_ms = 60000 }}
-        sinks = [{{ kind = "preview" }}, {sinks}]
-        [http]
-        listen = "127.0.0.1:{port}"
-        "#
-    ))
-    .unwrap()
-}
 
 /// What fills the picture, as coloured, gray or black.
 const LOOKS: &str = "const c = document.getElementById('picture'); \
@@ -50,7 +27,7 @@ fn number(value: &Value, place: usize) -> i64 {
 fn the_page_is_never_older_than_it_says() {
     let Some(browser) = Browser::open().unwrap() else { return };
     let port = free_port().unwrap();
-    let cart = cart(port, "{ kind = \"null\" }");
+    let cart = cart(port, "{ kind = \"null\" }").unwrap();
     let running = cart.start().unwrap();
     let address = format!("http://127.0.0.1:{port}/");
     nervelight_tests::wait_for("the page", || std::net::TcpStream::connect(("127.0.0.1", port)).ok())
@@ -60,7 +37,7 @@ fn the_page_is_never_older_than_it_says() {
     browser.see("#figures dd", "a second").unwrap();
     let looks = browser.run(LOOKS).unwrap();
     assert!(number(&looks, 0) > 500 && number(&looks, 1) > 10_000, "a tinted nerve in a picture: {looks}");
-    keep(&browser, "live.png");
+    browser.keep("live.png").unwrap();
 
     // Picture first: it fills the window's height or width.
     let size = "const c = document.getElementById('stage').getBoundingClientRect(); \
@@ -79,7 +56,7 @@ fn the_page_is_never_older_than_it_says() {
     browser.press("f").unwrap();
     let full = "return Boolean(document.fullscreenElement) || document.getElementById('live').classList.contains('full')";
     nervelight_tests::wait_for("full screen", || (browser.run(full).ok()? == true).then_some(())).unwrap();
-    keep(&browser, "full.png");
+    browser.keep("full.png").unwrap();
     browser.press("f").unwrap();
     nervelight_tests::wait_for("a window", || (browser.run(full).ok()? == false).then_some(())).unwrap();
 
@@ -94,7 +71,7 @@ fn the_page_is_never_older_than_it_says() {
         browser.run(filter).unwrap().as_str().unwrap().contains("grayscale(1)"),
         "the mask's colour is gone"
     );
-    keep(&browser, "stopped.png");
+    browser.keep("stopped.png").unwrap();
     browser.see("#why", "does not answer").unwrap();
     running.signal(Signal::CONT).unwrap();
     browser.see("#state", "AI on").unwrap();
@@ -103,12 +80,12 @@ fn the_page_is_never_older_than_it_says() {
     // The daemon ends and another takes its place: the page finds it by itself.
     assert!(running.terminate().unwrap().success);
     browser.see("#what", "Not live").unwrap();
-    keep(&browser, "ended.png");
+    browser.keep("ended.png").unwrap();
     let running = cart.start().unwrap();
     browser.see("#state", "AI on").unwrap();
     let looks = browser.run(LOOKS).unwrap();
     assert!(number(&looks, 1) > 10_000, "its picture is no black one: {looks}");
-    keep(&browser, "restarted.png");
+    browser.keep("restarted.png").unwrap();
     assert!(running.terminate().unwrap().success);
 }
 
@@ -116,7 +93,7 @@ fn the_page_is_never_older_than_it_says() {
 fn a_recording_that_failed_is_said_large() {
     let Some(browser) = Browser::open().unwrap() else { return };
     let port = free_port().unwrap();
-    let cart = cart(port, "{ kind = \"file\", path = \"full.mp4\", overwrite = true }");
+    let cart = cart(port, "{ kind = \"file\", path = \"full.mp4\", overwrite = true }").unwrap();
     // Writes there fail as on a full disk.
     std::os::unix::fs::symlink("/dev/full", cart.path("full.mp4")).unwrap();
     let running = cart.start().unwrap();
@@ -132,8 +109,8 @@ fn a_recording_that_failed_is_said_large() {
     let small =
         "return [...document.querySelectorAll('button')].every(b => b.getBoundingClientRect().height >= 44)";
     assert_eq!(browser.run(small).unwrap(), true, "a finger finds every button");
-    keep(&browser, "phone.png");
+    browser.keep("phone.png").unwrap();
     browser.size(1500, 950).unwrap();
-    keep(&browser, "failed.png");
+    browser.keep("failed.png").unwrap();
     drop(running);
 }

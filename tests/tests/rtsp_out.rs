@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nervelight_tests::clock::{self, Camera};
-use nervelight_tests::proof::{count, row, seconds};
+use nervelight_tests::proof::{count, quantile, row, seconds};
 use nervelight_tests::rtsp::{Player, Stalling};
 use nervelight_tests::web::{request, status};
 use nervelight_tests::{Cart, Ended, Running, footprint, free_port, run, wait_for};
@@ -236,11 +236,6 @@ fn a_viewer_that_stalls_is_dropped_to_an_idr_and_then_let_go() {
     assert!(running.terminate().unwrap().success);
 }
 
-fn quantile(values: &mut [f64], q: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * q).round() as usize]
-}
-
 #[test]
 fn proof_late_joiners_see_a_picture_at_once() {
     let served = served(TEST_PICTURE, "");
@@ -250,8 +245,8 @@ fn proof_late_joiners_see_a_picture_at_once() {
         let first = |_| Player::watch(&served.uri(), protocol).unwrap().next().unwrap().1.as_secs_f64() * 1e3;
         // GStreamer loads its plugins for the first.
         first(0);
-        let mut waits: Vec<_> = (0..times).map(first).collect();
-        let p95 = quantile(&mut waits, 0.95);
+        let waits: Vec<_> = (0..times).map(first).collect();
+        let p95 = quantile(&waits, 0.95);
         let what = format!(
             "RTSP out, {protocol}: from connecting to the first decoded picture, {times} viewers, p95"
         );
@@ -367,12 +362,12 @@ fn proof_the_picture_arrives_in_time_and_does_not_drift() {
     let mut found = (0.0, 0.0);
     // A machine that is busy with something else delays any picture.
     for _ in 0..3 {
-        let mut delays = delays(time);
+        let delays = delays(time);
         let part = delays.len() / 4;
-        let mut ends = [delays[..part].to_vec(), delays[delays.len() - part..].to_vec()];
+        let ends = [&delays[..part], &delays[delays.len() - part..]];
         // What the machine does besides makes some later; a clock that drifts moves all.
-        let [early, late] = ends.each_mut().map(|values| quantile(values, 0.1));
-        let (p50, p99) = (quantile(&mut delays.clone(), 0.5), quantile(&mut delays, 0.99));
+        let [early, late] = ends.map(|values| quantile(values, 0.1));
+        let (p50, p99) = (quantile(&delays, 0.5), quantile(&delays, 0.99));
         let what = format!("RTSP out: from capture to the decoded picture, {} s", time.as_secs());
         // The encoder's own is in it.
         row(&format!("{what}, p50 and p99"), format!("{p50:.1} and {p99:.1} ms"), "40 ms").unwrap();

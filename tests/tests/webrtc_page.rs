@@ -3,33 +3,21 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::UdpSocket;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nervelight_tests::browser::Browser;
+use nervelight_tests::browser::{Browser, cart};
 use nervelight_tests::web::status;
-use nervelight_tests::{Cart, free_port, wait_for};
+use nervelight_tests::{Cart, Running, free_port, wait_for};
 use rustix::process::Signal;
 
-fn keep(browser: &Browser, name: &str) {
-    if let Some(pictures) = std::env::var_os("PICTURES") {
-        browser.picture(&Path::new(&pictures).join(name)).unwrap();
-    }
-}
-
-fn cart(port: u16, sinks: &str) -> Cart {
-    Cart::new(&format!(
-        r#"
-        source = {{ kind = "phantom", fps = 15, seed = 7 }}
-        model = {{ bundle = "BUNDLE" }}
-        engine = {{ precision = "int8" }}
-        # However busy the machine is.
-        sync = {{ max_mask_age_ms = 60000, engine_timeout_ms = 60000 }}
-        sinks = [{sinks}]
-        http = {{ listen = "127.0.0.1:{port}" }}
-        "#
-    ))
-    .unwrap()
+/// A cart that runs, whose page `browser` shows.
+fn shown(browser: &Browser, port: u16, udp: u16) -> (Cart, Running) {
+    let cart = cart(port, &format!("{{ kind = \"webrtc\", udp = \"127.0.0.1:{udp}\" }}")).unwrap();
+    let running = cart.start().unwrap();
+    wait_for("the page", || status(port).filter(|s| s["ai"] == "on")).unwrap();
+    browser.go(&format!("http://127.0.0.1:{port}/")).unwrap();
+    browser.see("#state", "AI on").unwrap();
+    (cart, running)
 }
 
 /// Counts the pictures on the page, and those whose words are wrong: each time something is drawn, what the words say once
@@ -53,15 +41,10 @@ const WATCH_WORDS: &str = "window.drawn = 0; window.wrong = []; \
 fn the_words_go_with_the_very_picture() {
     let Some(browser) = Browser::open().unwrap() else { return };
     let (port, udp) = (free_port().unwrap(), free_port().unwrap());
-    let cart =
-        cart(port, &format!("{{ kind = \"preview\" }}, {{ kind = \"webrtc\", udp = \"127.0.0.1:{udp}\" }}"));
-    let running = cart.start().unwrap();
-    wait_for("the page", || status(port).filter(|s| s["ai"] == "on")).unwrap();
-    browser.go(&format!("http://127.0.0.1:{port}/")).unwrap();
-    browser.see("#state", "AI on").unwrap();
+    let (cart, running) = shown(&browser, port, udp);
     browser.see("#way", "comes by WebRTC").unwrap();
     browser.see("#sinks li", "webrtc").unwrap();
-    keep(&browser, "webrtc.png");
+    browser.keep("webrtc.png").unwrap();
     let size = "const c = document.getElementById('picture'); return [c.width, c.height]";
     assert_eq!(browser.run(size).unwrap(), serde_json::json!([580, 420]));
 
@@ -83,7 +66,7 @@ fn the_words_go_with_the_very_picture() {
     let stopped = Instant::now();
     browser.see("#what", "Not live").unwrap();
     assert!(stopped.elapsed() < Duration::from_secs(3), "{:?}", stopped.elapsed());
-    keep(&browser, "webrtc-stopped.png");
+    browser.keep("webrtc-stopped.png").unwrap();
     running.signal(Signal::CONT).unwrap();
     browser.see("#state", "AI on").unwrap();
 
@@ -101,15 +84,10 @@ fn motion_jpeg_stands_in_and_webrtc_takes_over() {
     let Some(browser) = Browser::open().unwrap() else { return };
     let (port, udp) = (free_port().unwrap(), free_port().unwrap());
     let holder = UdpSocket::bind(("127.0.0.1", udp)).unwrap();
-    let cart =
-        cart(port, &format!("{{ kind = \"preview\" }}, {{ kind = \"webrtc\", udp = \"127.0.0.1:{udp}\" }}"));
-    let running = cart.start().unwrap();
-    wait_for("the page", || status(port).filter(|s| s["ai"] == "on")).unwrap();
-    browser.go(&format!("http://127.0.0.1:{port}/")).unwrap();
-    browser.see("#state", "AI on").unwrap();
+    let (_cart, running) = shown(&browser, port, udp);
     browser.see("#way", "as motion JPEG. WebRTC shows none: the WebRTC sink is not open").unwrap();
     browser.see("#alarms", "OUTPUT FAILED: webrtc").unwrap();
-    keep(&browser, "webrtc-stands-in.png");
+    browser.keep("webrtc-stands-in.png").unwrap();
     drop(holder);
     browser.click("#sinks button").unwrap();
     browser.see("#way", "comes by WebRTC").unwrap();

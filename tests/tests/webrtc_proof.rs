@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nervelight_tests::browser::Browser;
 use nervelight_tests::clock::Camera;
-use nervelight_tests::proof::{count, is_full, row, seconds};
+use nervelight_tests::proof::{count, is_full, quantile, row, seconds};
 use nervelight_tests::web::status;
 use nervelight_tests::whep::Peer;
 use nervelight_tests::{Cart, Running, footprint, free_port, wait_for};
@@ -41,13 +41,6 @@ fn ball() -> String {
         "kind = \"pipeline\"\npipeline = \"videotestsrc is-live=true pattern=ball ! \
          video/x-raw,format=I420,width=580,height=420,framerate={FPS}/1\""
     )
-}
-
-fn quantile(values: &[f64], q: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let place = (q * sorted.len() as f64).ceil() as usize;
-    sorted[place.clamp(1, sorted.len()) - 1]
 }
 
 fn latency_p99(port: u16) -> f64 {

@@ -1,7 +1,7 @@
 //! What brings frames into a pipeline: a short queue, a bus that is listened to, an end that is waited for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use gst::prelude::*;
 use gst_app::AppSrc;
 use gst_video::VideoInfo;
 
+use crate::lock::lock;
 use crate::pipeline::{self, Started, parse};
 use crate::sink::{SinkContext, SinkError};
 
@@ -180,7 +181,7 @@ impl Feed {
 
     /// Calls `give`, which hands over a frame, once there is room for it.
     pub fn give(&self, give: impl FnOnce(&AppSrc) -> Result<gst::FlowSuccess, gst::FlowError>) -> Taken {
-        let mut full_since = self.full_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut full_since = lock(&self.full_since);
         loop {
             if self.has_failed() {
                 return Taken::Failed;

@@ -19,9 +19,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use gst_video::VideoInfo;
+use nervelight_engines::Plane;
 
 use crate::config;
-use crate::frame::{Model, Sector, ShownMask};
+use crate::frame::{Model, Sector};
 use crate::pipeline::parse;
 use crate::sink::display::Display;
 pub use crate::sink::encode::Encoders;
@@ -43,8 +44,9 @@ pub struct Shown<'a> {
     pub info: &'a Arc<VideoInfo>,
     /// What is true of it.
     pub state: State,
-    /// The mask on it, be it empty; none when no mask is shown.
-    pub mask: Option<ShownMask<'a>>,
+    /// The mask on it, 1 in the nerve and 0 elsewhere, be it empty; none when no mask is shown. It is of `model`, and belongs
+    /// to `region`, which may have more or fewer pixels.
+    pub mask: Option<&'a Plane>,
     /// A pixel's width and height in mm, where they are known.
     pub spacing: Option<[f32; 2]>,
     /// The model that made the newest mask.

@@ -2,10 +2,11 @@
 
 use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Serialize;
 
+use crate::lock::lock;
 use crate::sink::feed::{Taken, Tell};
 
 /// A sink's counters and why it failed, if it did. Nobody waits for anybody here.
@@ -220,7 +221,7 @@ impl SinkStatus {
 
     /// Never on the frame thread.
     fn record(&self, change: impl FnOnce(&mut RecordedFiles)) {
-        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recorded = lock(&self.recorded);
         change(recorded.get_or_insert_default());
     }
 
@@ -256,7 +257,7 @@ impl SinkStatus {
     /// The figures at this moment.
     pub fn snapshot(&self) -> OutputStatus {
         let drops = SinkDrops { busy: self.busy.load(Relaxed), recorder: self.lost.load(Relaxed) };
-        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut recorded = lock(&self.recorded).clone();
         if let Some(recorded) = &mut recorded {
             recorded.frames_without_time = self.without_time.load(Relaxed);
         }

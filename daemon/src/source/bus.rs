@@ -1,10 +1,11 @@
 //! What a pipeline says of itself, as the slot's end.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use gst::prelude::*;
 
+use crate::lock::lock;
 use crate::source::damage::Damage;
 use crate::source::dicom::Losses;
 use crate::source::failure::{SourceError, failure};
@@ -26,7 +27,7 @@ pub fn hear_bus(
         use gst::MessageView;
         match message.view() {
             MessageView::Eos(_) => {
-                let stated = *stated.lock().unwrap_or_else(PoisonError::into_inner);
+                let stated = *lock(&stated);
                 let end = ended(&name, stated, sender.position());
                 let end = end.and_then(|()| {
                     losses.as_ref().map_or(Ok(()), |losses| losses.end(&name, sender.position()))
@@ -46,7 +47,7 @@ pub fn hear_bus(
             MessageView::AsyncDone(_) => {
                 // Asked outside the lock: an element that answers may wait for one that speaks.
                 let duration = weak.upgrade().as_ref().and_then(video_duration);
-                *stated.lock().unwrap_or_else(PoisonError::into_inner) = duration;
+                *lock(&stated) = duration;
             }
             _ => {}
         }

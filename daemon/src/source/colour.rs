@@ -6,12 +6,13 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
 use gst_video::{VideoColorRange, VideoColorimetry};
 
 use crate::config::Source;
+use crate::lock::lock;
 
 const FULL: &str = "1:4:0:0";
 const LIMITED: &str = "2:4:0:0";
@@ -47,7 +48,7 @@ pub fn settle(pipeline: &gst::Pipeline, source: &Source, pads: bool) {
         let Some(input) = caps.structure(0) else { return gst::PadProbeReturn::Ok };
         let pixels = input.get::<&str>("format").unwrap_or("");
         let stated = input.get::<&str>("colorimetry").unwrap_or("");
-        let container = container.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let container = lock(&container).clone();
         let (input, output) = settled(pixels, stated, &container);
         theirs.store(is_limited_rgb(pixels, stated), Ordering::Relaxed);
         if let Ok(mut formats) = formats(pads).parse::<gst::Caps>() {
@@ -103,7 +104,7 @@ fn take_aside(pipeline: &gst::Pipeline, container: &Arc<Mutex<Stated>>) {
             let mut caps = caps.caps_owned();
             let stated = caps.structure(0).and_then(|s| s.get::<String>("colorimetry").ok());
             if stated.is_some() {
-                container.lock().unwrap_or_else(PoisonError::into_inner).colorimetry = stated;
+                lock(&container).colorimetry = stated;
                 if let Some(structure) = caps.make_mut().structure_mut(0) {
                     structure.remove_field("colorimetry");
                 }

@@ -4,7 +4,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,6 +15,7 @@ use nervelight_cine::{Cine, Codec, Content, Facts, Picture, Problem, Video, is_d
 use nervelight_engines::{HEIGHT, WIDTH};
 
 use crate::config::Source;
+use crate::lock::lock;
 use crate::source::failure::SourceError;
 
 /// Video is handed on in pieces of at most so many bytes.
@@ -218,7 +219,7 @@ fn give_video(head: &AppSrc, mut video: Video, codec: Codec, rate: (i32, i32)) -
     let video = Arc::new(Mutex::new(video));
     let seeking = video.clone();
     let need = move |head: &AppSrc, wanted: u32| {
-        let mut video = video.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut video = lock(&video);
         let mut piece = vec![0; (wanted as usize).clamp(1, PIECE)];
         let at = video.stream_position().unwrap_or(0);
         let filled = fill_up(&mut *video, &mut piece);
@@ -237,9 +238,7 @@ fn give_video(head: &AppSrc, mut video: Video, codec: Codec, rate: (i32, i32)) -
             Err(error) => gst::element_error!(head, gst::ResourceError::Read, ["cannot be read: {error}"]),
         }
     };
-    let seek = move |_: &AppSrc, at| {
-        seeking.lock().unwrap_or_else(PoisonError::into_inner).seek(SeekFrom::Start(at)).is_ok()
-    };
+    let seek = move |_: &AppSrc, at| lock(&seeking).seek(SeekFrom::Start(at)).is_ok();
     head.set_callbacks(AppSrcCallbacks::builder().need_data(need).seek_data(seek).build());
     Ok(())
 }

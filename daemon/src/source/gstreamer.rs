@@ -1,7 +1,7 @@
 //! Capture: frames from whatever GStreamer can open: a file or URI, a V4L2 device, a fragment.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +14,7 @@ use nervelight_engines::{HEIGHT, WIDTH};
 
 use crate::config::Source;
 use crate::frame::Frame;
+use crate::lock::lock;
 use crate::pipeline::{Started, parse, quoted, start, stop};
 use crate::source::bus::hear_bus;
 use crate::source::colour;
@@ -230,7 +231,7 @@ fn stamp_frames(sink: &AppSink, is_live: bool) {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &mut probe.data {
             let caps = pad.current_caps();
             let fps = caps.as_ref().and_then(|caps| caps.structure(0)?.get("framerate").ok());
-            let mut stamps = stamps.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stamps = lock(&stamps);
             let pts = stamps.next(buffer.pts(), Instant::now(), fps);
             if buffer.pts() != Some(pts) {
                 buffer.make_mut().set_pts(pts);

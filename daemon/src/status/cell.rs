@@ -1,7 +1,8 @@
 //! The newest snapshot, where readers find it. Neither side is the frame thread.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::lock::lock;
 use crate::status::snapshot::Snapshot;
 
 /// The newest snapshot.
@@ -20,6 +21,6 @@ impl StatusCell {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Snapshot>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

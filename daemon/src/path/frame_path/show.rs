@@ -3,7 +3,7 @@
 use nervelight_engines::contract;
 
 use super::FramePath;
-use crate::frame::{Frame, NerveSize, OverlayState, ShownMask};
+use crate::frame::{Frame, NerveSize, OverlayState};
 use crate::path::crop::Cropper;
 use crate::sink::Shown;
 use crate::sink::preview::State;
@@ -14,12 +14,7 @@ impl FramePath {
         let Some(layout) = &self.layout else { return };
         let model = self.mask_of.as_ref().map(|(_, model)| model);
         let region = layout.crop.as_ref().ok().map(Cropper::area);
-        let mask = match (self.state, &self.mask_of, region) {
-            (OverlayState::On, Some((_, model)), Some(area)) => {
-                Some(ShownMask { inside: &self.mask.inside, area, digest: &model.engine.digest })
-            }
-            _ => None,
-        };
+        let mask = (self.state == OverlayState::On).then_some(&*self.mask.inside);
         for (_, sink) in &mut self.sinks {
             sink.push(Shown { buffer, info: &layout.info, state, mask, model, region, spacing });
         }

@@ -1,13 +1,11 @@
 //! Which H.264 encoder: the best that is installed and works. A factory alone says little: an Orin Nano has
 //! NVIDIA's and no hardware behind it.
 
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use gst::prelude::*;
 
-use crate::pipeline::{self, Started, parse};
+use crate::pipeline;
 use crate::sink::SinkError;
 
 /// Encoders in order of preference: the cart's hardware, then x264. Each gives out a frame before the next comes in.
@@ -100,28 +98,7 @@ fn try_encoder(fragment: &str, patience: Duration) -> Result<(), String> {
         "videotestsrc num-buffers=1 ! video/x-raw,format=I420,width=640,height=480,framerate=25/1 ! videoconvert ! \
          {fragment} ! h264parse ! fakesink"
     );
-    let trial = parse(&text, "a trial").map_err(|error| format!("{:#}", error.root_cause()))?;
-    let mut is_left = false;
-    let ended = (|| {
-        let bus = trial.bus().ok_or("there is no bus")?;
-        let never = AtomicBool::new(false);
-        // One that is refused says why on its bus.
-        if let Started::LeftBehind(_) = pipeline::start(&trial, patience, &never) {
-            is_left = true;
-            return Err("it does not start".to_owned());
-        }
-        let patience = gst::ClockTime::try_from(patience).unwrap_or(gst::ClockTime::MAX);
-        let ended = bus.timed_pop_filtered(patience, &[gst::MessageType::Eos, gst::MessageType::Error]);
-        match ended.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Eos(_)) => Ok(()),
-            Some(gst::MessageView::Error(error)) => Err(error.error().to_string()),
-            _ => Err("it encodes nothing".to_owned()),
-        }
-    })();
-    if !is_left {
-        pipeline::stop(&trial, Duration::from_secs(3));
-    }
-    ended
+    pipeline::try_out(&text, patience, |_| Ok(()), |_| true, "it encodes nothing")
 }
 
 #[cfg(test)]

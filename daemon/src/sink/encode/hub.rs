@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::iter::once;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use gst_app::{AppSink, AppSinkCallbacks};
 
+use crate::lock::lock;
 use crate::sink::SinkStatus;
 use crate::sink::encode::unit::{Unit, Units};
 use crate::sink::feed::Taken;
@@ -57,7 +58,7 @@ pub struct Audience {
 
 impl Hub {
     fn lanes(&self) -> MutexGuard<'_, Vec<Lane>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.lanes)
     }
 
     /// Sends every unit of `sink` to all who want it.
@@ -133,14 +134,14 @@ impl Audience {
 
     /// Makes the next frame an IDR. Who asks meanwhile shares it.
     pub fn request_key(&self) {
-        if let Some(hub) = self.hub.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+        if let Some(hub) = lock(&self.hub).upgrade() {
             hub.request_key();
         }
     }
 
     /// Its encoder is this one from now on.
     pub fn look_at(&self, hub: &Arc<Hub>) {
-        *self.hub.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(hub);
+        *lock(&self.hub) = Arc::downgrade(hub);
         // What was asked of the encoder before this one.
         hub.request_key();
     }

@@ -9,13 +9,14 @@ mod watching;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use anyhow::anyhow;
 use gst::prelude::*;
 use gst_app::AppSink;
 use gst_video::{DownstreamForceKeyUnitEvent, VideoInfo};
 
+use crate::lock::lock;
 pub use crate::sink::encode::hub::Audience;
 use crate::sink::encode::hub::{Hub, NONE, Subscriber};
 pub use crate::sink::encode::unit::{Unit, Units};
@@ -81,12 +82,12 @@ pub fn describe(fragment: Option<&str>, info: Option<&VideoInfo>) -> Result<Stri
 impl Encoders {
     /// Remembers that this run records to `path`; whether it is the first time.
     pub fn begin(&self, path: &Path) -> bool {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf())
+        lock(&self.begun).insert(path.to_path_buf())
     }
 
     /// This run has recorded nothing to `path`.
     pub fn forget(&self, path: &Path) {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        lock(&self.begun).remove(path);
     }
 
     /// Sends the units of frames like `info` to what `open` opens once there is an encoder. Subscribers share
@@ -130,7 +131,7 @@ impl Encoders {
         context: &SinkContext,
     ) -> Result<Arc<Encoder>, SinkError> {
         // Held while an encoder is opened: who comes meanwhile is to share it.
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&self.running);
         running.retain(|encoder| encoder.strong_count() > 0);
         if fragment.is_some() {
             return Encoder::open(fragment, info, context).map(Arc::new);
@@ -148,7 +149,7 @@ impl Encoders {
 impl Encoders {
     /// How many encoders are shared.
     pub fn running(&self) -> usize {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = lock(&self.running);
         running.iter().filter(|encoder| encoder.strong_count() > 0).count()
     }
 }

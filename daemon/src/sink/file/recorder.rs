@@ -1,13 +1,14 @@
 //! The recording's own thread: it takes units from the encoder, cuts them into files at IDRs, and writes the sidecars. A
 //! disk that is slow or hangs, and a next file that is being opened, keep this thread waiting and nobody else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded, select};
 
+use crate::lock::lock;
 use crate::sink::encode::{Unit, Units};
 use crate::sink::feed::{STALL, Taken, UNITS};
 use crate::sink::file::cut::Cut;
@@ -69,10 +70,6 @@ impl Units for Intake {
     fn end(&self) {
         *lock(&self.units) = None;
     }
-}
-
-fn lock<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The thread's own end.

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::lock::lock;
+
 /// What all threads of a server share.
 #[derive(Default)]
 pub struct Board {
@@ -37,7 +39,7 @@ pub struct Seat(Arc<Board>);
 
 impl Board {
     fn posted(&self) -> MutexGuard<'_, Posted> {
-        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.posted)
     }
 
     /// Posts a bundle in the place of the last.

@@ -53,11 +53,11 @@ impl Job {
     pub fn fill(&mut self, shown: Shown<'_>) {
         self.frame = Some((shown.buffer.clone(), shown.info.clone()));
         (self.state, self.spacing) = (shown.state, shown.spacing);
-        self.area = shown.mask.map(|mask| mask.area);
+        self.area = shown.mask.and(shown.region);
         self.digest.clear();
-        if let Some(mask) = shown.mask {
-            self.inside.copy_from_slice(&mask.inside[..]);
-            self.digest.push_str(mask.digest);
+        if let (Some(mask), Some(model)) = (shown.mask, shown.model) {
+            self.inside.copy_from_slice(&mask[..]);
+            self.digest.push_str(&model.engine.digest);
         }
     }
 }

@@ -4,12 +4,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use gst_video::VideoFormat;
-use nervelight_engines::{HEIGHT, Plane, WIDTH, plane};
+use nervelight_engines::{EngineInfo, HEIGHT, Plane, Precision, WIDTH, plane};
 use tokio::sync::watch;
 
 use super::*;
 use crate::config::IgtlContent;
-use crate::frame::{OverlayState, Sector, ShownMask, SignalState};
+use crate::frame::{Model, OverlayState, Sector, SignalState};
 use crate::igtl::{self, Header, ImageHeader, Incoming, Name};
 use crate::sink::preview::State;
 use crate::sink::{Encoders, Whep};
@@ -59,19 +59,24 @@ impl Bench {
         let ai = if mask.is_some() { OverlayState::On } else { OverlayState::Stale };
         let state =
             State { ai, signal: true, picture: SignalState::Ok, nerve: None, arrived: Instant::now() };
-        let mask = mask.map(|mask| ShownMask {
-            inside: mask,
-            area: Sector { x: 2, y: 4, width: WIDTH, height: HEIGHT },
-            digest: "d1g",
-        });
+        let region = Some(Sector { x: 2, y: 4, width: WIDTH, height: HEIGHT });
+        let engine = EngineInfo {
+            runtime: "fake".into(),
+            provider: "CPU".into(),
+            precision: Precision::Fp32,
+            threads: 1,
+            model: "nerve 1".into(),
+            digest: "d1g".into(),
+        };
+        let model = Arc::new(Model { engine, threshold: 128, min_area: 1, generation: 1 });
         let spacing = Some([0.25, 0.5]);
         self.sink.push(Shown {
             buffer: &buffer,
             info: &self.info,
             state,
             mask,
-            model: None,
-            region: None,
+            model: Some(&model),
+            region,
             spacing,
         });
     }

@@ -1,11 +1,10 @@
 //! Who may watch, and TLS: what the files say that the configuration names.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tokio_rustls::TlsAcceptor;
@@ -15,9 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{Access, Tls};
-
-/// A password is one line.
-const LONGEST: u64 = 4096;
+use crate::secret;
 
 /// What a viewer has to know.
 pub enum Secret {
@@ -37,8 +34,10 @@ impl Secret {
     pub fn read(access: &Access) -> Result<Self> {
         Ok(match access {
             Access::Anybody => Self::None,
-            Access::Password { user, file } => Self::Password(user.clone(), line(file, "password_file")?),
-            Access::Token(file) => Self::Token(line(file, "token_file")?),
+            Access::Password { user, file } => {
+                Self::Password(user.clone(), secret_in(file, "password_file")?)
+            }
+            Access::Token(file) => Self::Token(secret_in(file, "token_file")?),
         })
     }
 
@@ -71,27 +70,10 @@ fn is_same(a: &str, b: &str) -> bool {
     std::hint::black_box(differ) == 0 && a.len() == b.len()
 }
 
-fn line(path: &Path, key: &str) -> Result<String> {
-    let what = || format!("{key} = \"{}\"", path.display());
-    let about = fs::metadata(path).with_context(|| format!("{}: check the path", what()))?;
-    not_for_everybody(&about, path, key)?;
-    let length = about.len();
-    ensure!(length <= LONGEST, "{} holds more than one line", what());
-    let text = fs::read_to_string(path).with_context(what)?;
-    let line = text.trim_end_matches(['\r', '\n']);
-    ensure!(!line.is_empty() && !line.contains('\n'), "{} must hold one line, which is not empty", what());
-    Ok(line.to_owned())
-}
-
-/// Finds a secret that everybody on this machine may read.
-fn not_for_everybody(about: &fs::Metadata, path: &Path, key: &str) -> Result<()> {
-    let is_hidden = about.permissions().mode() & 0o007 == 0;
-    let path = path.display();
-    ensure!(
-        is_hidden,
-        "{key} = \"{path}\" may be read by everybody on this machine. Take that from them: chmod o= {path}"
-    );
-    Ok(())
+/// The secret in the file that `key` names.
+fn secret_in(path: &Path, key: &str) -> Result<String> {
+    let what = key.trim_end_matches("_file");
+    secret::read(path, what).map_err(|why| anyhow!("{key} = \"{}\" {why:#}", path.display()))
 }
 
 /// What speaks TLS with this certificate and key.
@@ -105,7 +87,7 @@ pub fn acceptor(tls: &Tls) -> Result<TlsAcceptor> {
     let chain: Vec<_> = chain.collect::<Result<_, _>>().with_context(what)?;
     ensure!(!chain.is_empty(), "certificate = \"{path}\" holds no certificate in PEM");
     let what = || format!("key = \"{}\"", tls.key.display());
-    not_for_everybody(&fs::metadata(&tls.key).with_context(what)?, &tls.key, "key")?;
+    secret::not_for_everybody(&fs::metadata(&tls.key).with_context(what)?, &tls.key).with_context(what)?;
     let key = PrivateKeyDer::from_pem_file(&tls.key).with_context(what)?;
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -117,6 +99,8 @@ pub fn acceptor(tls: &Tls) -> Result<TlsAcceptor> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

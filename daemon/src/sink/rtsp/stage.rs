@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
+use crate::lock::lock;
 use crate::sink::encode::{Audience, Unit, Units};
 use crate::sink::feed::Taken;
 use crate::sink::rtsp::packets::{Packer, Packets, Parameters, parameters};
@@ -54,10 +55,6 @@ struct Queue {
 
 /// Counts as somebody who wants the stream while it lives.
 pub struct Want<'a>(&'a Stage);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl Stage {
     /// One without viewers.

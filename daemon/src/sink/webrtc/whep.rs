@@ -1,9 +1,11 @@
 //! The door for viewers: what the page's server asks of the sink that is open (draft-ietf-wish-whep).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
+
+use crate::lock::lock;
 
 /// Lets viewers in while a sink is open.
 #[derive(Clone)]
@@ -68,19 +70,19 @@ impl Whep {
 
     /// Asks `wishes` from now on.
     pub fn open(&self, wishes: mpsc::Sender<Wish>) {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(wishes);
+        *lock(&self.open) = Some(wishes);
     }
 
     /// Lets nobody in any more, unless another sink was opened since.
     pub fn close(&self, wishes: &mpsc::Sender<Wish>) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         if open.as_ref().is_some_and(|now| now.same_channel(wishes)) {
             *open = None;
         }
     }
 
     fn wishes(&self) -> Option<mpsc::Sender<Wish>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.open).clone()
     }
 
     /// Lets a viewer in that offers this SDP.

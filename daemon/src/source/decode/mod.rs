@@ -2,15 +2,15 @@
 //! have no hardware behind it. None is chosen by the bytes that come, as `decodebin` would.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use gst::prelude::*;
 use gst_app::AppSrc;
 
-use crate::pipeline::{self, Started, parse};
+use crate::lock::lock;
+use crate::pipeline;
 
 /// What decoding one picture may take; opening hardware is most of it.
 const TRIAL: Duration = Duration::from_secs(5);
@@ -101,7 +101,7 @@ impl fmt::Display for Codec {
 /// # Errors
 /// When none is installed, or none works.
 pub fn choose(codec: Codec) -> Result<&'static str> {
-    let known = || CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = || lock(&CHOSEN);
     if let Some(chosen) = known()[codec as usize] {
         return Ok(chosen);
     }
@@ -147,12 +147,9 @@ fn try_decoder(codec: Codec, fragment: &str, patience: Duration) -> Result<(), S
         pipeline::quoted(codec.caps()),
         codec.parser()
     );
-    let trial = parse(&text, "a trial").map_err(|error| format!("{:#}", error.root_cause()))?;
-    let mut is_left = false;
-    let ended = (|| {
+    let feed = |trial: &gst::Pipeline| {
         let source = trial.by_name("picture").and_then(|element| element.downcast::<AppSrc>().ok());
-        let (source, sink) = source.zip(trial.by_name("seen")).ok_or("it has no ends")?;
-        let bus = trial.bus().ok_or("there is no bus")?;
+        let source = source.ok_or("it has no beginning")?;
         let mut buffer = gst::Buffer::from_slice(picture);
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(gst::ClockTime::ZERO);
@@ -160,22 +157,10 @@ fn try_decoder(codec: Codec, fragment: &str, patience: Duration) -> Result<(), S
         // What refuses them says why on the bus.
         let _ = source.push_buffer(buffer);
         let _ = source.end_of_stream();
-        if let Started::LeftBehind(_) = pipeline::start(&trial, patience, &AtomicBool::new(false)) {
-            is_left = true;
-            return Err("it does not start".to_owned());
-        }
-        let patience = gst::ClockTime::try_from(patience).unwrap_or(gst::ClockTime::MAX);
-        let ended = bus.timed_pop_filtered(patience, &[gst::MessageType::Eos, gst::MessageType::Error]);
-        match ended.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Error(error)) => Err(error.error().to_string()),
-            Some(gst::MessageView::Eos(_)) if has_seen(&sink) => Ok(()),
-            _ => Err("it decodes nothing".to_owned()),
-        }
-    })();
-    if !is_left {
-        pipeline::stop(&trial, Duration::from_secs(3));
-    }
-    ended
+        Ok(())
+    };
+    let has_worked = |trial: &gst::Pipeline| trial.by_name("seen").is_some_and(|sink| has_seen(&sink));
+    pipeline::try_out(&text, patience, feed, has_worked, "it decodes nothing")
 }
 
 /// Whether a buffer came to a sink.

@@ -1,10 +1,11 @@
 //! From the network's thread into a pipeline: access units for its `appsrc`, and the end.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use gst_app::{AppSrc, AppSrcCallbacks};
 
 use super::queue::{Queue, Unit};
+use crate::lock::lock;
 use crate::source::failure::SourceError;
 use crate::source::slot::SlotSender;
 
@@ -84,7 +85,7 @@ impl Feed {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -2,7 +2,7 @@
 //! its own depayloader and a named decoder get it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use super::gate::{Gate, Packet, begins_with_key};
 use super::login::Login;
 use super::{HANDSHAKE, SILENCE, caps, decoder, silent};
 use crate::config::{Rtsp, Source};
+use crate::lock::lock;
 use crate::source::decode::Codec;
 use crate::source::failure::SourceError;
 use crate::source::gstreamer::{Capture, finish};
@@ -70,7 +71,7 @@ pub fn open(
     let text = format!("{} {}", describe(rtsp), finish("identity name=frames-in silent=true", pads));
     let packets = Arc::new(Packets { begun: Instant::now(), last: AtomicU64::new(0) });
     let opened = Capture::play(
-        |_| Ok(text.clone()),
+        |_| Ok(text),
         source,
         pads,
         counts,
@@ -166,7 +167,7 @@ fn select_video(element: &gst::Element) {
     element.connect("select-stream", false, move |values| {
         let number = values.get(1).and_then(|number| number.get::<u32>().ok());
         let caps = values.get(2).and_then(|caps| caps.get::<gst::Caps>().ok());
-        let mut chosen = chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chosen = lock(&chosen);
         let is_known = caps.as_ref().is_some_and(|caps| codec(caps).is_some());
         Some((is_known && *chosen.get_or_insert(number) == number).to_value())
     });
@@ -222,7 +223,7 @@ fn guard(depayloader: &gst::Element, codec: Codec, packets: &Arc<Packets>) {
         if buffer.copy_to_slice(0, &mut header).is_ok()
             && let Some(packet) = Packet::read(&header)
         {
-            gate.lock().unwrap_or_else(PoisonError::into_inner).packet(packet);
+            lock(&gate).packet(packet);
         }
     };
     if let Some(pad) = depayloader.static_pad("sink") {
@@ -241,7 +242,7 @@ fn guard(depayloader: &gst::Element, codec: Codec, packets: &Arc<Packets>) {
             let Some(gst::PadProbeData::Buffer(unit)) = &probe.data else { return gst::PadProbeReturn::Ok };
             let is_marked = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
             let is_key = is_marked && unit.map_readable().is_ok_and(|bytes| begins_with_key(codec, &bytes));
-            match judge.lock().unwrap_or_else(PoisonError::into_inner).passes(is_key) {
+            match lock(&judge).passes(is_key) {
                 true => gst::PadProbeReturn::Ok,
                 false => gst::PadProbeReturn::Drop,
             }

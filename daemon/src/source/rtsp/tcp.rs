@@ -71,7 +71,7 @@ pub fn open(
     };
     let text = finish(&describe(rtsp, codec)?, pads);
     Capture::play(
-        |_| Ok(text.clone()),
+        |_| Ok(text),
         source,
         pads,
         counts,
