@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nervelight_cine::{Cine, Problem, is_dicom};
-use sha2::{Digest, Sha256};
+use nervelight_engines::digest::sha256_of;
 
 /// Folders within folders, at most: a disc of a hospital's archive has about five.
 const DEPTH: usize = 32;
@@ -45,7 +45,9 @@ pub fn find(arguments: &[PathBuf]) -> Result<Vec<Found>> {
                 Err(error) if is_folder && matches!(error.problem, Problem::Directory) => {}
                 Err(error) => problems.push(error.to_string()),
                 Ok(cine) => {
-                    let digest = digest(&path).with_context(|| format!("{}: read", path.display()))?;
+                    let digest = File::open(&path)
+                        .and_then(sha256_of)
+                        .with_context(|| format!("{}: read", path.display()))?;
                     if seen.insert(digest.clone()) {
                         found.push(Found { path, cine, digest, argument });
                     }
@@ -77,10 +79,4 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<
         }
     }
     Ok(())
-}
-
-fn digest(path: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
