@@ -78,17 +78,13 @@ fn every_way_to_stop_finishes_recording_and_report() {
 
 #[test]
 fn a_second_signal_that_comes_later_ends_it_at_once() {
-    let cart = Cart::new(
-        r#"
-        source = { kind = "phantom", fps = 30 }
-        model = { bundle = "BUNDLE" }
-        http = { enabled = false }
-        sinks = [{ kind = "file", path = "hangs.mp4", encoder = "identity sleep-time=100000000 ! x264enc" }]
-        "#,
-    )
-    .unwrap();
+    let port = free_port().unwrap();
+    let encoder = "identity sleep-time=100000000 ! x264enc";
+    let cart = live(port, &format!("{{ kind = \"file\", path = \"hangs.mp4\", encoder = \"{encoder}\" }}"));
     let running = cart.start().unwrap();
-    wait_for("a recording", || cart.path("hangs.mp4").exists().then_some(())).unwrap();
+    // The file is there before the first frame is; without a frame nothing hangs.
+    let recorded = |s: &serde_json::Value| s["sinks"][0]["frames"].as_u64() >= Some(5);
+    wait_for("frames in the recording", || status(port).filter(recorded)).unwrap();
     running.signal(Signal::TERM).unwrap();
     std::thread::sleep(Duration::from_millis(2500));
     let begun = std::time::Instant::now();
