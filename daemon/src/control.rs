@@ -1,10 +1,14 @@
 //! Typed control of the running daemon: commands with answers, and errors that a program can tell apart.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 /// What a person or a program may ask the running daemon to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// Models are not asked about yet.
+#[allow(dead_code)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Show the overlay or not.
     SetOverlay {
@@ -18,10 +22,40 @@ pub enum Command {
         /// Its place in the configuration, from 0.
         sink: usize,
     },
+    /// Change which model runs. Answered when it is known whether that can begin; how it goes on is in the status.
+    Model(ModelCommand),
+}
+
+/// What may be done about models.
+#[allow(dead_code)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelCommand {
+    /// Verify, store, prove, swap in and try out the bundle in this tar, which belongs to the daemon from now on.
+    Deploy {
+        /// The tar, on the store's file system.
+        bundle: PathBuf,
+        /// Who asked, for status and audit log.
+        who: String,
+    },
+    /// Run the stored bundle with this digest, without probation: an operator knows.
+    Use {
+        /// The bundle's digest.
+        digest: String,
+    },
+    /// Run the model before the present one.
+    RollBack,
+    /// Run a stored bundle beside the present one on spare time, never shown; none ends that.
+    Shadow {
+        /// The bundle's digest.
+        digest: Option<String>,
+    },
+    /// Remove stored bundles that nothing needs.
+    Prune,
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[allow(dead_code)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// The overlay is shown, or not, from the next frame on.
@@ -35,6 +69,26 @@ pub enum Reply {
     SinkOpening {
         /// Its place in the configuration.
         sink: usize,
+    },
+    /// A deployment has begun; the status says how it goes on.
+    Deploying {
+        /// Counts the deployments of this process, from 1.
+        deployment: u64,
+    },
+    /// The model is being opened, and is shown once it is proven.
+    ModelOpening {
+        /// The bundle's digest.
+        digest: String,
+    },
+    /// The shadow runs, or will once it is open; none runs any more.
+    Shadow {
+        /// The bundle's digest.
+        digest: Option<String>,
+    },
+    /// What was removed.
+    Pruned {
+        /// The bundles' digests.
+        digests: Vec<String>,
     },
 }
 

@@ -14,7 +14,7 @@ use crate::infer::job::Job;
 use crate::infer::shared::Shared;
 use crate::infer::steady::SteadyMaps;
 use crate::infer::worker::Worker;
-use crate::infer::{Model, OpenEngine};
+use crate::infer::{Model, Onlookers, OpenEngine};
 
 /// Jobs in circulation: one waits, one is computed, one is answered, one is shown, one is filled.
 const JOBS: usize = 5;
@@ -49,9 +49,10 @@ impl Inference {
     pub fn start(
         open: OpenEngine,
         steady: bool,
+        onlookers: Onlookers,
         stop: &AtomicBool,
     ) -> Result<Option<(Self, Arc<Model>, Openings)>> {
-        let (this, openings) = Self::start_opening(open, steady)?;
+        let (this, openings) = Self::start_opening(open, steady, onlookers)?;
         while !stop.load(Ordering::Relaxed) {
             match openings.recv_timeout(POLL) {
                 Ok(model) => return Ok(Some((this, model?, openings))),
@@ -63,11 +64,11 @@ impl Inference {
     }
 
     /// Starts the thread, which reports when the engine is open, or why it cannot be: the video need not wait for a
-    /// build of minutes. `steady` maps are averaged over time.
+    /// build of minutes. `steady` maps are averaged over time; `onlookers` see them before that.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start_opening(open: OpenEngine, steady: bool) -> Result<(Self, Openings)> {
+    pub fn start_opening(open: OpenEngine, steady: bool, onlookers: Onlookers) -> Result<(Self, Openings)> {
         let (requests, taken) = bounded::<Job>(1);
         let (answers, results) = bounded(JOBS);
         let (openings, heard) = unbounded();
@@ -75,7 +76,8 @@ impl Inference {
         let untaken = taken.clone();
         let shared = Arc::new(Shared::new());
         let steady = steady.then(SteadyMaps::default);
-        let worker = Worker { open, steady, requests: taken, answers, openings, shared: shared.clone() };
+        let worker =
+            Worker { open, steady, onlookers, requests: taken, answers, openings, shared: shared.clone() };
         let run = move || {
             worker.run();
             drop(alive);

@@ -3,6 +3,7 @@
 
 mod handle;
 mod job;
+mod onlooker;
 mod shared;
 mod steady;
 mod worker;
@@ -14,6 +15,10 @@ use nervelight_engines::{Engine, EngineError};
 
 pub use handle::{Inference, Openings};
 pub use job::Job;
+// Nobody looks on yet.
+#[allow(unused_imports)]
+pub use onlooker::Onlooker;
+pub use onlooker::Onlookers;
 pub use shared::Shared;
 
 /// The model that an answer came from.

@@ -11,7 +11,7 @@ use nervelight_engines::{Engine, EngineError};
 use crate::infer::job::{Computed, Job};
 use crate::infer::shared::Shared;
 use crate::infer::steady::SteadyMaps;
-use crate::infer::{Model, OpenEngine};
+use crate::infer::{Model, Onlookers, OpenEngine};
 
 /// Failures in a row after which the engine is opened anew.
 const FAILURES_TO_REOPEN: u32 = 3;
@@ -24,6 +24,8 @@ pub struct Worker {
     pub open: OpenEngine,
     /// Averages maps over time, if that is wanted.
     pub steady: Option<SteadyMaps>,
+    /// Who sees the answers before that.
+    pub onlookers: Onlookers,
     /// Crops to compute.
     pub requests: Receiver<Job>,
     /// Their maps.
@@ -56,6 +58,7 @@ impl Worker {
             // An opening may take long, and is no hang.
             self.shared.begin();
             job.outcome = self.compute(&mut engine, &mut job);
+            self.onlookers.iter().for_each(|onlooker| onlooker.see(&job));
             match (&job.outcome, &mut self.steady) {
                 (Ok(_), Some(steady)) => steady.apply(&mut job),
                 (Err(_), Some(steady)) => steady.forget(),

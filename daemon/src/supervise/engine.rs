@@ -10,7 +10,7 @@ use nervelight_engines::tensorrt::{self, TensorrtError};
 use nervelight_engines::{BuildMonitor, BuildProgress, Bundle, EngineError, EngineInfo, open_proven};
 
 use crate::config::Config;
-use crate::infer::{Inference, Model, OpenEngine, Openings, Shared};
+use crate::infer::{Inference, Model, Onlookers, OpenEngine, Openings, Shared};
 use crate::supervise::backoff::Backoff;
 
 /// An engine that is at one crop for so many times `sync.engine_timeout`, and for [`LEAST_HANG`], is opened anew.
@@ -56,14 +56,26 @@ pub struct EngineKeeper {
 struct Opener {
     config: Config,
     bundle: Arc<Bundle>,
+    onlookers: Onlookers,
     monitor: Arc<BuildMonitor>,
     openings: Arc<AtomicU64>,
 }
 
 impl Opener {
     /// For the model in `bundle`; `monitor` shows a build and stops it.
-    fn new(config: &Config, bundle: Bundle, monitor: Arc<BuildMonitor>) -> Self {
-        Self { config: config.clone(), bundle: Arc::new(bundle), monitor, openings: Arc::default() }
+    fn new(config: &Config, bundle: Bundle, onlookers: Onlookers, monitor: Arc<BuildMonitor>) -> Self {
+        Self {
+            config: config.clone(),
+            bundle: Arc::new(bundle),
+            onlookers,
+            monitor,
+            openings: Arc::default(),
+        }
+    }
+
+    /// Starts an engine's thread, which reports when the engine is open.
+    fn start(&self) -> Result<(Inference, Openings)> {
+        Inference::start_opening(self.open(), self.config.overlay.steady, self.onlookers.clone())
     }
 
     /// Opens the engine and proves it on the bundle's golden frames, which also warms it up.
@@ -96,16 +108,17 @@ impl EngineKeeper {
     pub fn start(
         config: &Config,
         bundle: Bundle,
+        onlookers: Onlookers,
         stop: &Arc<AtomicBool>,
     ) -> Result<Option<(Self, Inference, FirstEngine)>> {
-        let opener = Opener::new(config, bundle, Arc::new(BuildMonitor::new(stop.clone())));
+        let opener = Opener::new(config, bundle, onlookers, Arc::new(BuildMonitor::new(stop.clone())));
         let (inference, first, openings) = if config.engine.backend.is_tensorrt() && config.source.is_live() {
             let engine = tensorrt::probe(&opener.bundle, &config.engine)?.info;
-            let (inference, openings) = Inference::start_opening(opener.open(), config.overlay.steady)?;
+            let (inference, openings) = opener.start()?;
             (inference, FirstEngine { engine, generation: 0 }, openings)
         } else {
             let Some((inference, model, openings)) =
-                Inference::start(opener.open(), config.overlay.steady, stop)?
+                Inference::start(opener.open(), config.overlay.steady, opener.onlookers.clone(), stop)?
             else {
                 return Ok(None);
             };
@@ -139,7 +152,7 @@ impl EngineKeeper {
 
     /// Opens another engine; the present one stays at work until then.
     pub fn reopen(&mut self) {
-        match Inference::start_opening(self.opener.open(), self.opener.config.overlay.steady) {
+        match self.opener.start() {
             Ok(opening) => self.replacement = Some(opening),
             Err(error) => tracing::error!(%error, "the engine cannot be opened anew"),
         }

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Sink};
 use crate::control::control;
+use crate::infer::Onlookers;
 use crate::path::{self, FramePath, PathSettings};
 use crate::sink::{self, Encoders, SinkContext, Whep};
 use crate::source::slot::FrameCounts;
@@ -54,7 +55,8 @@ pub fn run(config: &Config) -> Result<()> {
         "bundle verified"
     );
     let reaper = Reaper::start()?;
-    let Some((engine, inference, first)) = EngineKeeper::start(config, bundle, &stop)? else {
+    let onlookers = Onlookers::default();
+    let Some((engine, inference, first)) = EngineKeeper::start(config, bundle, onlookers, &stop)? else {
         return stopped_early();
     };
     let frames = Arc::new(FrameCounts::default());

@@ -226,6 +226,9 @@ impl Supervisor<'_> {
                 self.engine.reopen();
                 request.answer(Ok(Reply::EngineOpening));
             }
+            Command::Model(_) => {
+                request.answer(refused(ErrorKind::Conflict, "there is no store of models here"))
+            }
             Command::RetrySink { sink } => request.answer(self.sinks.retry(sink, Instant::now())),
         }
     }

@@ -81,7 +81,8 @@ fn fake_inference(threshold: u8, openings: &Arc<AtomicU32>) -> (Inference, Order
             Box::new(Fake { info: info.clone(), orders: taken.clone(), begun: counter_of_crops.clone() });
         Ok((engine as Box<dyn Engine>, Arc::new(model)))
     });
-    let (inference, ..) = Inference::start(open, false, &AtomicBool::new(false)).unwrap().unwrap();
+    let (inference, ..) =
+        Inference::start(open, false, Default::default(), &AtomicBool::new(false)).unwrap().unwrap();
     (inference, Orders { orders, begun })
 }
 
