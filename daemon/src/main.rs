@@ -5,6 +5,7 @@
 #[macro_use(errln, out, outln)]
 extern crate nervelight_engines;
 
+mod client;
 mod cmd;
 mod config;
 mod control;
@@ -22,6 +23,7 @@ mod sink;
 mod source;
 mod status;
 mod supervise;
+mod upload;
 mod web;
 mod writable;
 
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::{EngineError, say, telemetry};
 
-use crate::cmd::{bench, build, check, completions, engines, options, run};
+use crate::cmd::{bench, build, check, completions, deploy, engines, options, run};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -68,6 +70,13 @@ Examples:
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
+    /// Send a bundle to carts, and see each through its deployment until it has kept the model or not.
+    #[command(after_help = "\
+Examples:
+  nervelightd deploy nerve.bundle --to http://127.0.0.1:8321
+  nervelightd deploy nerve.bundle --carts carts.txt --token-file deploy.token
+  nervelightd deploy nerve.bundle --to 'https://cart7:8321#sha256=FINGERPRINT' --token-file deploy.token --json")]
+    Deploy(deploy::Arguments),
     /// Print what completes commands and options in a shell.
     #[command(after_help = "Example:\n  nervelightd completions bash >/etc/bash_completion.d/nervelightd")]
     Completions(completions::Arguments),
@@ -88,6 +97,7 @@ fn main() -> ExitCode {
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Deploy(arguments) => deploy::deploy(&arguments),
         Command::Completions(arguments) => {
             completions::completions(&arguments, &mut Arguments::command());
             Ok(())

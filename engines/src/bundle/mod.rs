@@ -11,6 +11,7 @@ mod error;
 mod external;
 mod files;
 mod manifest;
+mod pack;
 
 use std::fs;
 use std::io;
@@ -25,6 +26,9 @@ use crate::store::unpack::{self, UnpackError};
 pub use draft::Draft;
 pub use error::BundleError;
 pub use manifest::{FileDigest, Geometry, Manifest, Provenance, SCHEMA, threshold_byte};
+
+/// Bytes of a bundle as a tar, at most.
+pub const LARGEST_TAR: u64 = files::LIMITS.bytes + (files::LIMITS.entries as u64) * 2048;
 
 const MANIFEST: &str = "manifest.json";
 
