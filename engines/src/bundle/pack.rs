@@ -4,12 +4,8 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
-use super::{Bundle, MANIFEST, files};
-
-/// The name that minisign gives to the signature of [`MANIFEST`].
-const SIGNATURE: &str = "manifest.json.minisig";
-/// Bytes of a signature, at most.
-const LARGEST_SIGNATURE: u64 = 8 << 10;
+use super::signature::LARGEST_SIGNATURE;
+use super::{Bundle, MANIFEST, SIGNATURE, files};
 
 impl Bundle {
     /// The bundle as a tar in a file that has no name and is gone when it is closed; to be read from its beginning.
