@@ -10,6 +10,7 @@ mod cmd;
 mod config;
 mod control;
 mod exit;
+mod follow;
 mod frame;
 mod igtl;
 mod infer;

@@ -14,7 +14,7 @@ use oci_client::{Client, Reference, RegistryOperation};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
-use crate::artifact::{Artifact, LARGEST_MANIFEST, Offered, named};
+use crate::artifact::{Artifact, LARGEST_MANIFEST, Offered};
 use crate::verdict::{self, EMPTY, Verdict};
 use crate::{Credentials, RegistryError, Repository};
 
@@ -94,26 +94,6 @@ impl Registry {
         let place = self.repository.to_string();
         let reference = self.log_in(&self.repository, RegistryOperation::Pull).await?;
         Offered::read(&self.manifest(&reference).await?, &place)
-    }
-
-    /// The bundle's manifest, whose digest was checked.
-    ///
-    /// # Errors
-    /// When it cannot be fetched whole.
-    pub async fn bundle_manifest(&self, offered: &Offered) -> Result<Vec<u8>, RegistryError> {
-        let kind = OciDescriptor { digest: named(&offered.digest), ..OciDescriptor::default() };
-        let mut stream = self.stream(&kind, 0).await?.0;
-        let mut bytes = vec![];
-        while let Some(piece) = self.next(&mut stream).await? {
-            bytes.extend_from_slice(&piece);
-            if bytes.len() as u64 > 16 * LARGEST_MANIFEST {
-                return Err(self.damaged("its bundle's manifest has no end".into()));
-            }
-        }
-        match nervelight_engines::digest::sha256(&bytes) == offered.digest {
-            true => Ok(bytes),
-            false => Err(self.damaged("its bundle's manifest has another SHA-256".into())),
-        }
     }
 
     /// Fetches the tar of a bundle into the file `into`, from where an earlier attempt left off. Whoever reads the file

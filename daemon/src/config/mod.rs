@@ -4,6 +4,7 @@
 //! that a device that is plugged in later is no mistake; what opens files and devices asks about them.
 
 mod engine;
+mod follow;
 mod http;
 mod log;
 mod mistakes;
@@ -25,6 +26,7 @@ use nervelight_engines::settings::{self, Problem, Problems};
 use serde::Deserialize;
 
 use crate::redact;
+pub use follow::{Follow, Window};
 use mistakes::Mistakes;
 pub use overlay::Overlay;
 pub use region::Finding;
@@ -46,6 +48,8 @@ pub struct Config {
     pub keys: Vec<PublicKey>,
     /// Whether the store takes only bundles with a signature by one of them.
     pub require_signature: bool,
+    /// The registry's tag that is followed.
+    pub follow: Option<Follow>,
     /// Precision, provider, threads.
     pub engine: EngineSettings,
     /// Left edge of the model's crop; centred when absent.
@@ -145,6 +149,7 @@ impl Raw {
                 store: model.store,
                 keys: model.keys,
                 require_signature: model.require_signature,
+                follow: model.follow,
                 engine,
                 x: self.region.x,
                 y: self.region.y,
@@ -213,9 +218,10 @@ mod tests {
         let switched_on: Vec<&str> = text
             .lines()
             .filter_map(|line| match line.strip_prefix("# ") {
-                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest == "[[model.keys]]" => {
+                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest.starts_with("[[model.") => {
                     Some(rest)
                 }
+                Some(rest) if rest == "[model.follow]" => Some(rest),
                 Some(_) => None,
                 None => Some(line),
             })
@@ -240,6 +246,11 @@ mod tests {
         assert!(raw.model.store.is_some() && raw.model.require_signature.is_some());
         assert!(raw.model.keys.iter().all(|key| PublicKey::new(&key.name, &key.key).is_ok()));
         assert_eq!(raw.model.keys.len(), 1);
+        let follow = raw.model.follow.unwrap();
+        assert!(follow.window.is_some() && follow.credentials_file.is_some() && follow.name.is_some());
+        assert!(follow.wait_for.is_some() && !follow.canaries.is_empty());
+        let default = follow::RawFollow::default();
+        assert_eq!((follow.poll_s, follow.plain_http), (default.poll_s, default.plain_http));
         assert!(raw.report.path.is_some() && !raw.region.pad);
         assert_eq!(raw.region.skin_y, Some(0));
         assert!(!raw.overlay.steady && !raw.overlay.measure);

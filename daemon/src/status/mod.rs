@@ -4,6 +4,7 @@
 mod cell;
 mod counters;
 mod distribution;
+mod follow;
 mod live;
 pub mod prometheus;
 mod signal;
@@ -12,6 +13,7 @@ pub mod snapshot;
 pub use cell::StatusCell;
 pub use counters::{Counters, FrameFigures, Tally, tally};
 pub use distribution::Quantiles;
+pub use follow::{FollowCell, FollowFigures, FollowState, OfferedFigures};
 pub use live::{LiveFigures, Moment};
 pub use signal::SignalLog;
 pub use snapshot::{RunInfo, SinkFigures, Snapshot};

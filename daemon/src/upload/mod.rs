@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nervelight_engines::bundle::LARGEST_TAR;
-use rustix::fs::statvfs;
+use nervelight_engines::store::disk;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::lock::lock;
@@ -96,8 +96,7 @@ impl Uploads {
         // The tar, and what is in it, beside what the others still lack.
         let promised: u64 = parts.values().map(|part| 2 * part.about.bytes - part.offset()).sum();
         let needed = (2 * about.bytes).saturating_add(promised).saturating_add(MARGIN);
-        let free = statvfs(&*self.folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        let free = free.map_err(|error| UploadError::Disk(error.into()))?;
+        let free = disk::free(&self.folder).map_err(UploadError::Disk)?;
         if free < needed {
             return Err(UploadError::Room { needed, free });
         }
