@@ -8,6 +8,7 @@ extern crate nervelight_engines;
 mod cmd;
 mod config;
 mod control;
+mod deploy;
 mod exit;
 mod frame;
 mod igtl;

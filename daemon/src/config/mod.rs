@@ -3,6 +3,7 @@
 //! It may use the engines' settings and what hides secrets. It looks at names in the file system and opens nothing, so
 //! that a device that is plugged in later is no mistake; what opens files and devices asks about them.
 
+mod deploy;
 mod engine;
 mod http;
 mod log;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 
 use crate::redact;
 use mistakes::Mistakes;
+pub use deploy::Probation;
 pub use overlay::Overlay;
 pub use region::Finding;
 pub use sinks::webrtc::Webrtc;
@@ -39,6 +41,8 @@ pub struct Config {
     pub source: Source,
     /// Directory or tar of the model bundle.
     pub bundle: PathBuf,
+    /// What a new model must keep to.
+    pub probation: Probation,
     /// Precision, provider, threads.
     pub engine: EngineSettings,
     /// Left edge of the model's crop; centred when absent.
@@ -73,6 +77,7 @@ pub struct Config {
 struct Raw {
     source: source::RawSource,
     model: model::RawModel,
+    deploy: deploy::RawDeploy,
     engine: EngineSettings,
     #[serde(deserialize_with = "region::word_or_table")]
     region: region::RawRegion,
@@ -120,6 +125,7 @@ impl Raw {
         let mut mistakes = Mistakes::default();
         let source = self.source.resolve(base, &mut mistakes);
         let bundle = self.model.resolve(base, &mut mistakes);
+        let probation = self.deploy.resolve(&mut mistakes);
         let engine = engine::resolve(&self.engine, base, &mut mistakes);
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
@@ -133,6 +139,7 @@ impl Raw {
             (Some(source), Some(bundle), Some(overlay)) if mistakes.len() == 0 => Ok(Config {
                 source,
                 bundle,
+                probation,
                 engine,
                 x: self.region.x,
                 y: self.region.y,
@@ -243,6 +250,8 @@ mod tests {
             (raw.overlay.color, raw.overlay.enabled),
             (default.overlay.color, default.overlay.enabled)
         );
+        let deploy = |raw: &Raw| format!("{:?}", raw.deploy);
+        assert_eq!(deploy(&raw), deploy(&default));
         assert_eq!((raw.http.listen, raw.log.interval_s), (default.http.listen, default.log.interval_s));
     }
 

@@ -3,9 +3,11 @@
 
 mod cell;
 mod counters;
+pub mod deployment;
 mod distribution;
 mod live;
 pub mod prometheus;
+pub mod shadow;
 mod signal;
 pub mod snapshot;
 

@@ -4,6 +4,7 @@
 mod backoff;
 mod engine;
 mod errand;
+mod opener;
 mod priority;
 mod reaper;
 mod report;

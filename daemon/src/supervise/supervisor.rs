@@ -250,6 +250,7 @@ impl Supervisor<'_> {
                 }
                 EngineNews::Lost(why) => return Err(DeviceLost(why).into()),
                 EngineNews::Replacement(inference) => self.change(Change::Model(inference)),
+                EngineNews::Hangs(_) | EngineNews::Candidate(_) => {}
             }
         }
         Ok(())
