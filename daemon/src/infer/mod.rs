@@ -3,6 +3,7 @@
 
 mod handle;
 mod job;
+mod offer;
 mod onlooker;
 mod shared;
 mod steady;
@@ -15,6 +16,7 @@ use nervelight_engines::{Engine, EngineError};
 
 pub use handle::{Inference, Openings};
 pub use job::Job;
+pub use offer::{Offer, Why};
 // Nobody looks on yet.
 #[allow(unused_imports)]
 pub use onlooker::Onlooker;
