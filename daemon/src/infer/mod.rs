@@ -3,6 +3,7 @@
 
 mod handle;
 mod job;
+mod offer;
 mod onlooker;
 mod shared;
 mod steady;
@@ -15,6 +16,7 @@ use nervelight_engines::{Engine, EngineError};
 
 pub use handle::{Inference, Openings};
 pub use job::{Computed, Job, Origin};
+pub use offer::{Offer, Why};
 pub use onlooker::{Onlooker, Onlookers};
 pub use shared::Shared;
 
