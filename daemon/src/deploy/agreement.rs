@@ -83,8 +83,7 @@ impl Agreement {
             self.dice_sum += pair.dice;
             self.dice[(pair.dice * CELLS as f64).round().clamp(0.0, CELLS as f64) as usize] += 1;
             let difference = aside - shown;
-            for (sum, value) in
-                self.areas.iter_mut().zip([shown, aside, difference, difference * difference])
+            for (sum, value) in self.areas.iter_mut().zip([shown, aside, difference, difference * difference])
             {
                 *sum += value;
             }

@@ -38,7 +38,8 @@ pub struct Behaviour {
 impl Default for Behaviour {
     fn default() -> Self {
         // The bounds are constants that the histogram accepts.
-        let histogram = |most, digits| Histogram::new_with_max(most, digits).unwrap_or_else(|_| unreachable!());
+        let histogram =
+            |most, digits| Histogram::new_with_max(most, digits).unwrap_or_else(|_| unreachable!());
         Self {
             answers: 0,
             errors: 0,

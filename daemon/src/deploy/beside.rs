@@ -12,7 +12,7 @@ use nervelight_engines::{Plane, WIDTH, contract};
 
 use crate::deploy::agreement::Pair;
 use crate::deploy::watch::{Crops, Seen, range};
-use crate::infer::{Inference, Job, Model};
+use crate::infer::{Inference, Job, Model, Offer, Why};
 
 /// A shown engine that is busy for a larger share of its time leaves none.
 const BUSY: f64 = 0.8;
@@ -22,6 +22,8 @@ const REST: u32 = 9;
 const LEAST_REST: Duration = Duration::from_millis(200);
 /// A crop that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Models whose masks have a lower Dice see a frame differently.
+const DISAGREES: f64 = 0.7;
 /// Time between looks at whether anything is wanted.
 const POLL: Duration = Duration::from_millis(50);
 /// Comparisons that may wait to be read.
@@ -36,8 +38,6 @@ pub enum Told {
         pair: Pair,
         /// The shown model.
         shown: Arc<Model>,
-        /// The other.
-        aside: Arc<Model>,
     },
     /// The model that is not shown failed on it.
     Failed(String),
@@ -62,11 +62,11 @@ impl Beside {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(crops: Crops) -> Result<Self> {
+    pub fn start(crops: Crops, offer: Option<Arc<dyn Offer>>) -> Result<Self> {
         let (asks, asked) = unbounded();
         let (tell, told) = bounded(TOLD);
         let (give, back) = bounded(1);
-        let run = move || Runner { crops, asked, tell, give, inference: None, number: 0 }.run();
+        let run = move || Runner { crops, offer, asked, tell, give, inference: None, number: 0 }.run();
         thread::Builder::new().name("beside".into()).spawn(run).context("cannot start a thread")?;
         Ok(Self { asks, told, back, is_lent: false })
     }
@@ -85,6 +85,11 @@ impl Beside {
         }
     }
 
+    /// Whether the thread has an engine.
+    pub fn is_lent(&self) -> bool {
+        self.is_lent
+    }
+
     /// The engine, once it is given back.
     pub fn back(&mut self) -> Option<Inference> {
         let inference = self.back.try_recv().ok()?;
@@ -100,6 +105,8 @@ impl Beside {
 
 struct Runner {
     crops: Crops,
+    /// Takes crops that both models see differently.
+    offer: Option<Arc<dyn Offer>>,
     asked: Receiver<Ask>,
     tell: Sender<Told>,
     give: Sender<Inference>,
@@ -156,6 +163,11 @@ impl Runner {
         if let Some(job) = job {
             inference.recycle(job);
         }
+        if let (Some(offer), Some(Told::Pair { pair, shown, .. })) = (&self.offer, &told)
+            && pair.dice < DISAGREES
+        {
+            offer.offer(&seen.crop, &seen.map, shown, Why::Disagreement { dice: pair.dice });
+        }
         // Full while nobody reads; then a figure misses a frame.
         told.map(|told| self.tell.try_send(told));
         // It circulates; there is room for it.
@@ -182,16 +194,14 @@ fn compare(seen: &Seen, job: &Job) -> Option<Told> {
         Ok(computed) => computed,
         Err(error) => return Some(Told::Failed(error.to_string())),
     };
-    let aside_model = computed.model.clone();
-    let pair = pair((&seen.map, &shown_model, seen.took), (&job.map, &aside_model, computed.took));
-    Some(Told::Pair { pair, shown: shown_model, aside: aside_model })
+    let pair = pair((&seen.map, &shown_model, seen.took), (&job.map, &computed.model, computed.took));
+    Some(Told::Pair { pair, shown: shown_model })
 }
 
 /// Compares what a cart would show of two maps, each by its own model.
 fn pair(of_shown: (&Plane, &Model, Duration), of_aside: (&Plane, &Model, Duration)) -> Pair {
-    let visible = |(map, model, _): (&Plane, &Model, Duration)| {
-        shown(map, WIDTH, model.threshold, model.min_area)
-    };
+    let visible =
+        |(map, model, _): (&Plane, &Model, Duration)| shown(map, WIDTH, model.threshold, model.min_area);
     let masks = [of_shown, of_aside].map(visible);
     let area = |mask: &[u8]| mask.iter().filter(|&&p| p == 1).count();
     let us = |took: Duration| took.as_micros() as u64;

@@ -7,14 +7,7 @@ use crate::status::deployment::Failure;
 /// What the error says: its last sentence says what to do, as errors here end with that.
 pub fn of(gate: &'static str, said: &str) -> Failure {
     let (message, remedy) = said.rsplit_once(". ").unwrap_or((said, "Look at the log"));
-    Failure {
-        gate,
-        frame: None,
-        figure: None,
-        bound: None,
-        message: message.into(),
-        remedy: remedy.into(),
-    }
+    Failure { gate, frame: None, figure: None, bound: None, message: message.into(), remedy: remedy.into() }
 }
 
 /// Why there is no engine for a model.

@@ -11,7 +11,9 @@ mod agreement;
 mod behaviour;
 mod beside;
 mod deployment;
+pub mod failure;
 mod probation;
+pub mod store;
 mod watch;
 
 pub use agreement::Agreement;
@@ -19,4 +21,4 @@ pub use behaviour::{Behaviour, History};
 pub use beside::{Beside, Told};
 pub use deployment::{Deployment, Happened, Task};
 pub use probation::{Probation, Verdict};
-pub use watch::{Answer, Watch, Watched, watch};
+pub use watch::{Answer, MapFacts, Watched, watch};

@@ -271,7 +271,9 @@ impl Probation {
         let lacks_frames = self.new.answers < self.bounds.frames;
         let is_silent = now.saturating_duration_since(self.answered) > SILENT;
         let waits_for = match () {
-            () if lacks_frames && is_silent => Some("a moving picture of the scanner, which the model answers"),
+            () if lacks_frames && is_silent => {
+                Some("a moving picture of the scanner, which the model answers")
+            }
             () if lacks_frames && self.elapsed(now) >= self.bounds.time => Some("frames"),
             () => None,
         };
@@ -296,7 +298,8 @@ impl Probation {
 }
 
 const RETRAIN: &str = "Look at the training for NaN, and at the precision that this machine runs";
-const SHADOW: &str = "Run it with `nervelightd models shadow` beside the old one first, and look where both differ";
+const SHADOW: &str =
+    "Run it with `nervelightd models shadow` beside the old one first, and look where both differ";
 
 fn share(count: u64, of: u64) -> Option<f64> {
     (of > 0).then(|| count as f64 / of as f64)

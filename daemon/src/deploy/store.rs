@@ -37,6 +37,8 @@ pub enum Ask {
     Prune(Vec<String>),
     /// Keep a shadow's report.
     Save(Arc<ShadowReport>),
+    /// The daemon stops in order: a probation begins again with the next start.
+    Stop,
 }
 
 /// What came of it.
@@ -77,7 +79,6 @@ impl Store {
             // Digesting a bundle takes a core for a while.
             let _ = rustix::process::nice(15);
             asked.into_iter().for_each(|ask| keeper.carry_out(ask));
-            keeper.end();
         };
         let thread =
             thread::Builder::new().name("store".into()).spawn(run).context("cannot start a thread")?;
@@ -95,7 +96,7 @@ impl Store {
         self.told.try_iter().collect()
     }
 
-    /// Ends the thread in order: a probation begins again with the next start.
+    /// Waits until everything is done that was asked.
     pub fn end(self) {
         drop(self.asks);
         if self.thread.join().is_err() {
@@ -127,6 +128,7 @@ impl Keeper {
             Ask::GoBack(why) => Told::WentBack(recorded(self.models.roll_back(&why))),
             Ask::Prune(keep) => Told::Pruned(self.models.prune(&keep).map_err(|error| refused(&error))),
             Ask::Save(report) => return self.save(&report),
+            Ask::Stop => return self.stop(),
         };
         self.look_up();
         // At the end nobody listens any more.
@@ -170,7 +172,7 @@ impl Keeper {
         }
     }
 
-    fn end(&mut self) {
+    fn stop(&mut self) {
         if let Err(error) = self.models.stop_probation() {
             tracing::error!(%error, "the next start will not begin the probation again, but go back");
         }

@@ -15,7 +15,9 @@ use std::time::Duration;
 use nervelight_engines::{Engine, EngineError};
 
 pub use handle::{Inference, Openings};
-pub use job::{Computed, Job, Origin};
+#[cfg(test)]
+pub use job::Computed;
+pub use job::{Job, Origin};
 pub use offer::{Offer, Why};
 pub use onlooker::{Onlooker, Onlookers};
 pub use shared::Shared;

@@ -1,5 +1,7 @@
 //! A deployment, for people and for programs.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// How far a deployment is.
@@ -188,4 +190,30 @@ pub struct DeploymentFigures {
     /// How the probation goes, or went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probation: Option<ProbationFigures>,
+}
+
+/// A model that runs on spare time and is not shown, in short.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShadowFigures {
+    /// The model.
+    pub model: ModelFigures,
+    /// Frames that both have computed.
+    pub frames: u64,
+    /// Mean Dice where either shows a nerve.
+    pub mean_dice: Option<f64>,
+    /// Share of frames where only one shows a nerve.
+    pub flips: Option<f64>,
+}
+
+/// What becomes of models, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ModelsMoment {
+    /// The present deployment, or the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentFigures>,
+    /// How many deployments of this process ended in which state.
+    pub deployments: BTreeMap<&'static str, u64>,
+    /// The model that runs on spare time, while one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowFigures>,
 }

@@ -11,6 +11,7 @@ use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::source::slot::FrameCounts;
 use crate::status::counters::{Counters, Sample};
+use crate::status::deployment::ModelsMoment;
 use crate::status::distribution::{Distribution, Recent};
 use crate::status::signal::SignalFigures;
 use crate::status::snapshot::{DroppedBy, LastMinute, RunInfo, Signal, SinkFigures, Snapshot};
@@ -37,6 +38,8 @@ pub struct Moment {
     pub sinks: Vec<SinkFigures>,
     /// How far the build of the engine is, while there is one.
     pub build: Option<BuildProgress>,
+    /// Deployments, and models that are not shown.
+    pub models: ModelsMoment,
     /// Why the run ended early.
     pub error: Option<String>,
     /// No frame comes any more: what was not shown is lost.
@@ -125,6 +128,7 @@ impl LiveFigures {
             dice_frames: self.dice.1,
             sinks: moment.sinks.into_iter().map(shown).collect(),
             engine_build: moment.build,
+            models: moment.models,
             error: moment.error.map(|error| redact(&error).into_owned()),
         }
     }

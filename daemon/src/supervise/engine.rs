@@ -160,6 +160,17 @@ impl EngineKeeper {
         Ok(())
     }
 
+    /// Opens another model's engine to stand by, for a way back at once.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn stand_by(&mut self, opener: Opener, cancel: Arc<AtomicBool>) -> Result<()> {
+        let (inference, openings) = opener.start(false)?;
+        let seat = Seat { opener, shared: inference.shared(), openings, model: None, cancel };
+        self.standby = Some(Standby { seat, inference: Some(inference) });
+        Ok(())
+    }
+
     /// The candidate is at work from now on, and the model at work until now stands by. Returns what the frame thread has to
     /// be given, and what is over.
     pub fn swap_in(&mut self) -> Option<(Inference, Vec<Inference>)> {
@@ -175,8 +186,12 @@ impl EngineKeeper {
 
     /// The model before is at work from now on, at once. None where it does not stand by, or somebody has it.
     pub fn way_back(&mut self) -> Option<(Inference, Vec<Inference>)> {
-        let standby = self.standby.take_if(|standby| standby.inference.is_some())?;
+        let is_here = |standby: &mut Standby| standby.inference.as_ref().is_some_and(Inference::is_open);
+        let mut standby = self.standby.take_if(is_here)?;
         let over = self.replacement.take().map(|(inference, _)| inference).into_iter().collect();
+        // What was opened to stand by has not been heard of yet.
+        let opened = standby.seat.openings.try_iter().filter_map(Result::ok).last();
+        standby.seat.model = opened.or(standby.seat.model);
         self.active = standby.seat;
         (self.has_failed, self.may_open) = (false, Instant::now());
         Some((standby.inference?, over))
@@ -194,11 +209,6 @@ impl EngineKeeper {
             }
             _ => Some(inference),
         }
-    }
-
-    /// Whether the model before is here, ready to come back.
-    pub fn stands_by(&self) -> bool {
-        self.standby.as_ref().is_some_and(|standby| standby.inference.is_some())
     }
 
     /// Lends the engine that stands by; [`Self::retired`] takes it back.

@@ -4,6 +4,7 @@
 mod backoff;
 mod engine;
 mod errand;
+mod models;
 mod opener;
 mod priority;
 mod reaper;
@@ -24,13 +25,17 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Sink};
 use crate::control::control;
-use crate::infer::Onlookers;
+use crate::deploy;
+use crate::deploy::store::{Ask, Store};
+use crate::infer::{Onlooker, Onlookers};
 use crate::model::{self, First};
 use crate::path::{self, FramePath, PathSettings};
 use crate::sink::{self, Encoders, SinkContext, Whep};
 use crate::source::slot::FrameCounts;
-use crate::status::{LiveFigures, RunInfo, SignalLog, StatusCell, prometheus, tally};
+use crate::status::models::ModelsView;
+use crate::status::{Events, LiveFigures, RunInfo, SignalLog, StatusCell, prometheus, tally};
 use crate::supervise::engine::EngineKeeper;
+use crate::supervise::models::ModelKeeper;
 use crate::supervise::reaper::Reaper;
 use crate::supervise::sinks::SinkKeeper;
 use crate::supervise::source::SourceKeeper;
@@ -50,15 +55,20 @@ pub fn run(config: &Config) -> Result<()> {
     let stop = signals::listen()?;
     let listener = config.listen.map(web::bind).transpose()?;
     let metrics = prometheus::install()?;
-    let First { bundle, mut models } = model::first(config)?;
+    let First { bundle, models } = model::first(config)?;
+    let (view, happenings) = (ModelsView::default(), Events::default());
+    let store = models::start_store(config, models, &view)?;
+    let shown = models::figures_of(&bundle);
     let reaper = Reaper::start()?;
-    let onlookers = Onlookers::default();
+    let (watch, watched) = deploy::watch();
+    let watch = store.is_some().then(|| Arc::new(watch) as Arc<dyn Onlooker>);
+    let onlookers: Onlookers = watch.into_iter().collect();
     let Some((engine, inference, first)) = EngineKeeper::start(config, bundle, onlookers, &stop)? else {
-        return stopped_early();
+        return stopped_early(store);
     };
     let frames = Arc::new(FrameCounts::default());
     let Some((source, slot)) = SourceKeeper::start(config, &frames, &stop)? else {
-        return stopped_early();
+        return stopped_early(store);
     };
     let (tally, counters, samples) = tally();
     let (events, heard) = unbounded();
@@ -81,7 +91,13 @@ pub fn run(config: &Config) -> Result<()> {
         tracing::info!("page at http://{}", listener.local_addr()?);
         web::serve(listener, &config.proxy_hosts, page)?;
     }
-    let run_info = RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode);
+    let run_info = RunInfo::new(
+        config.source.to_string(),
+        first.engine,
+        shown.clone(),
+        first.generation,
+        config.sync.mode,
+    );
     let source_name = run_info.shown().source.into();
     let context = SinkContext {
         live,
@@ -91,12 +107,23 @@ pub fn run(config: &Config) -> Result<()> {
         encoders: Encoders::default(),
         source: source_name,
     };
+    let parts = models::Parts {
+        store,
+        view,
+        events: happenings.clone(),
+        watched,
+        offer: None,
+        counters: counters.clone(),
+        shown,
+    };
     let mut supervisor = Supervisor {
         config,
         changes: thread.changes.clone(),
         heard,
         requests,
         engine,
+        models: ModelKeeper::new(config, &reaper, parts)?,
+        events: happenings,
         source,
         sinks: SinkKeeper::new(&config.sinks, context),
         reaper: &reaper,
@@ -132,11 +159,7 @@ pub fn run(config: &Config) -> Result<()> {
         None => (None, vec![], None),
     };
     // A model on probation is tried anew after an orderly stop, and given up after any other end.
-    if let (Some(models), Ok(_)) = (&mut models, &ended)
-        && let Err(error) = models.stop_probation()
-    {
-        tracing::error!(%error, "the next start will go back to the model before");
-    }
+    supervisor.models.end(ended.is_ok());
     // The slot first: a source that waits for room in it could not be stopped.
     drop(slot);
     let outcome = supervisor.finish(sinks, ended);
@@ -146,7 +169,11 @@ pub fn run(config: &Config) -> Result<()> {
     outcome
 }
 
-fn stopped_early() -> Result<()> {
+fn stopped_early(store: Option<Store>) -> Result<()> {
+    if let Some(store) = store {
+        store.ask(Ask::Stop);
+        store.end();
+    }
     tracing::info!("stopped before the first frame");
     Ok(())
 }

@@ -71,16 +71,17 @@ impl Opener {
         })
     }
 
+    /// Whether [`Self::build`] has anything to do.
+    pub fn needs_build(&self) -> bool {
+        self.common.config.engine.backend.is_tensorrt()
+    }
+
     /// Builds what this machine needs to open the engine quickly, and proves it. Only TensorRT needs anything.
     ///
     /// # Errors
     /// Why there can be no engine.
     pub fn build(&self) -> Result<(), EngineError> {
-        let settings = &self.common.config.engine;
-        match settings.backend.is_tensorrt() {
-            true => open_proven(&self.bundle, settings, &self.monitor).map(drop),
-            false => Ok(()),
-        }
+        open_proven(&self.bundle, &self.common.config.engine, &self.monitor).map(drop)
     }
 
     /// The model's bundle.
