@@ -9,6 +9,7 @@ mod client;
 mod cmd;
 mod config;
 mod control;
+mod deploy;
 mod exit;
 mod follow;
 mod frame;

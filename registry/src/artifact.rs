@@ -82,7 +82,8 @@ impl Artifact {
         let config = bundle.manifest_text().map_err(io)?;
         let config_digest = named(&sha256(&config));
         let layer = descriptor(BUNDLE, &tar_digest, bytes);
-        let mut manifest = OciManifest::new(BUNDLE, descriptor(MANIFEST, &config_digest, config.len() as u64), vec![layer]);
+        let mut manifest =
+            OciManifest::new(BUNDLE, descriptor(MANIFEST, &config_digest, config.len() as u64), vec![layer]);
         let mut say = |name: &str, value: String| manifest.annotations.insert(name.into(), value);
         say(NAME, bundle.manifest.name.clone());
         say(VERSION, bundle.manifest.version.clone());
@@ -156,7 +157,8 @@ impl Offered {
     /// When it is not, or cannot be read.
     pub(crate) fn check(&self, tar: &File, place: &str) -> Result<(), RegistryError> {
         let damaged = |reason: String| RegistryError::Damaged { place: place.into(), reason };
-        let found = sha256_of(tar).map_err(|source: io::Error| RegistryError::Io { path: place.into(), source })?;
+        let found =
+            sha256_of(tar).map_err(|source: io::Error| RegistryError::Io { path: place.into(), source })?;
         match found == self.tar_digest() {
             true => Ok(()),
             false => Err(damaged(format!("its SHA-256 is {found}, not {}", self.tar_digest()))),
@@ -166,7 +168,12 @@ impl Offered {
 
 /// Of these bytes.
 pub(crate) fn descriptor(kind: &str, digest: &str, bytes: u64) -> OciDescriptor {
-    OciDescriptor { media_type: kind.into(), digest: digest.into(), size: bytes as i64, ..OciDescriptor::default() }
+    OciDescriptor {
+        media_type: kind.into(),
+        digest: digest.into(),
+        size: bytes as i64,
+        ..OciDescriptor::default()
+    }
 }
 
 /// The SHA-256 of what a descriptor describes, in hexadecimal.

@@ -108,13 +108,8 @@ impl Registry {
         mut at: impl FnMut(u64),
     ) -> Result<(), RegistryError> {
         let io = |source| RegistryError::Io { path: into.into(), source };
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(into)
-            .map_err(io)?;
+        let mut file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(into).map_err(io)?;
         let mut have = file.metadata().map_err(io)?.len();
         if have > offered.bytes {
             file.set_len(0).map_err(io)?;
@@ -159,7 +154,8 @@ impl Registry {
         let repository = self.repository.tagged(verdict.tag());
         let reference = self.log_in(&repository, RegistryOperation::Push).await?;
         self.put_bytes(&reference, EMPTY, &verdict::empty_digest()).await?;
-        let failed = |error: serde_json::Error| RegistryError::Io { path: "a verdict".into(), source: error.into() };
+        let failed =
+            |error: serde_json::Error| RegistryError::Io { path: "a verdict".into(), source: error.into() };
         self.put_manifest(&reference, serde_json::to_vec(&verdict.manifest()).map_err(failed)?).await
     }
 
@@ -185,7 +181,8 @@ impl Registry {
     }
 
     async fn manifest(&self, reference: &Reference) -> Result<Bytes, RegistryError> {
-        let pulled = self.client.pull_manifest_raw(reference, self.credentials.auth(), &[OCI_IMAGE_MEDIA_TYPE]);
+        let pulled =
+            self.client.pull_manifest_raw(reference, self.credentials.auth(), &[OCI_IMAGE_MEDIA_TYPE]);
         match self.in_time(pulled).await {
             Ok((manifest, _)) if manifest.len() as u64 > LARGEST_MANIFEST => {
                 Err(self.damaged("its manifest is too large".into()))
@@ -201,7 +198,12 @@ impl Registry {
         self.in_time(self.client.blob_exists(reference, digest)).await
     }
 
-    async fn put_bytes(&self, reference: &Reference, bytes: &[u8], digest: &str) -> Result<(), RegistryError> {
+    async fn put_bytes(
+        &self,
+        reference: &Reference,
+        bytes: &[u8],
+        digest: &str,
+    ) -> Result<(), RegistryError> {
         if !self.has(reference, digest).await? {
             self.in_time(self.client.push_blob(reference, bytes.to_vec(), digest)).await?;
         }

@@ -44,7 +44,8 @@ impl Credentials {
     /// When the file cannot be read, everybody may read it, or it holds nothing for this registry.
     pub fn read(path: &Path, host: &str) -> Result<Self, RegistryError> {
         let bad = |reason: String| RegistryError::Credentials { path: path.into(), reason };
-        let io = |error: std::io::Error| bad(format!("{error}. Check the path, and that this user may read it"));
+        let io =
+            |error: std::io::Error| bad(format!("{error}. Check the path, and that this user may read it"));
         let file = File::open(path).map_err(io)?;
         let about = file.metadata().map_err(io)?;
         if !about.is_file() {
@@ -52,7 +53,9 @@ impl Credentials {
         }
         if about.permissions().mode() & 0o007 != 0 {
             let remedy = format!("chmod o= {}", path.display());
-            return Err(bad(format!("may be read by everybody on this machine. Take that from them: {remedy}")));
+            return Err(bad(format!(
+                "may be read by everybody on this machine. Take that from them: {remedy}"
+            )));
         }
         let mut text = String::new();
         file.take(LARGEST).read_to_string(&mut text).map_err(io)?;
@@ -83,8 +86,8 @@ impl Credentials {
 
 /// `user:password` of `host` in docker's config.json. The reasons quote nothing of it.
 fn of_docker(text: &str, host: &str) -> Result<String, String> {
-    let config: DockerConfig =
-        serde_json::from_str(text).map_err(|error| format!("is no config.json of docker (line {})", error.line()))?;
+    let config: DockerConfig = serde_json::from_str(text)
+        .map_err(|error| format!("is no config.json of docker (line {})", error.line()))?;
     let of_host = |name: &str| {
         let name = name.trim_start_matches("https://").trim_start_matches("http://");
         name.split('/').next() == Some(host)

@@ -9,7 +9,9 @@ use oci_client::errors::{OciDistributionError, OciErrorCode};
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// Text that names no place.
-    #[error("{text:?} names no place for a bundle: {reason}. Write oci://HOST[:PORT]/REPOSITORY:TAG, or oci:FOLDER:TAG")]
+    #[error(
+        "{text:?} names no place for a bundle: {reason}. Write oci://HOST[:PORT]/REPOSITORY:TAG, or oci:FOLDER:TAG"
+    )]
     Place {
         /// The text.
         text: String,
@@ -25,7 +27,9 @@ pub enum RegistryError {
         reason: String,
     },
     /// Nobody answers, or not in time.
-    #[error("registry {host} cannot be reached: {reason}. Check its name, the network and, with TLS, its certificate")]
+    #[error(
+        "registry {host} cannot be reached: {reason}. Check its name, the network and, with TLS, its certificate"
+    )]
     Unreachable {
         /// The registry.
         host: String,
@@ -33,7 +37,9 @@ pub enum RegistryError {
         reason: String,
     },
     /// The registry does not let this user do it.
-    #[error("registry {host} refuses: {reason}. Check the file of credentials, and what that user may do there")]
+    #[error(
+        "registry {host} refuses: {reason}. Check the file of credentials, and what that user may do there"
+    )]
     Denied {
         /// The registry.
         host: String,
@@ -107,11 +113,13 @@ impl RegistryError {
             }
             OciDistributionError::ImageManifestNotFoundError(_) => Self::Absent(place.into()),
             OciDistributionError::RegistryError { envelope, .. } => {
-                let has = |codes: &[OciErrorCode]| envelope.errors.iter().any(|error| codes.contains(&error.code));
+                let has =
+                    |codes: &[OciErrorCode]| envelope.errors.iter().any(|error| codes.contains(&error.code));
                 if has(&[OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::NotFound]) {
                     return Self::Absent(place.into());
                 }
-                let reason = envelope.errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(", ");
+                let reason =
+                    envelope.errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join(", ");
                 match has(&[OciErrorCode::Denied, OciErrorCode::Unauthorized]) {
                     true => Self::Denied { host, reason },
                     false => Self::Failed { host, reason },

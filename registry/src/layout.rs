@@ -84,7 +84,8 @@ pub fn read(folder: &Path, tag: &str) -> Result<(Offered, std::path::PathBuf), R
     let entry = entry.ok_or_else(|| RegistryError::Absent(place.clone()))?;
     let manifest = blob(folder, entry)?;
     let bytes = read_some(&manifest)?;
-    let damaged = || RegistryError::Damaged { place: place.clone(), reason: "its manifest has another SHA-256".into() };
+    let damaged =
+        || RegistryError::Damaged { place: place.clone(), reason: "its manifest has another SHA-256".into() };
     if digest(entry) != Some(nervelight_engines::digest::sha256(&bytes).as_str()) {
         return Err(damaged());
     }

@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn places_are_read_and_written() {
-        for text in ["oci://registry.example.org/nervelight/nerve:stable", "oci://127.0.0.1:5000/nerve:1.2_a-b"] {
+        for text in
+            ["oci://registry.example.org/nervelight/nerve:stable", "oci://127.0.0.1:5000/nerve:1.2_a-b"]
+        {
             let place: Place = text.parse().unwrap();
             assert_eq!(place.to_string(), text);
             assert!(matches!(place, Place::Registry(_)));
@@ -148,8 +150,16 @@ mod tests {
         let layout: Place = "oci:/media/stick/models:stable".parse().unwrap();
         assert_eq!(layout, Place::Layout { folder: "/media/stick/models".into(), tag: "stable".into() });
         for bad in [
-            "registry/nerve:stable", "oci://registry", "oci://registry/nerve", "oci:///nerve:stable", "oci://r/Nerve:x",
-            "oci://r/a//b:x", "oci://r/nerve:", "oci:folder", "oci::stable", "oci://r/nerve:a b",
+            "registry/nerve:stable",
+            "oci://registry",
+            "oci://registry/nerve",
+            "oci:///nerve:stable",
+            "oci://r/Nerve:x",
+            "oci://r/a//b:x",
+            "oci://r/nerve:",
+            "oci:folder",
+            "oci::stable",
+            "oci://r/nerve:a b",
         ] {
             assert!(bad.parse::<Place>().is_err(), "{bad}");
         }

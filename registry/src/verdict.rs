@@ -62,9 +62,12 @@ impl Verdict {
             Outcome::Rejected => "rejected",
         };
         let message = self.message.chars().take(LONGEST).collect();
-        for (name, value) in
-            [(DIGEST, self.digest.clone()), (CART, self.cart.clone()), (OUTCOME, outcome.into()), (MESSAGE, message)]
-        {
+        for (name, value) in [
+            (DIGEST, self.digest.clone()),
+            (CART, self.cart.clone()),
+            (OUTCOME, outcome.into()),
+            (MESSAGE, message),
+        ] {
             manifest.annotations.insert(name.into(), value);
         }
         manifest

@@ -63,19 +63,30 @@ impl FromStr for Address {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let url = Url::parse(text).context("is no address. Write https://CART:PORT, or http://127.0.0.1:PORT")?;
-        ensure!(matches!(url.scheme(), "http" | "https"), "must begin with https://, or http:// on this machine");
-        ensure!(url.username().is_empty() && url.password().is_none(), "must hold no password. Use --token-file");
+        let url =
+            Url::parse(text).context("is no address. Write https://CART:PORT, or http://127.0.0.1:PORT")?;
+        ensure!(
+            matches!(url.scheme(), "http" | "https"),
+            "must begin with https://, or http:// on this machine"
+        );
+        ensure!(
+            url.username().is_empty() && url.password().is_none(),
+            "must hold no password. Use --token-file"
+        );
         ensure!(url.path() == "/" && url.query().is_none(), "must end after the port");
         let fingerprint = url.fragment().map(|pin| {
-            let pin = pin.strip_prefix("sha256=").context("may end in #sha256=FINGERPRINT, and in nothing else")?;
+            let pin =
+                pin.strip_prefix("sha256=").context("may end in #sha256=FINGERPRINT, and in nothing else")?;
             fingerprint(pin)
         });
         let mut base = url.clone();
         base.set_fragment(None);
         let address = Self { base, fingerprint: fingerprint.transpose()? };
         if !address.is_tls() {
-            ensure!(address.is_loopback(), "must begin with https://: a token and a model would cross the network openly");
+            ensure!(
+                address.is_loopback(),
+                "must begin with https://: a token and a model would cross the network openly"
+            );
             ensure!(address.fingerprint.is_none(), "has a fingerprint and no TLS. Begin it with https://");
         }
         Ok(address)
@@ -125,10 +136,19 @@ mod tests {
         assert_eq!(address.pinned(&[10; 32]), format!("https://cart7.example.org:8321#sha256={pin}"));
         let colons = ["0A"; 32].join(":");
         assert_eq!(fingerprint(&colons).unwrap(), [10; 32]);
-        assert!("http://127.0.0.1:8321".parse::<Address>().is_ok() && "http://[::1]:1".parse::<Address>().is_ok());
+        assert!(
+            "http://127.0.0.1:8321".parse::<Address>().is_ok() && "http://[::1]:1".parse::<Address>().is_ok()
+        );
         for bad in [
-            "cart7:8321", "http://cart7:8321", "https://u:p@cart7", "https://cart7/page", "https://cart7?x",
-            "https://cart7#sha256=0a", "https://cart7#md5=0", "http://127.0.0.1#sha256=0", "ftp://cart7",
+            "cart7:8321",
+            "http://cart7:8321",
+            "https://u:p@cart7",
+            "https://cart7/page",
+            "https://cart7?x",
+            "https://cart7#sha256=0a",
+            "https://cart7#md5=0",
+            "http://127.0.0.1#sha256=0",
+            "ftp://cart7",
         ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }

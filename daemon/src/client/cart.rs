@@ -123,7 +123,10 @@ impl Cart {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name: &str| problem[name].as_str().map(str::to_owned);
         let detail = text("detail").unwrap_or_else(|| format!("HTTP status {status}"));
-        if matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY) {
+        if matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY
+        ) {
             return Err(ClientError::Lost(detail));
         }
         match text("code") {
@@ -168,7 +171,9 @@ impl Cart {
     pub async fn deploy(&self, sent: &Sent) -> Result<u64, ClientError> {
         let response = self.send(self.request(Method::POST, &format!("{}/deploy", sent.location))).await?;
         let answer: serde_json::Value = json(response).await?;
-        answer["deployment"].as_u64().ok_or_else(|| ClientError::Foreign("no number of the deployment".into()))
+        answer["deployment"]
+            .as_u64()
+            .ok_or_else(|| ClientError::Foreign("no number of the deployment".into()))
     }
 }
 

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
 use nervelight_engines::digest::sha256;
+use tokio_rustls::rustls;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tokio_rustls::rustls;
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 
 use crate::client::Address;
 use crate::client::address::{fingerprint, hex};
@@ -37,7 +39,8 @@ pub type Seen = Arc<Mutex<Option<[u8; 32]>>>;
 /// When the authority's file holds no certificate.
 pub fn config(address: &Address, trust: &Trust, seen: &Seen) -> Result<Option<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let pinned = |expected| {
         let verifier = Pinned { expected, seen: seen.clone(), provider: provider.clone() };
         builder.clone().dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
@@ -112,7 +115,9 @@ impl ServerCertVerifier for Pinned {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "its certificate has the fingerprint {}, expected was {}. If it was given another certificate, correct the address; \
-     else somebody is in between", hex(found), hex(expected)
+     else somebody is in between",
+    hex(found),
+    hex(expected)
 )]
 pub struct Another {
     found: [u8; 32],

@@ -43,7 +43,9 @@ impl Outcome {
     }
 
     fn of(deployment: &Deployment) -> Option<Self> {
-        let why = || deployment.failed.as_ref().map_or_else(|| "no reason was given".into(), |failed| failed.words());
+        let why = || {
+            deployment.failed.as_ref().map_or_else(|| "no reason was given".into(), |failed| failed.words())
+        };
         Some(match deployment.state.as_str() {
             "kept" => Self::Kept,
             "refused" => Self::Refused(why()),
@@ -70,7 +72,9 @@ pub async fn watch(
     loop {
         let looked = match cart.deployment().await {
             // Its digest is known once its head was read; a daemon that was started again counts from 1 again.
-            Ok(Some(deployment)) if deployment.digest.as_ref().map_or(deployment.id == id, |of| of == digest) => {
+            Ok(Some(deployment))
+                if deployment.digest.as_ref().map_or(deployment.id == id, |of| of == digest) =>
+            {
                 at(Ok(&deployment));
                 Ok(Outcome::of(&deployment))
             }

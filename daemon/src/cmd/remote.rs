@@ -65,7 +65,10 @@ impl RemoteOptions {
         addresses
             .into_iter()
             .map(|address| {
-                ensure!(token.is_some() || !address.is_tls(), "{address} asks for a token. Name its file with --token-file");
+                ensure!(
+                    token.is_some() || !address.is_tls(),
+                    "{address} asks for a token. Name its file with --token-file"
+                );
                 Cart::new(address, token.as_deref(), &trust)
             })
             .collect()

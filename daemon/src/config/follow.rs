@@ -141,7 +141,11 @@ impl RawFollow {
         for (i, name) in self.canaries.iter().enumerate() {
             let is_good = Verdict::is_cart(name) && !self.canaries[..i].contains(name);
             let key = format!("model.follow.canaries[{i}]");
-            mistakes.check(is_good, &key, "must be a cart's name, with letters, digits and ._-, and be there once");
+            mistakes.check(
+                is_good,
+                &key,
+                "must be a cart's name, with letters, digits and ._-, and be there once",
+            );
         }
         let wait_for = self.wait_for.unwrap_or(self.canaries.len());
         mistakes.check(
@@ -165,7 +169,8 @@ mod tests {
         let raw: RawFollow = toml::from_str(text).unwrap();
         let mut mistakes = Mistakes::default();
         let follow = raw.resolve(Path::new("/tmp"), &mut mistakes);
-        let said = mistakes.into_list().into_iter().map(|m| format!("{}: {}", m.key.unwrap_or_default(), m.message));
+        let said =
+            mistakes.into_list().into_iter().map(|m| format!("{}: {}", m.key.unwrap_or_default(), m.message));
         follow.ok_or_else(|| said.collect::<Vec<_>>().join("\n"))
     }
 
@@ -204,7 +209,10 @@ mod tests {
             (format!("{uri}name = \"a\"\ncanaries = [\"a\", \"a\"]"), "canaries[1]"),
             (format!("{uri}name = \"a\"\ncanaries = [\"a\"]\nwait_for = 2"), "wait_for"),
             (format!("{uri}name = \"a\"\ncanaries = [\"a\"]\nwait_for = 0"), "wait_for"),
-            (format!("{uri}name = \"a\"\nplain_http = true\ncredentials_file = \"/etc/hosts\""), "plain_http"),
+            (
+                format!("{uri}name = \"a\"\nplain_http = true\ncredentials_file = \"/etc/hosts\""),
+                "plain_http",
+            ),
         ] {
             let said = resolved(&text).unwrap_err();
             assert!(said.contains(expected), "{text}: {said}");

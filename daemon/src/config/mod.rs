@@ -3,6 +3,7 @@
 //! It may use the engines' settings and what hides secrets. It looks at names in the file system and opens nothing, so
 //! that a device that is plugged in later is no mistake; what opens files and devices asks about them.
 
+mod deploy;
 mod engine;
 mod follow;
 mod http;
@@ -26,6 +27,7 @@ use nervelight_engines::settings::{self, Problem, Problems};
 use serde::Deserialize;
 
 use crate::redact;
+pub use deploy::Probation;
 pub use follow::{Follow, Window};
 use mistakes::Mistakes;
 pub use overlay::Overlay;
@@ -50,6 +52,8 @@ pub struct Config {
     pub require_signature: bool,
     /// The registry's tag that is followed.
     pub follow: Option<Follow>,
+    /// What a new model must keep to.
+    pub probation: Probation,
     /// Precision, provider, threads.
     pub engine: EngineSettings,
     /// Left edge of the model's crop; centred when absent.
@@ -84,6 +88,7 @@ pub struct Config {
 struct Raw {
     source: source::RawSource,
     model: model::RawModel,
+    deploy: deploy::RawDeploy,
     engine: EngineSettings,
     #[serde(deserialize_with = "region::word_or_table")]
     region: region::RawRegion,
@@ -130,6 +135,7 @@ impl Raw {
     fn resolve(&self, base: &Path) -> Result<Config, Vec<Problem>> {
         let mut mistakes = Mistakes::default();
         let source = self.source.resolve(base, &mut mistakes);
+        let probation = self.deploy.resolve(&mut mistakes);
         let engine = engine::resolve(&self.engine, base, &mut mistakes);
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
@@ -150,6 +156,7 @@ impl Raw {
                 keys: model.keys,
                 require_signature: model.require_signature,
                 follow: model.follow,
+                probation,
                 engine,
                 x: self.region.x,
                 y: self.region.y,
@@ -261,6 +268,7 @@ mod tests {
 
         // What the comments call the default is the default.
         let default = Raw::default();
+        assert_eq!(format!("{:?}", raw.deploy), format!("{:?}", default.deploy));
         assert_eq!(raw.sync.max_mask_age_ms, default.sync.max_mask_age_ms);
         assert_eq!(raw.sync.engine_timeout_ms, default.sync.engine_timeout_ms);
         assert_eq!(

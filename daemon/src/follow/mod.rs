@@ -116,7 +116,9 @@ impl Follower {
         match judgement {
             Judgement::Current => self.memory.end(&offered.digest, true, "")?,
             Judgement::Refused(_) if self.memory.ended(&offered.digest).is_none() => {
-                if let Some(left) = catalog.state().rolled_back.clone().filter(|left| left.digest == offered.digest) {
+                if let Some(left) =
+                    catalog.state().rolled_back.clone().filter(|left| left.digest == offered.digest)
+                {
                     self.memory.end(&offered.digest, false, &left.why)?;
                 }
             }
@@ -174,7 +176,10 @@ impl Follower {
             outcome: if ended.kept { Outcome::Kept } else { Outcome::Rejected },
             message: redact(&ended.why).into_owned(),
         };
-        registry.publish(&verdict).await.context("what became of the model here cannot be said to the others")?;
+        registry
+            .publish(&verdict)
+            .await
+            .context("what became of the model here cannot be said to the others")?;
         tracing::info!(%digest, kept = ended.kept, "said to the other carts what became of the model");
         Ok(self.memory.published(digest)?)
     }
@@ -188,7 +193,9 @@ impl Follower {
         let more = if message.is_empty() { String::new() } else { format!(": {message}") };
         self.say(match state {
             FollowState::Current => format!("{} names {name} {version}, which runs", self.follow.tag),
-            FollowState::Refused => format!("{} names {name} {version}, which is not taken{more}", self.follow.tag),
+            FollowState::Refused => {
+                format!("{} names {name} {version}, which is not taken{more}", self.follow.tag)
+            }
             _ => format!("{} names {name} {version}{more}", self.follow.tag),
         });
     }
@@ -196,7 +203,8 @@ impl Follower {
     /// Says something new.
     fn say(&mut self, text: String) {
         if self.said != text {
-            let is_bad = self.figures.get().is_some_and(|now| now.state == FollowState::Refused || !now.reachable);
+            let is_bad =
+                self.figures.get().is_some_and(|now| now.state == FollowState::Refused || !now.reachable);
             match is_bad {
                 true => tracing::warn!("{text}"),
                 false => tracing::info!("{text}"),

@@ -11,8 +11,8 @@ use nervelight_registry::{Offered, Registry};
 
 use crate::control::{Command, ControlError, ErrorKind, ModelCommand, Reply};
 use crate::follow::Follower;
-use crate::status::deployment::{DeploymentFigures, State};
 use crate::status::FollowState;
+use crate::status::deployment::{DeploymentFigures, State};
 
 /// Between two looks at a deployment.
 const LOOK: Duration = Duration::from_millis(500);
@@ -52,7 +52,8 @@ impl Follower {
         let whole = fetched.with_extension("tar");
         fs::rename(&fetched, &whole)?;
         self.memory.try_it(&offered.digest)?;
-        let deploy = ModelCommand::Deploy { bundle: whole.clone(), who: format!("follow {}", self.follow.tag) };
+        let deploy =
+            ModelCommand::Deploy { bundle: whole.clone(), who: format!("follow {}", self.follow.tag) };
         let id = match self.control.ask(Command::Model(deploy)).await {
             Ok(Reply::Deploying { deployment }) => deployment,
             Ok(_) => 0,
@@ -71,7 +72,7 @@ impl Follower {
         self.stand(FollowState::Taking, "deploying it", offered);
         let end = loop {
             tokio::time::sleep(LOOK).await;
-            let deployment = self.status.get().and_then(|snapshot| snapshot.deployment);
+            let deployment = self.status.get().and_then(|snapshot| snapshot.models.deployment);
             let deployment = deployment.filter(|deployment| deployment.id == id);
             if let Some(end) = deployment.as_ref().and_then(end) {
                 break end;
@@ -108,7 +109,9 @@ impl Follower {
     /// Removes what was being fetched when the tag moved on.
     fn forget_others(&self, folder: &Path, but: &Path) {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let is_other = |path: &std::path::PathBuf| path != but && path.extension().is_some_and(|ending| ending == FETCHED);
+        let is_other = |path: &std::path::PathBuf| {
+            path != but && path.extension().is_some_and(|ending| ending == FETCHED)
+        };
         for path in entries.filter(is_other) {
             if let Err(error) = fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "an unfinished model cannot be removed");
@@ -119,7 +122,12 @@ impl Follower {
 
 /// What a deployment came to, if it did.
 fn end(deployment: &DeploymentFigures) -> Option<End> {
-    let why = || deployment.failed.as_ref().map_or_else(String::new, |failed| format!("{}: {}", failed.gate, failed.message));
+    let why = || {
+        deployment
+            .failed
+            .as_ref()
+            .map_or_else(String::new, |failed| format!("{}: {}", failed.gate, failed.message))
+    };
     match deployment.state {
         state if !state.is_over() => None,
         State::Kept => Some(End::Kept),

@@ -20,7 +20,9 @@ pub enum UploadError {
     #[error("{0} uploads are under way. Wait for one to end, or delete one")]
     Many(usize),
     /// The disk is full.
-    #[error("the store needs {needed} free bytes for this and has {free}. Remove old models with `nervelightd models prune`")]
+    #[error(
+        "the store needs {needed} free bytes for this and has {free}. Remove old models with `nervelightd models prune`"
+    )]
     Room {
         /// For tar and bundle, and the other uploads.
         needed: u64,

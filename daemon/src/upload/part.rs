@@ -50,11 +50,14 @@ impl Part {
     /// Makes its files.
     pub fn begin(folder: &Path, id: &str, about: About) -> io::Result<Self> {
         let part = Self::new(folder, id, about, 0);
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part.path(BYTES)).map(drop);
+        let made =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(part.path(BYTES)).map(drop);
         let text = serde_json::to_vec(&part.about).map_err(io::Error::from);
-        made.and(text).and_then(|text| atomic::write(&part.path(ABOUT), Access::Umask, &text)).inspect_err(|_| {
-            remove(folder, id);
-        })?;
+        made.and(text).and_then(|text| atomic::write(&part.path(ABOUT), Access::Umask, &text)).inspect_err(
+            |_| {
+                remove(folder, id);
+            },
+        )?;
         Ok(part)
     }
 

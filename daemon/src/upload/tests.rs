@@ -67,7 +67,12 @@ fn other_bytes_than_were_announced_are_not_kept() {
     // Bytes that never reached the disk before the power went, in a file as long as it should be.
     let (part, _) = uploads.begin(about("ward", b"0123456789")).unwrap();
     let id = part.id.clone();
-    fs::File::options().write(true).open(folder.path().join(&id).with_extension(part::BYTES)).unwrap().set_len(10).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(folder.path().join(&id).with_extension(part::BYTES))
+        .unwrap()
+        .set_len(10)
+        .unwrap();
     let uploads = Uploads::open(folder.path()).unwrap();
     assert!(matches!(uploads.take("ward", &id), Err(UploadError::Digest { .. })));
 }
@@ -106,7 +111,8 @@ fn what_cannot_be_gone_on_with_is_removed_at_the_start_and_nothing_else() {
     fs::write(folder.path().join("d.json"), serde_json::to_vec(&about("ward", b"ab")).unwrap()).unwrap();
     fs::write(folder.path().join("d.part"), "more than announced").unwrap();
     Uploads::open(folder.path()).unwrap();
-    let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut left: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["follow.bin"]);
 }

@@ -27,13 +27,14 @@ pub const CRATES: &[Crate] = &[
             ("infer", &["exit", "frame"]),
             ("sink", &["config", "frame", "igtl", "lock", "pipeline", "secret", "writable"]),
             ("status", &["config", "frame", "lock", "redact", "sink", "source"]),
+            ("deploy", &["config", "infer", "status"]),
             ("path", &["config", "frame", "infer", "sink", "source", "status"]),
             ("web", &["control", "sink", "status"]),
             (
                 "supervise",
                 &[
-                    "config", "control", "frame", "infer", "model", "path", "pipeline", "sink", "source",
-                    "status", "web",
+                    "config", "control", "deploy", "frame", "infer", "model", "path", "pipeline", "sink",
+                    "source", "status", "web",
                 ],
             ),
             (

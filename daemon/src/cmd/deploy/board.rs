@@ -84,7 +84,8 @@ impl Board {
 
     /// A step of the deployment, and how far it is.
     pub fn step(&self, cart: usize, state: &str, progress: Option<f64>) {
-        self.bars[cart].set_position(progress.map_or(1000, |progress| (progress.clamp(0.0, 1.0) * 1000.0) as u64));
+        self.bars[cart]
+            .set_position(progress.map_or(1000, |progress| (progress.clamp(0.0, 1.0) * 1000.0) as u64));
         self.bars[cart].set_message(state.replace('_', " "));
         self.line(cart, &state.replace('_', " "));
     }
@@ -119,7 +120,10 @@ impl Board {
         }
         let longest = rows.iter().map(|row| row.cart.len()).max().unwrap_or(0);
         for Row { cart, outcome, seconds, message, .. } in &rows {
-            outln!("{}", format!("{cart:longest$}  {outcome:<12}{seconds:>7.1} s  {}", redact(message)).trim_end());
+            outln!(
+                "{}",
+                format!("{cart:longest$}  {outcome:<12}{seconds:>7.1} s  {}", redact(message)).trim_end()
+            );
         }
         Ok(())
     }

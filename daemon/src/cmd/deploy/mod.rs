@@ -53,9 +53,14 @@ pub fn deploy(arguments: &Arguments) -> Result<()> {
     let bundle = open(&arguments.bundle)?;
     let carts = arguments.remote.carts()?;
     ensure!(!carts.is_empty(), "name a cart: --to https://CART:PORT, or --carts FILE");
-    let tar = Rc::new(Tar::of(&bundle).context("the bundle cannot be packed: is there room for temporary files?")?);
+    let tar =
+        Rc::new(Tar::of(&bundle).context("the bundle cannot be packed: is there room for temporary files?")?);
     let model = bundle.model();
-    let board = Rc::new(Board::new(carts.iter().map(|cart| cart.address.to_string()).collect(), tar.bytes, arguments.json)?);
+    let board = Rc::new(Board::new(
+        carts.iter().map(|cart| cart.address.to_string()).collect(),
+        tar.bytes,
+        arguments.json,
+    )?);
     board.say(&format!("{model}, digest {}, {:.1} MB", bundle.digest, tar.bytes as f64 / 1e6));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let job = Job {
@@ -99,7 +104,9 @@ fn open(path: &std::path::Path) -> Result<Bundle> {
             ensure!(is_offered, "{text}: the layout names another bundle than it holds. Write it again");
             Ok(bundle)
         }
-        Place::Registry(_) => bail!("{text} is in a registry: carts fetch from there themselves (model.follow)"),
+        Place::Registry(_) => {
+            bail!("{text} is in a registry: carts fetch from there themselves (model.follow)")
+        }
     }
 }
 
@@ -119,7 +126,10 @@ impl Job {
         let begun = Instant::now();
         let end = self.reach(place, &cart).await.unwrap_or_else(End::Lost);
         if let Some(pinned) = cart.newly_pinned() {
-            self.board.say(&format!("{} has a new certificate. Write this into the list of carts: {pinned}", cart.address));
+            self.board.say(&format!(
+                "{} has a new certificate. Write this into the list of carts: {pinned}",
+                cart.address
+            ));
         }
         let (outcome, message) = match &end {
             End::Already => ("kept", "it ran this model already".to_owned()),
@@ -130,7 +140,13 @@ impl Job {
         };
         let is_good = matches!(end, End::Already | End::Begun | End::Over(Outcome::Kept));
         self.board.ended(place, outcome);
-        Row { cart: cart.address.to_string(), outcome, is_good, seconds: begun.elapsed().as_secs_f64(), message }
+        Row {
+            cart: cart.address.to_string(),
+            outcome,
+            is_good,
+            seconds: begun.elapsed().as_secs_f64(),
+            message,
+        }
     }
 
     async fn reach(&self, place: usize, cart: &Cart) -> Result<End, ClientError> {

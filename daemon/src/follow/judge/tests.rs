@@ -66,7 +66,10 @@ fn one_canary_that_gave_it_up_outweighs_those_that_kept_it() {
     };
     let follow = follow(&["a", "b"]);
     assert_eq!(weigh(&follow, &[]), Some(("0 of 2 canaries have kept it".into(), false)));
-    assert_eq!(weigh(&follow, &[verdict("a", Outcome::Kept)]), Some(("1 of 2 canaries have kept it".into(), false)));
+    assert_eq!(
+        weigh(&follow, &[verdict("a", Outcome::Kept)]),
+        Some(("1 of 2 canaries have kept it".into(), false))
+    );
     assert_eq!(weigh(&follow, &[verdict("a", Outcome::Kept), verdict("b", Outcome::Kept)]), None);
     let one = Follow { wait_for: 1, ..follow };
     assert_eq!(weigh(&one, &[verdict("a", Outcome::Kept)]), None);
