@@ -35,7 +35,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::{EngineError, say, telemetry};
 
-use crate::cmd::{bench, build, check, completions, deploy, engines, options, run};
+use crate::cmd::{bench, build, check, completions, engines, options, run};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -79,7 +79,7 @@ Examples:
   nervelightd deploy nerve.bundle --to http://127.0.0.1:8321
   nervelightd deploy nerve.bundle --carts carts.txt --token-file deploy.token
   nervelightd deploy nerve.bundle --to 'https://cart7:8321#sha256=FINGERPRINT' --token-file deploy.token --json")]
-    Deploy(deploy::Arguments),
+    Deploy(cmd::deploy::Arguments),
     /// Print what completes commands and options in a shell.
     #[command(after_help = "Example:\n  nervelightd completions bash >/etc/bash_completion.d/nervelightd")]
     Completions(completions::Arguments),
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
-        Command::Deploy(arguments) => deploy::deploy(&arguments),
+        Command::Deploy(arguments) => cmd::deploy::deploy(&arguments),
         Command::Completions(arguments) => {
             completions::completions(&arguments, &mut Arguments::command());
             Ok(())

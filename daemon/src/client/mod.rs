@@ -9,7 +9,7 @@ mod tls;
 mod watch;
 
 pub use address::{Address, fingerprint, read_list};
-pub use answers::{Deployment, Failed, Model, Status, Stored};
+pub use answers::Deployment;
 pub use cart::{Cart, ClientError};
 pub use send::{Sent, Tar, send};
 pub use tls::Trust;

@@ -28,7 +28,7 @@ use serde::Deserialize;
 
 use crate::redact;
 pub use deploy::Probation;
-pub use follow::{Follow, Window};
+pub use follow::Follow;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
 pub use region::Finding;

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use nervelight_engines::store::models::Catalog;
 use nervelight_registry::{Credentials, Offered, Outcome, Registry, Verdict};
 
@@ -112,7 +112,7 @@ impl Follower {
         });
         let catalog = Catalog::read(&self.store)?;
         let bundle = (offered.digest.as_str(), offered.serial);
-        let judgement = judge(&self.follow, bundle, catalog.state(), &self.memory, Zoned::now().time());
+        let judgement = judge(&self.follow, bundle, catalog.state(), &self.memory, ZonedDateTime::now().time());
         match judgement {
             Judgement::Current => self.memory.end(&offered.digest, true, "")?,
             Judgement::Refused(_) if self.memory.ended(&offered.digest).is_none() => {

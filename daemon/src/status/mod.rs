@@ -18,7 +18,7 @@ pub use cell::StatusCell;
 pub use counters::{Counters, FrameFigures, Tally, tally};
 pub use distribution::Quantiles;
 pub use events::Events;
-pub use follow::{FollowCell, FollowFigures, FollowState, OfferedFigures};
+pub use follow::{FollowCell, FollowState, OfferedFigures};
 pub use live::{LiveFigures, Moment};
 pub use signal::SignalLog;
 pub use snapshot::{RunInfo, SinkFigures, Snapshot};
