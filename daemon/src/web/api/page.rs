@@ -18,6 +18,7 @@ pub fn router() -> OpenApiRouter<Page> {
         .routes(routes!(css))
         .routes(routes!(js))
         .routes(routes!(webrtc))
+        .routes(routes!(login))
         .routes(routes!(document))
 }
 
@@ -51,6 +52,13 @@ async fn js() -> Response {
     responses((status = 200, content_type = "text/javascript", body = String)))]
 async fn webrtc() -> Response {
     file("text/javascript", include_str!("../webrtc.js"))
+}
+
+/// Who looks, and the log-in.
+#[utoipa::path(get, path = "/login.js", tag = "page", security(()),
+    responses((status = 200, content_type = "text/javascript", body = String)))]
+async fn login() -> Response {
+    file("text/javascript", include_str!("../login.js"))
 }
 
 /// This document.

@@ -77,12 +77,20 @@ impl Admission {
         Ok(while_it_lasts(caller, response))
     }
 
-    async fn identify(&self, request: &Request) -> Result<Option<Caller>, Problem> {
+    /// Who asks. A request cannot be shared between threads while it waits, its parts can.
+    fn identify(
+        &self,
+        request: &Request,
+    ) -> impl Future<Output = Result<Option<Caller>, Problem>> + Send + use<'_> {
         let extensions = request.extensions();
-        let (Some(Peer(peer)), Some(door)) = (extensions.get(), extensions.get::<Door>()) else {
-            return Ok(None);
-        };
-        self.gate.identify(request.headers(), peer.ip(), *door).await
+        let from = extensions.get().map(|Peer(peer)| peer.ip()).zip(extensions.get::<Door>().copied());
+        let headers = request.headers().clone();
+        async move {
+            match from {
+                Some((address, door)) => self.gate.identify(&headers, address, door).await,
+                None => Ok(None),
+            }
+        }
     }
 
     /// Carries out what changes something, and writes down who asked and what came of it.
