@@ -23,6 +23,7 @@ pub const CRATES: &[Crate] = &[
             ("config", &["redact"]),
             ("igtl", &[]),
             ("source", &["config", "frame", "igtl", "lock", "pipeline", "redact", "secret"]),
+            ("model", &["config"]),
             ("infer", &["exit", "frame"]),
             ("sink", &["config", "frame", "igtl", "lock", "pipeline", "secret", "writable"]),
             ("status", &["config", "frame", "lock", "redact", "sink", "source"]),
@@ -31,8 +32,8 @@ pub const CRATES: &[Crate] = &[
             (
                 "supervise",
                 &[
-                    "config", "control", "frame", "infer", "path", "pipeline", "sink", "source", "status",
-                    "web",
+                    "config", "control", "frame", "infer", "model", "path", "pipeline", "sink", "source",
+                    "status", "web",
                 ],
             ),
             (
@@ -42,6 +43,7 @@ pub const CRATES: &[Crate] = &[
                     "exit",
                     "frame",
                     "infer",
+                    "model",
                     "path",
                     "redact",
                     "sink",
@@ -68,7 +70,8 @@ pub const CRATES: &[Crate] = &[
             ("precision", &["name"]),
             ("settings", &[]),
             ("steady", &["contract"]),
-            ("store", &["digest", "precision"]),
+            // The store of models opens bundles; what writes and unpacks files knows nothing of them.
+            ("store", &["bundle", "digest", "precision"]),
             ("bundle", &["contract", "digest", "precision", "say", "store"]),
             ("engine", &["bundle", "contract", "name", "precision"]),
             ("golden", &["bundle", "components", "contract", "engine", "processor"]),
