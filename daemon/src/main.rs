@@ -14,6 +14,7 @@ mod igtl;
 mod infer;
 mod lock;
 mod log;
+mod model;
 mod path;
 mod pipeline;
 mod redact;

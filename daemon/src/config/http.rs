@@ -8,6 +8,9 @@ use serde::Deserialize;
 use crate::config::mistakes::{Mistakes, has_folder};
 use crate::config::tls::Tls;
 
+/// Where the audit log is in a store of models, unless the file says otherwise.
+pub const AUDIT: &str = "audit.jsonl";
+
 /// The section as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -24,6 +24,7 @@ pub const CRATES: &[Crate] = &[
             ("igtl", &[]),
             ("tls", &["config", "lock", "secret"]),
             ("source", &["config", "frame", "igtl", "lock", "pipeline", "redact", "secret"]),
+            ("model", &["config"]),
             ("infer", &["exit", "frame"]),
             ("sink", &["config", "frame", "igtl", "lock", "pipeline", "secret", "tls", "writable"]),
             ("status", &["config", "frame", "lock", "redact", "sink", "source"]),
@@ -32,8 +33,8 @@ pub const CRATES: &[Crate] = &[
             (
                 "supervise",
                 &[
-                    "config", "control", "frame", "infer", "path", "pipeline", "sink", "source", "status",
-                    "web",
+                    "config", "control", "frame", "infer", "model", "path", "pipeline", "sink", "source",
+                    "status", "web",
                 ],
             ),
             (
@@ -43,6 +44,7 @@ pub const CRATES: &[Crate] = &[
                     "exit",
                     "frame",
                     "infer",
+                    "model",
                     "path",
                     "redact",
                     "secret",
@@ -71,7 +73,8 @@ pub const CRATES: &[Crate] = &[
             ("precision", &["name"]),
             ("settings", &[]),
             ("steady", &["contract"]),
-            ("store", &["digest", "precision"]),
+            // The store of models opens bundles; what writes and unpacks files knows nothing of them.
+            ("store", &["bundle", "digest", "precision"]),
             ("bundle", &["contract", "digest", "precision", "say", "store"]),
             ("engine", &["bundle", "contract", "name", "precision"]),
             ("golden", &["bundle", "components", "contract", "engine", "processor"]),

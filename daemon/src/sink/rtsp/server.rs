@@ -44,12 +44,7 @@ impl Server {
         let identity = settings.tls.as_ref().map(Identity::read).transpose()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (listener, udp) = runtime.block_on(async {
-            let listener = listen(settings.listen).with_context(|| {
-                format!(
-                    "listen = \"{}\" cannot be used. Stop the program that holds the port, or set another address",
-                    settings.listen
-                )
-            })?;
+            let listener = listen(settings.listen).with_context(|| taken(settings.listen))?;
             let udp = match identity {
                 // Nothing leaves unencrypted then.
                 Some(_) => None,
@@ -91,6 +86,20 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop(Instant::now() + Duration::from_secs(1));
     }
+}
+
+/// Whether the address can be had; gives it back at once.
+///
+/// # Errors
+/// When it cannot.
+pub fn try_address(address: SocketAddr) -> Result<()> {
+    std::net::TcpListener::bind(address).map(drop).with_context(|| taken(address))
+}
+
+fn taken(address: SocketAddr) -> String {
+    format!(
+        "listen = \"{address}\" cannot be used. Stop the program that holds the port, or set another address"
+    )
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
