@@ -26,6 +26,7 @@ mod sink;
 mod source;
 mod status;
 mod supervise;
+mod tls;
 mod upload;
 mod web;
 mod writable;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::{EngineError, say, telemetry};
 
-use crate::cmd::{bench, build, check, completions, engines, options, run};
+use crate::cmd::{bench, build, cert, check, completions, engines, options, run, token};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -80,6 +81,18 @@ Examples:
   nervelightd deploy nerve.bundle --carts carts.txt --token-file deploy.token
   nervelightd deploy nerve.bundle --to 'https://cart7:8321#sha256=FINGERPRINT' --token-file deploy.token --json")]
     Deploy(cmd::deploy::Arguments),
+    /// Make, list or revoke the tokens of those who may use page and API from elsewhere.
+    #[command(after_help = "\
+Examples:
+  nervelightd token add alice --role deploy --file /var/lib/nervelight/tokens.json
+  nervelightd token list
+  nervelightd token revoke alice")]
+    Token(token::Arguments),
+    /// Make a certificate for the page, signed by itself; prints the fingerprint to check it by.
+    #[command(after_help = "\
+Example:
+  nervelightd cert --host cart7.example.org --host 10.0.0.7 --out /var/lib/nervelight/tls")]
+    Cert(cert::Arguments),
     /// Print what completes commands and options in a shell.
     #[command(after_help = "Example:\n  nervelightd completions bash >/etc/bash_completion.d/nervelightd")]
     Completions(completions::Arguments),
@@ -101,6 +114,8 @@ fn main() -> ExitCode {
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Deploy(arguments) => cmd::deploy::deploy(&arguments),
+        Command::Token(arguments) => token::token(&arguments),
+        Command::Cert(arguments) => cert::cert(&arguments),
         Command::Completions(arguments) => {
             completions::completions(&arguments, &mut Arguments::command());
             Ok(())

@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod cert;
 pub mod check;
 pub mod completions;
 pub mod deploy;
@@ -11,3 +12,4 @@ pub mod options;
 mod outside;
 mod remote;
 pub mod run;
+pub mod token;

@@ -112,7 +112,8 @@ impl Follower {
         });
         let catalog = Catalog::read(&self.store)?;
         let bundle = (offered.digest.as_str(), offered.serial);
-        let judgement = judge(&self.follow, bundle, catalog.state(), &self.memory, ZonedDateTime::now().time());
+        let judgement =
+            judge(&self.follow, bundle, catalog.state(), &self.memory, ZonedDateTime::now().time());
         match judgement {
             Judgement::Current => self.memory.end(&offered.digest, true, "")?,
             Judgement::Refused(_) if self.memory.ended(&offered.digest).is_none() => {
