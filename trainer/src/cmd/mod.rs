@@ -10,6 +10,7 @@ mod export;
 mod import;
 mod layers;
 mod phantom;
+mod push;
 mod quantize;
 mod split;
 mod train;
@@ -57,6 +58,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Write a trained network as a model bundle
     Export(export::Arguments),
+    /// Put a bundle into a registry that carts follow
+    Push(push::Arguments),
     /// Add precisions to a bundle
     Quantize(quantize::Arguments),
     /// Compare every layer in ONNX Runtime with the trained network
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Watch(arguments) => watch::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Push(arguments) => push::run(&arguments).map(done),
         Command::Quantize(arguments) => quantize::run(&arguments).map(done),
         Command::Layers(arguments) => layers::run(&arguments).map(done),
         Command::Train(arguments) => train::run(&arguments),
