@@ -3,9 +3,11 @@
 
 pub mod bench;
 pub mod build;
+pub mod cert;
 pub mod check;
 pub mod completions;
 pub mod engines;
 pub mod options;
 mod outside;
 pub mod run;
+pub mod token;

@@ -22,14 +22,15 @@ pub const CRATES: &[Crate] = &[
             ("writable", &[]),
             ("config", &["redact"]),
             ("igtl", &[]),
+            ("tls", &["config", "lock", "secret"]),
             ("source", &["config", "frame", "igtl", "lock", "pipeline", "redact", "secret"]),
             ("model", &["config"]),
             ("infer", &["exit", "frame"]),
-            ("sink", &["config", "frame", "igtl", "lock", "pipeline", "secret", "writable"]),
+            ("sink", &["config", "frame", "igtl", "lock", "pipeline", "secret", "tls", "writable"]),
             ("status", &["config", "frame", "lock", "redact", "sink", "source"]),
             ("deploy", &["config", "infer", "status"]),
             ("path", &["config", "frame", "infer", "sink", "source", "status"]),
-            ("web", &["control", "sink", "status"]),
+            ("web", &["config", "control", "lock", "redact", "secret", "sink", "status", "tls"]),
             (
                 "supervise",
                 &[
@@ -47,10 +48,12 @@ pub const CRATES: &[Crate] = &[
                     "model",
                     "path",
                     "redact",
+                    "secret",
                     "sink",
                     "source",
                     "status",
                     "supervise",
+                    "tls",
                     "web",
                     "writable",
                 ],
@@ -173,7 +176,15 @@ pub const CRATES: &[Crate] = &[
             ),
         ],
     },
-    Crate { folder: "web", rooms: &[("guard", &[]), ("watched", &[]), ("serve", &["guard", "watched"])] },
+    Crate {
+        folder: "web",
+        rooms: &[
+            ("problem", &[]),
+            ("guard", &["problem"]),
+            ("watched", &[]),
+            ("serve", &["guard", "watched"]),
+        ],
+    },
     Crate {
         folder: "tests",
         rooms: &[
