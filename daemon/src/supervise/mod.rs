@@ -89,6 +89,8 @@ pub fn run(config: &Config) -> Result<()> {
             metrics: metrics.clone(),
             begun: whep.begun,
             audit: audit.clone(),
+            models: view.clone(),
+            events: happenings.clone(),
         };
         tracing::info!("page at {}", entrance.describe()?);
         entrance.serve(page)?;
@@ -115,6 +117,7 @@ pub fn run(config: &Config) -> Result<()> {
         events: happenings.clone(),
         watched,
         offer: None,
+        audit: audit.clone(),
         counters: counters.clone(),
         shown,
     };

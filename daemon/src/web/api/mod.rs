@@ -3,6 +3,7 @@
 
 mod control;
 pub mod document;
+mod models;
 mod page;
 mod picture;
 mod session;
@@ -40,4 +41,5 @@ pub fn router() -> OpenApiRouter<Page> {
         .merge(picture::router())
         .merge(whep::router())
         .merge(control::router())
+        .merge(models::router())
 }
