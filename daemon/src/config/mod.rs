@@ -5,6 +5,7 @@
 
 mod deploy;
 mod engine;
+mod follow;
 mod http;
 mod log;
 mod mistakes;
@@ -27,6 +28,7 @@ use serde::Deserialize;
 
 use crate::redact;
 pub use deploy::Probation;
+pub use follow::Follow;
 pub use http::Http;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
@@ -50,6 +52,8 @@ pub struct Config {
     pub keys: Vec<PublicKey>,
     /// Whether the store takes only bundles with a signature by one of them.
     pub require_signature: bool,
+    /// The registry's tag that is followed.
+    pub follow: Option<Follow>,
     /// What a new model must keep to.
     pub probation: Probation,
     /// Precision, provider, threads.
@@ -156,6 +160,7 @@ impl Raw {
                 store: model.store,
                 keys: model.keys,
                 require_signature: model.require_signature,
+                follow: model.follow,
                 probation,
                 engine,
                 x: self.region.x,
@@ -224,9 +229,10 @@ mod tests {
         let switched_on: Vec<&str> = text
             .lines()
             .filter_map(|line| match line.strip_prefix("# ") {
-                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest == "[[model.keys]]" => {
+                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest.starts_with("[[model.") => {
                     Some(rest)
                 }
+                Some(rest) if rest == "[model.follow]" => Some(rest),
                 Some(_) => None,
                 None => Some(line),
             })
@@ -251,6 +257,11 @@ mod tests {
         assert!(raw.model.store.is_some() && raw.model.require_signature.is_some());
         assert!(raw.model.keys.iter().all(|key| PublicKey::new(&key.name, &key.key).is_ok()));
         assert_eq!(raw.model.keys.len(), 1);
+        let follow = raw.model.follow.unwrap();
+        assert!(follow.window.is_some() && follow.credentials_file.is_some() && follow.name.is_some());
+        assert!(follow.wait_for.is_some() && !follow.canaries.is_empty());
+        let default = follow::RawFollow::default();
+        assert_eq!((follow.poll_s, follow.plain_http), (default.poll_s, default.plain_http));
         assert!(raw.report.path.is_some() && !raw.region.pad);
         assert_eq!(raw.region.skin_y, Some(0));
         assert!(!raw.overlay.steady && !raw.overlay.measure);

@@ -13,6 +13,7 @@ use crate::source::slot::FrameCounts;
 use crate::status::counters::{Counters, Sample};
 use crate::status::deployment::ModelsMoment;
 use crate::status::distribution::{Distribution, Recent};
+use crate::status::follow::FollowFigures;
 use crate::status::signal::SignalFigures;
 use crate::status::snapshot::{DroppedBy, LastMinute, RunInfo, Signal, SinkFigures, Snapshot};
 
@@ -40,6 +41,8 @@ pub struct Moment {
     pub build: Option<BuildProgress>,
     /// Deployments, and models that are not shown.
     pub models: ModelsMoment,
+    /// How the cart stands to the tag that it follows.
+    pub follow: Option<FollowFigures>,
     /// Why the run ended early.
     pub error: Option<String>,
     /// No frame comes any more: what was not shown is lost.
@@ -129,6 +132,7 @@ impl LiveFigures {
             sinks: moment.sinks.into_iter().map(shown).collect(),
             engine_build: moment.build,
             models: moment.models,
+            follow: moment.follow,
             error: moment.error.map(|error| redact(&error).into_owned()),
         }
     }

@@ -9,6 +9,7 @@ use crate::frame::{OverlayState, SignalState};
 use crate::lock::lock;
 use crate::sink::RecordedFiles;
 use crate::status::deployment::{ModelFigures, State};
+use crate::status::follow::{FollowFigures, FollowState};
 use crate::status::snapshot::{SinkFigures, Snapshot};
 
 /// Upper bounds of the histograms in seconds. Finest where a frame's budget lies, 33 ms at 30 frames/s.
@@ -37,6 +38,9 @@ pub fn publish(snapshot: &Snapshot) {
     metrics::counter!("nervelight_source_reconnects_total").absolute(snapshot.run.source_reconnects);
     metrics::gauge!("nervelight_ai_on").set(f64::from(u8::from(snapshot.ai == OverlayState::On)));
     models(snapshot);
+    if let Some(figures) = &snapshot.follow {
+        follow(figures);
+    }
     let signal = &snapshot.signal.figures;
     for state in SignalState::ALL {
         let name = state.name();
@@ -103,6 +107,16 @@ fn models(snapshot: &Snapshot) {
         metrics::gauge!("nervelight_shadow_dice").set(shadow.mean_dice.unwrap_or(f64::NAN));
         metrics::gauge!("nervelight_shadow_flips").set(shadow.flips.unwrap_or(f64::NAN));
     }
+}
+
+/// How the cart stands to the tag that it follows.
+fn follow(figures: &FollowFigures) {
+    for state in FollowState::ALL {
+        let is_now = f64::from(u8::from(figures.state == state));
+        metrics::gauge!("nervelight_follow_state", "state" => state.name()).set(is_now);
+    }
+    metrics::gauge!("nervelight_follow_reachable").set(f64::from(u8::from(figures.reachable)));
+    metrics::counter!("nervelight_follow_failures_total").absolute(figures.failures);
 }
 
 /// Labels of the models that ran.

@@ -10,6 +10,7 @@ use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::status::Quantiles;
 use crate::status::deployment::{ModelFigures, ModelsMoment};
+use crate::status::follow::FollowFigures;
 use crate::status::signal::SignalFigures;
 
 /// The figures at one moment: `/status`, and `report.json` at the end.
@@ -71,6 +72,9 @@ pub struct Snapshot {
     /// Deployments, and models that are not shown.
     #[serde(flatten)]
     pub models: ModelsMoment,
+    /// How the cart stands to the registry's tag that it follows, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow: Option<FollowFigures>,
     /// Why the run ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -27,19 +27,21 @@ use crate::config::{Config, Sink};
 use crate::control::control;
 use crate::deploy;
 use crate::deploy::store::{Ask, Store};
+use crate::follow::Follower;
 use crate::infer::{Onlooker, Onlookers};
 use crate::model::{self, First};
 use crate::path::{self, FramePath, PathSettings};
 use crate::sink::{self, Encoders, SinkContext, Whep};
 use crate::source::slot::FrameCounts;
 use crate::status::models::ModelsView;
-use crate::status::{Events, LiveFigures, RunInfo, SignalLog, StatusCell, prometheus, tally};
+use crate::status::{Events, FollowCell, LiveFigures, RunInfo, SignalLog, StatusCell, prometheus, tally};
 use crate::supervise::engine::EngineKeeper;
 use crate::supervise::models::ModelKeeper;
 use crate::supervise::reaper::Reaper;
 use crate::supervise::sinks::SinkKeeper;
 use crate::supervise::source::SourceKeeper;
 use crate::supervise::supervisor::Supervisor;
+use crate::upload::Uploads;
 use crate::web::{Audit, Entrance, Page};
 
 /// How long the end waits for engines and pipelines that hang.
@@ -79,6 +81,12 @@ pub fn run(config: &Config) -> Result<()> {
     let (pictures, _) = watch::channel(None);
     let whep = Whep::new(Instant::now());
     let (cell, (control, requests)) = (StatusCell::default(), control());
+    let uploads = config.store.as_ref().map(|store| Uploads::open(&store.join("uploads"))).transpose()?;
+    let follow = FollowCell::default();
+    if let (Some(what), Some(store)) = (&config.follow, &config.store) {
+        let (control, cell, follow) = (control.clone(), cell.clone(), follow.clone());
+        Follower::new(what.clone(), store.clone(), control, cell, follow, stop.clone()).start()?;
+    }
     if let Some(entrance) = entrance {
         let has_preview = config.sinks.iter().any(|sink| matches!(sink, Sink::Preview));
         let page = Page {
@@ -91,6 +99,7 @@ pub fn run(config: &Config) -> Result<()> {
             audit: audit.clone(),
             models: view.clone(),
             events: happenings.clone(),
+            uploads,
         };
         tracing::info!("page at {}", entrance.describe()?);
         entrance.serve(page)?;
@@ -140,6 +149,7 @@ pub fn run(config: &Config) -> Result<()> {
         overlay: config.overlay.enabled,
         asked: VecDeque::new(),
         unsent: VecDeque::new(),
+        follow,
         cell,
         metrics,
         stop,

@@ -17,7 +17,7 @@ use crate::path::{Change, Event, Retired, Sinks};
 use crate::source::gstreamer::{STALL, STALLED};
 use crate::source::slot::{FrameCounts, Slot};
 use crate::status::{
-    Counters, Events, LiveFigures, Moment, RunInfo, SignalLog, Snapshot, StatusCell, prometheus,
+    Counters, Events, FollowCell, LiveFigures, Moment, RunInfo, SignalLog, Snapshot, StatusCell, prometheus,
 };
 use crate::supervise::engine::{EngineKeeper, EngineNews};
 use crate::supervise::models::{ModelKeeper, News};
@@ -74,6 +74,8 @@ pub struct Supervisor<'a> {
     pub asked: VecDeque<Request>,
     /// Changes that the frame thread has had no room for.
     pub unsent: VecDeque<Change>,
+    /// How the cart stands to the registry's tag that it follows.
+    pub follow: FollowCell,
     /// Where the newest snapshot goes.
     pub cell: StatusCell,
     /// Renders Prometheus' text.
@@ -336,7 +338,8 @@ impl Supervisor<'_> {
         let (sinks, build) = (self.sinks.figures(), self.engine.progress());
         let signal = self.signal.figures(Instant::now());
         let models = self.models.moment(Instant::now());
-        let moment = Moment { signal, sinks, build, models, error, has_ended };
+        let follow = self.follow.get();
+        let moment = Moment { signal, sinks, build, models, follow, error, has_ended };
         self.figures.snapshot(&self.run_info, moment)
     }
 

@@ -8,6 +8,7 @@ mod page;
 mod picture;
 mod session;
 mod status;
+mod uploads;
 mod whep;
 
 use utoipa::OpenApi;
@@ -42,4 +43,5 @@ pub fn router() -> OpenApiRouter<Page> {
         .merge(whep::router())
         .merge(control::router())
         .merge(models::router())
+        .merge(uploads::router())
 }
