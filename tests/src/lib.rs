@@ -1,9 +1,13 @@
 //! Runs the built programs as their users would, and looks at what they made.
 
 pub mod browser;
+pub mod bundles;
 pub mod clock;
+pub mod deploy;
 #[cfg(feature = "tensorrt")]
 pub mod fake_tensorrt;
+pub mod igtl;
+pub mod onnx;
 pub mod proof;
 pub mod rtsp;
 pub mod rtsp_server;

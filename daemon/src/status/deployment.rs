@@ -216,4 +216,6 @@ pub struct ModelsMoment {
     /// The model that runs on spare time, while one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowFigures>,
+    /// There is a deployment to end, or a model to go back to.
+    pub can_go_back: bool,
 }

@@ -97,6 +97,8 @@ pub fn run(config: &Config) -> Result<()> {
             metrics: metrics.clone(),
             begun: whep.begun,
             audit: audit.clone(),
+            models: view.clone(),
+            events: happenings.clone(),
             uploads,
         };
         tracing::info!("page at {}", entrance.describe()?);
@@ -124,6 +126,7 @@ pub fn run(config: &Config) -> Result<()> {
         events: happenings.clone(),
         watched,
         offer: None,
+        audit: audit.clone(),
         counters: counters.clone(),
         shown,
     };

@@ -20,7 +20,8 @@ use crate::config::Http;
 use crate::control::Control;
 use crate::sink::Whep;
 use crate::sink::preview::Pictures;
-use crate::status::StatusCell;
+use crate::status::models::ModelsView;
+use crate::status::{Events, StatusCell};
 use crate::tls::Identity;
 use crate::upload::Uploads;
 use crate::web::auth::Gate;
@@ -50,6 +51,10 @@ pub struct Page {
     pub begun: Instant,
     /// Where it is written down who did what.
     pub audit: Audit,
+    /// The stored models, and the shadow's report.
+    pub models: ModelsView,
+    /// What happens.
+    pub events: Events,
     /// Bundles on their way in; none where there is no store of models.
     pub uploads: Option<Uploads>,
 }

@@ -86,6 +86,16 @@ impl ModelKeeper<'_> {
         Ok(())
     }
 
+    /// Whether [`ModelCommand::RollBack`] would do anything.
+    pub(super) fn can_go_back(&self) -> bool {
+        if self.deployment.as_ref().is_some_and(|deployment| !deployment.state().is_over()) {
+            return true;
+        }
+        let Some(store) = self.view.store().filter(|_| self.going_back.is_none()) else { return false };
+        let left = store.rolled_back.map(|left| left.digest);
+        store.previous.is_some_and(|previous| previous != self.shown.digest && Some(previous) != left)
+    }
+
     fn begin(&mut self, kind: Kind, who: String, now: Instant) {
         self.deployments += 1;
         self.probed = None;

@@ -27,6 +27,7 @@ use crate::status::{Counters, Events};
 use crate::supervise::engine::EngineKeeper;
 use crate::supervise::opener::Opener;
 use crate::supervise::reaper::Reaper;
+use crate::web::Audit;
 use shadow::Shadow;
 
 /// Time between two looks at a probation.
@@ -44,6 +45,7 @@ pub struct ModelKeeper<'a> {
     store: Option<Store>,
     view: ModelsView,
     events: Events,
+    audit: Audit,
     /// What the store was asked to open, in that order.
     opening: VecDeque<Purpose>,
     deployment: Option<Deployment>,
@@ -144,6 +146,8 @@ pub struct Parts {
     pub watched: Watched,
     /// Takes crops that two models see differently.
     pub offer: Option<Arc<dyn Offer>>,
+    /// Where it is written down who did what.
+    pub audit: Audit,
     /// The frame thread's counts.
     pub counters: Arc<Counters>,
     /// The model that is shown.
@@ -156,7 +160,7 @@ impl<'a> ModelKeeper<'a> {
     /// # Errors
     /// When no thread can be started.
     pub fn new(config: &Config, reaper: &'a Reaper, parts: Parts) -> Result<Self> {
-        let Parts { store, view, events, watched, offer, counters, shown } = parts;
+        let Parts { store, view, events, watched, offer, audit, counters, shown } = parts;
         let now = Instant::now();
         let mut keeper = Self {
             reaper,
@@ -164,6 +168,7 @@ impl<'a> ModelKeeper<'a> {
             store,
             view,
             events,
+            audit,
             opening: VecDeque::new(),
             deployment: None,
             deployments: 0,
@@ -313,6 +318,7 @@ impl<'a> ModelKeeper<'a> {
             deployment: self.deployment.as_ref().map(figures),
             deployments: self.ended.clone(),
             shadow: self.shadow.as_ref().map(Shadow::figures),
+            can_go_back: self.can_go_back(),
         }
     }
 

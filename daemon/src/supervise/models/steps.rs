@@ -31,6 +31,13 @@ impl ModelKeeper<'_> {
         if state != before {
             if state.is_over() {
                 *self.ended.entry(state.name()).or_default() += 1;
+                let model = deployment.model.as_ref();
+                let named =
+                    model.map_or_else(String::new, |m| format!(" of {} {} {}", m.name, m.version, m.digest));
+                let why =
+                    deployment.failed().map_or_else(String::new, |failed| format!(": {}", failed.message));
+                let what = format!("deployment {}{named}", deployment.id);
+                self.audit.outcome(&deployment.who, &what, &format!("{}{why}", state.name()));
             }
             self.tell(now);
         }
@@ -237,8 +244,7 @@ impl ModelKeeper<'_> {
         let digest = candidate.bundle.digest.clone();
         self.ask(match deployment.kind {
             Kind::Deploy => Ask::Begin(digest, deployment.id),
-            Kind::Use => Ask::Use(digest),
-            Kind::RollBack => Ask::GoBack(format!("{} chose so", deployment.who)),
+            Kind::Use | Kind::RollBack => Ask::Use(digest),
         });
     }
 

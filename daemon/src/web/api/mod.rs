@@ -3,6 +3,7 @@
 
 mod control;
 pub mod document;
+mod models;
 mod page;
 mod picture;
 mod session;
@@ -41,5 +42,6 @@ pub fn router() -> OpenApiRouter<Page> {
         .merge(picture::router())
         .merge(whep::router())
         .merge(control::router())
+        .merge(models::router())
         .merge(uploads::router())
 }
