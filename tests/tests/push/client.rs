@@ -20,7 +20,8 @@ fn deploy(arguments: &[&str]) -> Command {
 }
 
 fn rows(ended: &Ended) -> Vec<Value> {
-    let value: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let value: Value =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     value["carts"].as_array().unwrap().clone()
 }
 
@@ -28,7 +29,8 @@ fn rows(ended: &Ended) -> Vec<Value> {
 fn two_carts_at_once_keep_a_good_model_and_give_a_bad_one_back() {
     let wards = [Ward::new("", ""), Ward::new("", "")];
     let folder = wards[0].cart.dir.path();
-    let [good, bad] = [bundle(folder, "2", good(2)), bundle(folder, "3", bad(3))].map(|p| p.display().to_string());
+    let [good, bad] =
+        [bundle(folder, "2", good(2)), bundle(folder, "3", bad(3))].map(|p| p.display().to_string());
     let to = wards.each_ref().map(Ward::url);
     let ended = run(&mut deploy(&[&good, "--to", &to[0], "--to", &to[1], "--json"])).unwrap();
     assert!(ended.success, "{ended:?}");
@@ -39,7 +41,8 @@ fn two_carts_at_once_keep_a_good_model_and_give_a_bad_one_back() {
     let again = run(&mut deploy(&[&good, "--to", &to[0], "--json"])).unwrap();
     assert!(again.success && rows(&again)[0]["message"].as_str().unwrap().contains("already"), "{again:?}");
 
-    let ended = run(&mut deploy(&[&bad, "--to", &to[0], "--to", "http://127.0.0.1:9", "--patience", "2"])).unwrap();
+    let ended =
+        run(&mut deploy(&[&bad, "--to", &to[0], "--to", "http://127.0.0.1:9", "--patience", "2"])).unwrap();
     assert!(!ended.success && ended.stderr.contains("2 of the carts"), "{ended:?}");
     assert!(ended.stdout.contains("rolled back") && ended.stdout.contains("not reached"), "{}", ended.stdout);
     assert_eq!(wards[0].shown(), "2");
@@ -82,8 +85,7 @@ fn flaky(to: u16, budget: usize) -> (u16, Arc<AtomicUsize>) {
 #[test]
 fn an_upload_goes_on_through_broken_connections_and_after_the_client_was_killed() {
     let mut ward = Ward::new(
-        "",
-        // The page is reached by the port of what is in between.
+        "", // The page is reached by the port of what is in between.
         "",
     );
     let folder = ward.cart.dir.path().to_path_buf();
@@ -95,15 +97,20 @@ fn an_upload_goes_on_through_broken_connections_and_after_the_client_was_killed(
     let config = std::fs::read_to_string(ward.cart.path("cart.toml")).unwrap();
     let proxied = format!("proxy_hosts = [\"127.0.0.1:{port}\"]");
     let own = format!("http = {{ listen = \"127.0.0.1:{}\" }}", ward.port);
-    let config = config.replace(&own, &format!("http = {{ listen = \"127.0.0.1:{}\", {proxied} }}", ward.port));
+    let config =
+        config.replace(&own, &format!("http = {{ listen = \"127.0.0.1:{}\", {proxied} }}", ward.port));
     std::fs::write(ward.cart.path("cart.toml"), config).unwrap();
     ward.start();
 
     let to = format!("http://127.0.0.1:{port}");
-    let mut killed = deploy(&[&path, "--to", &to]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut killed =
+        deploy(&[&path, "--to", &to]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let size = |ward: &Ward| {
         let files = ward.uploads();
-        let part = files.iter().find(|name| name.ends_with(".part")).map(|name| ward.cart.path("store/uploads").join(name));
+        let part = files
+            .iter()
+            .find(|name| name.ends_with(".part"))
+            .map(|name| ward.cart.path("store/uploads").join(name));
         part.and_then(|part| Some(part.metadata().ok()?.len())).unwrap_or(0)
     };
     nervelight_tests::wait_for("a part", || (size(&ward) > 0).then_some(())).unwrap();

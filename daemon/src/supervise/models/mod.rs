@@ -220,6 +220,9 @@ impl<'a> ModelKeeper<'a> {
             self.look_due = now + LOOK;
             self.look_at_probation(engine, now, &mut news);
             self.look_at_shadow(now);
+            if let Some(figures) = self.moment(now).deployment {
+                self.view.put_deployment(figures);
+            }
         }
         news
     }

@@ -58,6 +58,7 @@ impl ModelKeeper<'_> {
             }
         }
         self.events.send("deployment", &figures);
+        self.view.put_deployment(figures);
     }
 
     fn carry_out_task(&mut self, task: Task, engine: &mut EngineKeeper, now: Instant, news: &mut News) {
