@@ -187,6 +187,7 @@ pub const CRATES: &[Crate] = &[
     Crate {
         folder: "tests",
         rooms: &[
+            ("access", &["web"]),
             ("browser", &[]),
             ("clock", &[]),
             ("fake_tensorrt", &[]),

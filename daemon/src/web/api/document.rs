@@ -108,3 +108,78 @@ fn add_components(document: &mut Value) {
         "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::web::api;
+
+    fn document() -> Document {
+        Document::new(api::router().get_openapi())
+    }
+
+    #[test]
+    fn the_committed_document_is_current() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+        let document = document();
+        if std::env::var_os("NERVELIGHT_RENEW").is_some() {
+            std::fs::write(&path, document.text()).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        let renew = "docs/openapi.json is not what the routes say. Renew it: NERVELIGHT_RENEW=1 cargo test -p nervelightd \
+                     the_committed_document_is_current";
+        assert!(committed == document.text(), "{renew}");
+    }
+
+    #[test]
+    fn every_route_has_a_role_but_the_pages_files_and_the_log_in() {
+        let open: Vec<_> = document()
+            .needs
+            .iter()
+            .flat_map(|(path, methods)| methods.iter().map(move |(method, role)| (path, method, role)))
+            .filter(|(_, _, role)| role.is_none())
+            .map(|(path, method, _)| format!("{method} {path}"))
+            .collect();
+        assert_eq!(
+            open,
+            [
+                "GET /",
+                "GET /api/v1/openapi.json",
+                "POST /api/v1/session",
+                "GET /login.js",
+                "GET /page.css",
+                "GET /page.js",
+                "GET /webrtc.js"
+            ]
+        );
+        let json: Value = serde_json::from_str(document().text()).unwrap();
+        let mut names = HashSet::new();
+        for (path, item) in json["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let known = document().needs[path].contains_key(&method.to_uppercase());
+                assert!(known, "{method} {path} says no role: nobody is let in. Add security((\"token\" = [...]))");
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(name.to_owned()), "{method} {path}: another route is named {name}, too");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_document_does_not_say_is_not_allowed() {
+        let document = document();
+        assert_eq!(document.need(&Method::PUT, "/api/v1/overlay"), Need::Role(Role::Operate));
+        assert_eq!(document.need(&Method::HEAD, "/status"), Need::Role(Role::View));
+        assert_eq!(document.need(&Method::GET, "/page.js"), Need::Nothing);
+        assert_eq!(document.need(&Method::DELETE, "/whep"), Need::Other("OPTIONS, POST".into()));
+        assert_eq!(document.need(&Method::GET, "/hidden"), Need::Other(String::new()));
+        let silent = |security: Value| complete(&mut json!({ "responses": {}, "security": security }));
+        assert_eq!(silent(json!([{ "token": ["view"] }])), Some(Some(Role::View)));
+        for nonsense in [json!(null), json!([]), json!([{ "token": [] }]), json!([{ "token": ["admin"] }]), json!([{ "x": [] }])]
+        {
+            assert_eq!(silent(nonsense.clone()), None, "{nonsense}");
+        }
+    }
+}
