@@ -69,6 +69,7 @@ pub const CRATES: &[Crate] = &[
             ("components", &[]),
             ("library", &[]),
             ("processor", &[]),
+            ("probation", &[]),
             ("name", &[]),
             ("precision", &["name"]),
             ("settings", &[]),
