@@ -204,8 +204,9 @@ function look() {
       : "The program runs; the ultrasound machine has not sent a picture yet.";
   }
   if (shown) what = "Not live";
-  say("state", shown ? "Not live: no fresh picture" : "No picture yet");
-  id("state").dataset.kind = id("warning").dataset.kind = shown || !connected ? "lost" : "none";
+  const asked = !isKnown() && !id("log-in").hidden;
+  say("state", asked ? "Log in to see the picture" : shown ? "Not live: no fresh picture" : "No picture yet");
+  id("state").dataset.kind = id("warning").dataset.kind = !asked && (shown || !connected) ? "lost" : "none";
   say("what", what);
   say("why", why);
   say("explained", "");
