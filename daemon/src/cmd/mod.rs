@@ -6,6 +6,8 @@ pub mod build;
 pub mod check;
 pub mod completions;
 pub mod engines;
+pub mod models;
 pub mod options;
 mod outside;
 pub mod run;
+pub mod verify;

@@ -192,7 +192,12 @@ pub fn is_regular(file: &File) -> io::Result<bool> {
 /// When the disk refuses.
 pub fn lock(path: &Path) -> io::Result<Option<fs::File>> {
     or_simulated!(lock());
-    let file = fs::File::options().create(true).truncate(false).write(true).open(path)?;
+    let file = match fs::File::create_new(path) {
+        // Whoever made it, another user's process can lock it: reading is enough for that.
+        Ok(file) => file.set_permissions(fs::Permissions::from_mode(0o644)).map(|()| file)?,
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => fs::File::open(path)?,
+        Err(e) => return Err(e),
+    };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(Errno::WOULDBLOCK) => Ok(None),
