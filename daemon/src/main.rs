@@ -23,6 +23,7 @@ mod sink;
 mod source;
 mod status;
 mod supervise;
+mod tls;
 mod web;
 mod writable;
 
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::{EngineError, say, telemetry};
 
-use crate::cmd::{bench, build, check, completions, engines, models, options, run, verify};
+use crate::cmd::{bench, build, cert, check, completions, engines, models, options, run, token, verify};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -82,6 +83,18 @@ Examples:
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
+    /// Make, list or revoke the tokens of those who may use page and API from elsewhere.
+    #[command(after_help = "\
+Examples:
+  nervelightd token add alice --role deploy --file /var/lib/nervelight/tokens.json
+  nervelightd token list
+  nervelightd token revoke alice")]
+    Token(token::Arguments),
+    /// Make a certificate for the page, signed by itself; prints the fingerprint to check it by.
+    #[command(after_help = "\
+Example:
+  nervelightd cert --host cart7.example.org --host 10.0.0.7 --out /var/lib/nervelight/tls")]
+    Cert(cert::Arguments),
     /// Print what completes commands and options in a shell.
     #[command(after_help = "Example:\n  nervelightd completions bash >/etc/bash_completion.d/nervelightd")]
     Completions(completions::Arguments),
@@ -104,6 +117,8 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Models(arguments) => models::models(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Token(arguments) => token::token(&arguments),
+        Command::Cert(arguments) => cert::cert(&arguments),
         Command::Completions(arguments) => {
             completions::completions(&arguments, &mut Arguments::command());
             Ok(())

@@ -123,12 +123,15 @@ fn proof_a_kill_leaves_the_old_state_or_the_new_one() {
         models.keep().unwrap();
     }
     assert!(steps as u64 > kills, "{steps} steps");
-    let row = format!("| SIGKILLs of a process that changes the model store: neither old nor new | 0 of {kills} | 0 |\n");
+    let row = format!(
+        "| SIGKILLs of a process that changes the model store: neither old nor new | 0 of {kills} | 0 |\n"
+    );
     print!("{row}");
     if full {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/proof");
         fs::create_dir_all(&folder).unwrap();
-        let mut table = fs::OpenOptions::new().create(true).append(true).open(folder.join("rows.md")).unwrap();
+        let mut table =
+            fs::OpenOptions::new().create(true).append(true).open(folder.join("rows.md")).unwrap();
         table.write_all(row.as_bytes()).unwrap();
     }
 }

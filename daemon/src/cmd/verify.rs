@@ -63,7 +63,9 @@ pub fn verify(arguments: &Arguments) -> Result<()> {
     let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
     let signed = match (&bundle.signer, bundle.is_signed()) {
         (Some(signer), _) => format!("by {signer}"),
-        (None, true) if keys.is_empty() => "there is one; no key was given to check it (--key, --keys, --config)".into(),
+        (None, true) if keys.is_empty() => {
+            "there is one; no key was given to check it (--key, --keys, --config)".into()
+        }
         (None, true) => format!("by none of these keys: {}", names.join(", ")),
         (None, false) => "none".into(),
     };
@@ -80,7 +82,10 @@ pub fn verify(arguments: &Arguments) -> Result<()> {
         return Err(ModelsError::Serial { bundle: path.clone(), serial: manifest.serial, floor }.into());
     }
     if frames.is_empty() {
-        bail!("{}: it has no golden frames, so no cart can prove its engine. Export it again", path.display());
+        bail!(
+            "{}: it has no golden frames, so no cart can prove its engine. Export it again",
+            path.display()
+        );
     }
     Ok(())
 }
@@ -105,7 +110,10 @@ impl StorePlace {
         if let Some(path) = &self.config {
             let config = Config::read(path)?;
             let store = config.store.with_context(|| {
-                format!("{}: model.store is missing: there is no store of models. Set it, or give --store", path.display())
+                format!(
+                    "{}: model.store is missing: there is no store of models. Set it, or give --store",
+                    path.display()
+                )
             })?;
             return Ok((store, config.keys));
         }

@@ -50,7 +50,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Signs `bundle` and puts it at `out`, in place of what is there.
-pub fn sign(bundle: &Bundle, key: &SigningKey, serial: Option<u64>, record: Option<&Path>, out: &Path) -> Result<()> {
+pub fn sign(
+    bundle: &Bundle,
+    key: &SigningKey,
+    serial: Option<u64>,
+    record: Option<&Path>,
+    out: &Path,
+) -> Result<()> {
     let (_removed_at_last, unfinished) = beside(out)?;
     let serial = sign::next(&key.path, serial)?;
     let signed = sign::sign(bundle, key, serial, record, &unfinished)?;

@@ -101,11 +101,14 @@ impl SigningKey {
         let secret = match parse().and_then(SecretKeyBox::into_unencrypted_secret_key) {
             Ok(secret) => secret,
             Err(error) if error.to_string().contains("might be encrypted") => {
-                let decrypted = parse().and_then(|key| Ok(key.into_secret_key(password().map_err(io::Error::other)?)?));
+                let decrypted =
+                    parse().and_then(|key| Ok(key.into_secret_key(password().map_err(io::Error::other)?)?));
                 decrypted.map_err(|e| wrong(format!("{e}. Type the password again, or set {PASSWORD}")))?
             }
             Err(_) => {
-                return Err(wrong("is no secret key of minisign, or damaged; name the .key file of `keygen`".into()));
+                return Err(wrong(
+                    "is no secret key of minisign, or damaged; name the .key file of `keygen`".into(),
+                ));
             }
         };
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -116,7 +119,8 @@ impl SigningKey {
     pub fn sign(&self, bytes: &[u8], comment: &str) -> Result<Vec<u8>, minisign::PError> {
         let untrusted = format!("signature from nervelight key {}", self.name);
         let public = PublicKey::from_secret_key(&self.secret)?;
-        let signed = minisign::sign(Some(&public), &self.secret, Cursor::new(bytes), Some(comment), Some(&untrusted))?;
+        let signed =
+            minisign::sign(Some(&public), &self.secret, Cursor::new(bytes), Some(comment), Some(&untrusted))?;
         Ok(signed.to_string().into_bytes())
     }
 }

@@ -63,7 +63,8 @@ impl Machine {
     fn sync(&mut self, folder: &Path) -> io::Result<()> {
         sim::sync_dir(folder)?;
         let is_here = |path: &Path| path.parent() == Some(folder);
-        let (here, moved): (Vec<_>, Vec<_>) = self.moved.drain(..).partition(|(from, to)| is_here(from) || is_here(to));
+        let (here, moved): (Vec<_>, Vec<_>) =
+            self.moved.drain(..).partition(|(from, to)| is_here(from) || is_here(to));
         self.moved = moved;
         // Of a rename between two folders turmoil-fs keeps half when one of them is synced.
         for path in here.iter().flat_map(|(from, to)| [from, to]) {

@@ -152,7 +152,11 @@ impl Record {
                 patients: patients.len(),
                 figures: comparison.changes.iter().map(figure).collect(),
                 by_patient: comparison.patients.iter().map(patient).collect(),
-                presence_changed: comparison.flips().into_iter().map(|pair| frame(pair, flip(pair))).collect(),
+                presence_changed: comparison
+                    .flips()
+                    .into_iter()
+                    .map(|pair| frame(pair, flip(pair)))
+                    .collect(),
                 dice_fell: comparison.fallen().into_iter().map(|pair| frame(pair, "")).collect(),
                 shadow,
             },
@@ -169,7 +173,10 @@ impl Protocol {
             [nervelight_engines::Precision::Fp32, nervelight_engines::Precision::Int8].map(min_dice);
         let gate = |name, passes: &str| Gate { name, passes: passes.into() };
         let gates = vec![
-            gate("signature", "minisign's, of the manifest, by a key that the cart trusts; checked before anything is unpacked"),
+            gate(
+                "signature",
+                "minisign's, of the manifest, by a key that the cart trusts; checked before anything is unpacked",
+            ),
             gate("contents", "SHA-256 and size of every file as in the manifest; no other file, no link"),
             gate("contract", "the manifest's schema and the model's frame size are this version's"),
             gate("serial", "no lower than that of any model that the cart has kept"),
@@ -228,8 +235,10 @@ mod tests {
                     require_signature = true\n";
         let protocol = Protocol::new(Some(cart), Some(0.02), Some(true)).unwrap();
         let mut comparison = comparison();
-        comparison.a.about.facts = vec![("trained on data".into(), "aa".into()), ("network".into(), "n".into())];
-        comparison.b.about.facts = vec![("trained on data".into(), "bb".into()), ("network".into(), "n".into())];
+        comparison.a.about.facts =
+            vec![("trained on data".into(), "aa".into()), ("network".into(), "n".into())];
+        comparison.b.about.facts =
+            vec![("trained on data".into(), "bb".into()), ("network".into(), "n".into())];
         let shadow = serde_json::json!({"frames": 1000, "dice": 0.97, "note": "<script>"});
         let record = Record::of(&comparison, protocol, Some(shadow)).unwrap();
         let json = serde_json::to_value(&record).unwrap();

@@ -28,7 +28,8 @@ pub fn between(a: &SavedEvaluation, b: &SavedEvaluation) -> Result<Vec<Modificat
     let mut order: Vec<&String> = x.iter().map(|(name, _)| name).collect();
     let known: BTreeSet<&String> = order.iter().copied().collect();
     order.extend(names.into_iter().filter(|name| !known.contains(name)));
-    let value = |of: &[(String, String)], name: &str| of.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    let value =
+        |of: &[(String, String)], name: &str| of.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
     let changed = order.into_iter().filter_map(|name| {
         let (a, b) = (value(&x, name), value(&y, name));
         (a != b).then(|| Modification { what: name.clone(), a, b })
@@ -48,8 +49,10 @@ fn described(evaluation: &SavedEvaluation) -> Result<Vec<(String, String)>> {
     let run = evaluation.folder.parent().unwrap_or(Path::new("."));
     let settings = run.join("config.toml");
     if settings.is_file() {
-        let text = std::fs::read_to_string(&settings).with_context(|| format!("{}: read", settings.display()))?;
-        let table: toml::Table = text.parse().with_context(|| format!("{}: is no TOML", settings.display()))?;
+        let text =
+            std::fs::read_to_string(&settings).with_context(|| format!("{}: read", settings.display()))?;
+        let table: toml::Table =
+            text.parse().with_context(|| format!("{}: is no TOML", settings.display()))?;
         flatten("setting: ", &table, &mut all);
     }
     Ok(all)
@@ -72,24 +75,30 @@ mod tests {
     #[test]
     fn settings_of_runs_are_compared() {
         let folder = tempfile::tempdir().unwrap();
-        let [a, b] = [("a", "seed = 1\n[loss]\nkind = \"dice\"\n"), ("b", "seed = 2\n[loss]\nkind = \"dice\"\nk = 1\n")]
-            .map(|(name, text)| {
-                let run = folder.path().join(name);
-                std::fs::create_dir_all(run.join("evaluation")).unwrap();
-                std::fs::write(run.join("config.toml"), text).unwrap();
-                SavedEvaluation {
-                    folder: run.join("evaluation"),
-                    about: Default::default(),
-                    frames: Default::default(),
-                }
-            });
+        let [a, b] = [
+            ("a", "seed = 1\n[loss]\nkind = \"dice\"\n"),
+            ("b", "seed = 2\n[loss]\nkind = \"dice\"\nk = 1\n"),
+        ]
+        .map(|(name, text)| {
+            let run = folder.path().join(name);
+            std::fs::create_dir_all(run.join("evaluation")).unwrap();
+            std::fs::write(run.join("config.toml"), text).unwrap();
+            SavedEvaluation {
+                folder: run.join("evaluation"),
+                about: Default::default(),
+                frames: Default::default(),
+            }
+        });
         let found = between(&a, &b).unwrap();
         let line = |what: &str, a: Option<&str>, b: Option<&str>| Modification {
             what: what.into(),
             a: a.map(Into::into),
             b: b.map(Into::into),
         };
-        assert_eq!(found, [line("setting: seed", Some("1"), Some("2")), line("setting: loss.k", None, Some("1"))]);
+        assert_eq!(
+            found,
+            [line("setting: seed", Some("1"), Some("2")), line("setting: loss.k", None, Some("1"))]
+        );
         assert!(between(&a, &a).unwrap().is_empty());
     }
 }

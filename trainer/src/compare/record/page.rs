@@ -47,16 +47,24 @@ fn modifications(all: &[Modification]) -> String {
 }
 
 fn protocol(protocol: &Protocol) -> String {
-    let mut html = "<h2 id=protocol>2. Modification protocol</h2><p>A model that a cart is sent passes these gates, in \
+    let mut html =
+        "<h2 id=protocol>2. Modification protocol</h2><p>A model that a cart is sent passes these gates, in \
                     this order. One that fails leaves the model before it running.</p><table>\
                     <tr><th class=name>gate<th class=name>passes</tr>"
-        .to_owned();
+            .to_owned();
     for gate in &protocol.gates {
-        _ = write!(html, "<tr><td class=name>{}<td class=name>{}</tr>", escape(gate.name), escape(&gate.passes));
+        _ = write!(
+            html,
+            "<tr><td class=name>{}<td class=name>{}</tr>",
+            escape(gate.name),
+            escape(&gate.passes)
+        );
     }
     html += "</table>";
     match &protocol.cart {
-        None => html += "<p class=about>The cart's own bounds are in its configuration; none was given here (--cart).</p>",
+        None => {
+            html += "<p class=about>The cart's own bounds are in its configuration; none was given here (--cart).</p>"
+        }
         Some(cart) => {
             html += "<h3>Bounds in the cart's configuration</h3>";
             let json = serde_json::to_value(cart).unwrap_or_default();
@@ -121,7 +129,8 @@ fn frames(title: &str, all: &[ByFrame]) -> String {
     if all.is_empty() {
         return format!("<h3>{title}</h3><p class=none>None.</p>");
     }
-    let mut html = format!("<h3>{title}</h3><table><tr><th>frame<th>patient<th>Dice A<th>Dice B<th class=name></tr>");
+    let mut html =
+        format!("<h3>{title}</h3><table><tr><th>frame<th>patient<th>Dice A<th>Dice B<th class=name></tr>");
     for ByFrame { frame, patient, dice: [a, b], what } in all.iter().take(LINES) {
         let frame = escape(frame);
         _ = write!(html, "<tr><td>{frame}<td>{patient}<td>{a:.3}<td>{b:.3}<td class=name>{what}</tr>");
@@ -149,7 +158,9 @@ fn walk(place: String, json: &Value, rows: &mut Vec<(String, String)>) {
     let below = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
     match json {
         Value::Object(map) => map.iter().for_each(|(name, value)| walk(below(name), value, rows)),
-        Value::Array(list) => list.iter().enumerate().for_each(|(i, value)| walk(below(&i.to_string()), value, rows)),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(i, value)| walk(below(&i.to_string()), value, rows))
+        }
         Value::String(text) => rows.push((place, text.clone())),
         value => rows.push((place, value.to_string())),
     }
