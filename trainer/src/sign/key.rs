@@ -101,8 +101,8 @@ impl SigningKey {
         let secret = match parse().and_then(SecretKeyBox::into_unencrypted_secret_key) {
             Ok(secret) => secret,
             Err(error) if error.to_string().contains("might be encrypted") => {
-                let decrypted =
-                    parse().and_then(|key| Ok(key.into_secret_key(password().map_err(io::Error::other)?)?));
+                let password = password()?;
+                let decrypted = parse().and_then(|key| key.into_secret_key(password));
                 decrypted.map_err(|e| wrong(format!("{e}. Type the password again, or set {PASSWORD}")))?
             }
             Err(_) => {
