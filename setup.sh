@@ -23,8 +23,8 @@ case $what in train | test) packages+=(ffmpeg) ;; esac
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver)
 fi
-# The other ends of the tests' streams: an X server, an OpenIGTLink library, an RTSP server, DICOM tools.
-[ "$what" != test ] || packages+=(valgrind xvfb libopenigtlink-dev python3-gi gir1.2-gst-rtsp-server-1.0 openssl dcmtk)
+# The other ends of the tests' streams: an X server, an OpenIGTLink library, an RTSP server, DICOM tools; minisign.
+[ "$what" != test ] || packages+=(minisign valgrind xvfb libopenigtlink-dev python3-gi gir1.2-gst-rtsp-server-1.0 openssl dcmtk)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

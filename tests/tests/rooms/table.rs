@@ -127,12 +127,13 @@ pub const CRATES: &[Crate] = &[
             ("analyze", &["data", "report", "util"]),
             ("export", &["data", "evaluate", "metrics", "net", "util", "weights"]),
             ("phantom", &["util"]),
+            ("sign", &[]),
             ("import", &["data", "util"]),
             (
                 "cmd",
                 &[
                     "analyze", "compare", "data", "evaluate", "export", "import", "metrics", "net",
-                    "phantom", "report", "train", "util", "weights",
+                    "phantom", "report", "sign", "train", "util", "weights",
                 ],
             ),
         ],
