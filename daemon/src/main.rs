@@ -5,10 +5,13 @@
 #[macro_use(errln, out, outln)]
 extern crate nervelight_engines;
 
+mod client;
 mod cmd;
 mod config;
 mod control;
+mod deploy;
 mod exit;
+mod follow;
 mod frame;
 mod igtl;
 mod infer;
@@ -24,6 +27,7 @@ mod source;
 mod status;
 mod supervise;
 mod tls;
+mod upload;
 mod web;
 mod writable;
 
@@ -83,6 +87,13 @@ Examples:
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
+    /// Send a bundle to carts, and see each through its deployment until it has kept the model or not.
+    #[command(after_help = "\
+Examples:
+  nervelightd deploy nerve.bundle --to http://127.0.0.1:8321
+  nervelightd deploy nerve.bundle --carts carts.txt --token-file deploy.token
+  nervelightd deploy nerve.bundle --to 'https://cart7:8321#sha256=FINGERPRINT' --token-file deploy.token --json")]
+    Deploy(cmd::deploy::Arguments),
     /// Make, list or revoke the tokens of those who may use page and API from elsewhere.
     #[command(after_help = "\
 Examples:
@@ -117,6 +128,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Models(arguments) => models::models(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Deploy(arguments) => cmd::deploy::deploy(&arguments),
         Command::Token(arguments) => token::token(&arguments),
         Command::Cert(arguments) => cert::cert(&arguments),
         Command::Completions(arguments) => {

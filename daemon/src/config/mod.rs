@@ -3,7 +3,9 @@
 //! It may use the engines' settings and what hides secrets. It looks at names in the file system and opens nothing, so
 //! that a device that is plugged in later is no mistake; what opens files and devices asks about them.
 
+mod deploy;
 mod engine;
+mod follow;
 mod http;
 mod log;
 mod mistakes;
@@ -25,6 +27,8 @@ use nervelight_engines::settings::{self, Problem, Problems};
 use serde::Deserialize;
 
 use crate::redact;
+pub use deploy::Probation;
+pub use follow::Follow;
 pub use http::Http;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
@@ -48,6 +52,10 @@ pub struct Config {
     pub keys: Vec<PublicKey>,
     /// Whether the store takes only bundles with a signature by one of them.
     pub require_signature: bool,
+    /// The registry's tag that is followed.
+    pub follow: Option<Follow>,
+    /// What a new model must keep to.
+    pub probation: Probation,
     /// Precision, provider, threads.
     pub engine: EngineSettings,
     /// Left edge of the model's crop; centred when absent.
@@ -80,6 +88,7 @@ pub struct Config {
 struct Raw {
     source: source::RawSource,
     model: model::RawModel,
+    deploy: deploy::RawDeploy,
     engine: EngineSettings,
     #[serde(deserialize_with = "region::word_or_table")]
     region: region::RawRegion,
@@ -126,6 +135,7 @@ impl Raw {
     fn resolve(&self, base: &Path) -> Result<Config, Vec<Problem>> {
         let mut mistakes = Mistakes::default();
         let source = self.source.resolve(base, &mut mistakes);
+        let probation = self.deploy.resolve(&mut mistakes);
         let engine = engine::resolve(&self.engine, base, &mut mistakes);
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
@@ -150,6 +160,8 @@ impl Raw {
                 store: model.store,
                 keys: model.keys,
                 require_signature: model.require_signature,
+                follow: model.follow,
+                probation,
                 engine,
                 x: self.region.x,
                 y: self.region.y,
@@ -217,9 +229,10 @@ mod tests {
         let switched_on: Vec<&str> = text
             .lines()
             .filter_map(|line| match line.strip_prefix("# ") {
-                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest == "[[model.keys]]" => {
+                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest.starts_with("[[model.") => {
                     Some(rest)
                 }
+                Some(rest) if rest == "[model.follow]" => Some(rest),
                 Some(_) => None,
                 None => Some(line),
             })
@@ -244,6 +257,11 @@ mod tests {
         assert!(raw.model.store.is_some() && raw.model.require_signature.is_some());
         assert!(raw.model.keys.iter().all(|key| PublicKey::new(&key.name, &key.key).is_ok()));
         assert_eq!(raw.model.keys.len(), 1);
+        let follow = raw.model.follow.unwrap();
+        assert!(follow.window.is_some() && follow.credentials_file.is_some() && follow.name.is_some());
+        assert!(follow.wait_for.is_some() && !follow.canaries.is_empty());
+        let default = follow::RawFollow::default();
+        assert_eq!((follow.poll_s, follow.plain_http), (default.poll_s, default.plain_http));
         assert!(raw.report.path.is_some() && !raw.region.pad);
         assert_eq!(raw.region.skin_y, Some(0));
         assert!(!raw.overlay.steady && !raw.overlay.measure);
@@ -256,6 +274,7 @@ mod tests {
 
         // What the comments call the default is the default.
         let default = Raw::default();
+        assert_eq!(format!("{:?}", raw.deploy), format!("{:?}", default.deploy));
         assert_eq!(raw.sync.max_mask_age_ms, default.sync.max_mask_age_ms);
         assert_eq!(raw.sync.engine_timeout_ms, default.sync.engine_timeout_ms);
         assert_eq!(

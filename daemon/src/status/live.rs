@@ -11,7 +11,9 @@ use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::source::slot::FrameCounts;
 use crate::status::counters::{Counters, Sample};
+use crate::status::deployment::ModelsMoment;
 use crate::status::distribution::{Distribution, Recent};
+use crate::status::follow::FollowFigures;
 use crate::status::signal::SignalFigures;
 use crate::status::snapshot::{DroppedBy, LastMinute, RunInfo, Signal, SinkFigures, Snapshot};
 
@@ -37,6 +39,10 @@ pub struct Moment {
     pub sinks: Vec<SinkFigures>,
     /// How far the build of the engine is, while there is one.
     pub build: Option<BuildProgress>,
+    /// Deployments, and models that are not shown.
+    pub models: ModelsMoment,
+    /// How the cart stands to the tag that it follows.
+    pub follow: Option<FollowFigures>,
     /// Why the run ended early.
     pub error: Option<String>,
     /// No frame comes any more: what was not shown is lost.
@@ -125,6 +131,8 @@ impl LiveFigures {
             dice_frames: self.dice.1,
             sinks: moment.sinks.into_iter().map(shown).collect(),
             engine_build: moment.build,
+            models: moment.models,
+            follow: moment.follow,
             error: moment.error.map(|error| redact(&error).into_owned()),
         }
     }

@@ -1,4 +1,5 @@
 import { identify, isKnown, may, start, whyNot } from "/login.js";
+import { models } from "/models.js";
 import { Refused, obstacle, watch as watchWebrtc } from "/webrtc.js";
 
 // A picture older than this is not shown as live.
@@ -291,6 +292,7 @@ function figures(s) {
   }));
   troubles = s.sinks.filter(sink => sink.failed).map(sink => sink.name.startsWith("file ")
     ? `RECORDING STOPPED: ${sink.name.slice(5)}: ${sink.failed}` : `OUTPUT FAILED: ${sink.name}: ${sink.failed}`);
+  models(s, ask, may("operate"), whyNot("operate"));
   const e = s.engine;
   id("model").textContent = `Model ${e.model}, ${e.precision}, ${e.runtime}, ${e.provider}, ${e.digest}. ` +
     `Mode ${s.sync}, frames ${s.frames}. Nervelight ${s.version}.`;
