@@ -37,8 +37,8 @@ pub const CRATES: &[Crate] = &[
             (
                 "supervise",
                 &[
-                    "config", "control", "deploy", "follow", "frame", "infer", "model", "path", "pipeline", "sink",
-                    "source", "status", "upload", "web",
+                    "config", "control", "deploy", "follow", "frame", "infer", "model", "path", "pipeline",
+                    "sink", "source", "status", "upload", "web",
                 ],
             ),
             (
