@@ -220,9 +220,9 @@ async fn write(mut writer: PartWriter, body: Body) -> Result<(), UploadError> {
     let mut broken = None;
     while let Some(part) = body.next().await {
         match part {
+            // The writer has stopped, and says why below.
             Ok(part) => {
                 if parts.send(part).await.is_err() {
-                    // The writer has stopped, and says why below.
                     break;
                 }
             }
