@@ -174,7 +174,7 @@ impl Cart {
     pub async fn deploy(&self, sent: &Sent) -> Result<u64, ClientError> {
         let response = self.send(self.request(Method::POST, &format!("{}/deploy", sent.location))).await?;
         let answer: serde_json::Value = json(response).await?;
-        answer["deployment"]
+        answer["deploying"]["deployment"]
             .as_u64()
             .ok_or_else(|| ClientError::Foreign("no number of the deployment".into()))
     }
