@@ -10,6 +10,7 @@ pub mod fake_tensorrt;
 pub mod igtl;
 pub mod onnx;
 pub mod proof;
+pub mod registry;
 pub mod rtsp;
 pub mod rtsp_server;
 pub mod screen;

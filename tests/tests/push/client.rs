@@ -20,7 +20,8 @@ fn deploy(arguments: &[&str]) -> Command {
 }
 
 fn rows(ended: &Ended) -> Vec<Value> {
-    let value: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let value: Value =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     value["carts"].as_array().unwrap().clone()
 }
 
@@ -28,7 +29,8 @@ fn rows(ended: &Ended) -> Vec<Value> {
 fn two_carts_at_once_keep_a_good_model_and_give_a_bad_one_back() {
     let wards = [Ward::new("", ""), Ward::new("", "")];
     let folder = wards[0].cart.dir.path();
-    let [good, bad] = [bundle(folder, "2", good(2)), bundle(folder, "3", bad(3))].map(|p| p.display().to_string());
+    let [good, bad] =
+        [bundle(folder, "2", good(2)), bundle(folder, "3", bad(3))].map(|p| p.display().to_string());
     let to = wards.each_ref().map(Ward::url);
     let ended = run(&mut deploy(&[&good, "--to", &to[0], "--to", &to[1], "--json"])).unwrap();
     assert!(ended.success, "{ended:?}");
@@ -39,7 +41,8 @@ fn two_carts_at_once_keep_a_good_model_and_give_a_bad_one_back() {
     let again = run(&mut deploy(&[&good, "--to", &to[0], "--json"])).unwrap();
     assert!(again.success && rows(&again)[0]["message"].as_str().unwrap().contains("already"), "{again:?}");
 
-    let ended = run(&mut deploy(&[&bad, "--to", &to[0], "--to", "http://127.0.0.1:9", "--patience", "2"])).unwrap();
+    let ended =
+        run(&mut deploy(&[&bad, "--to", &to[0], "--to", "http://127.0.0.1:9", "--patience", "2"])).unwrap();
     assert!(!ended.success && ended.stderr.contains("2 of the carts"), "{ended:?}");
     assert!(ended.stdout.contains("rolled back") && ended.stdout.contains("not reached"), "{}", ended.stdout);
     assert_eq!(wards[0].shown(), "2");
@@ -81,29 +84,25 @@ fn flaky(to: u16, budget: usize) -> (u16, Arc<AtomicUsize>) {
 
 #[test]
 fn an_upload_goes_on_through_broken_connections_and_after_the_client_was_killed() {
-    let mut ward = Ward::new(
-        "",
-        // The page is reached by the port of what is in between.
-        "",
-    );
+    let mut ward = Ward::stopped("", "");
     let folder = ward.cart.dir.path().to_path_buf();
     let path = bundle(&folder, "2", good(2)).display().to_string();
     let bytes = std::fs::metadata(&path).unwrap().len() as usize;
     let (port, broken) = flaky(ward.port, bytes / 4);
-    // Host and origin are those of the port that the client knows.
-    ward.kill();
-    let config = std::fs::read_to_string(ward.cart.path("cart.toml")).unwrap();
-    let proxied = format!("proxy_hosts = [\"127.0.0.1:{port}\"]");
-    let own = format!("http = {{ listen = \"127.0.0.1:{}\" }}", ward.port);
-    let config = config.replace(&own, &format!("http = {{ listen = \"127.0.0.1:{}\", {proxied} }}", ward.port));
-    std::fs::write(ward.cart.path("cart.toml"), config).unwrap();
+    // The client knows the port of what is in between.
+    ward.set_http(&format!("proxy_hosts = [\"127.0.0.1:{port}\"], tokens = \"tokens.json\""));
+    let token = ward.token("ward", "deploy").display().to_string();
     ward.start();
 
     let to = format!("http://127.0.0.1:{port}");
-    let mut killed = deploy(&[&path, "--to", &to]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let arguments = [path.as_str(), "--to", &to, "--token-file", &token, "--json"];
+    let mut killed = deploy(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let size = |ward: &Ward| {
         let files = ward.uploads();
-        let part = files.iter().find(|name| name.ends_with(".part")).map(|name| ward.cart.path("store/uploads").join(name));
+        let part = files
+            .iter()
+            .find(|name| name.ends_with(".part"))
+            .map(|name| ward.cart.path("store/uploads").join(name));
         part.and_then(|part| Some(part.metadata().ok()?.len())).unwrap_or(0)
     };
     nervelight_tests::wait_for("a part", || (size(&ward) > 0).then_some(())).unwrap();
@@ -112,10 +111,59 @@ fn an_upload_goes_on_through_broken_connections_and_after_the_client_was_killed(
     thread::sleep(Duration::from_millis(300));
     let there = size(&ward);
     assert!(there > 0 && there < bytes as u64, "{there} of {bytes}");
-    let ended = run(&mut deploy(&[&path, "--to", &to, "--json"])).unwrap();
+    let ended = run(&mut deploy(&arguments)).unwrap();
     assert!(ended.success, "{ended:?}");
     assert!(broken.load(Ordering::Relaxed) > 0, "no connection broke");
     assert_eq!(ward.shown(), "2");
+}
+
+#[test]
+fn a_cart_is_known_by_its_certificate() {
+    let mut ward = Ward::stopped("", "");
+    ward.set_http("certificate = \"tls/cert.pem\", key = \"tls/key.pem\", tokens = \"tokens.json\"");
+    let mut cert = Command::new(program("nervelightd").unwrap());
+    let made = run(cert.args(["cert", "--host", "127.0.0.1", "--out"]).arg(ward.cart.path("tls"))).unwrap();
+    let fingerprint = made.stdout.trim().trim_start_matches("SHA-256 ").to_owned();
+    let [token, weak] = ["deploy", "view"].map(|role| ward.token(role, role).display().to_string());
+    ward.running = Some(ward.cart.start().unwrap());
+    nervelight_tests::wait_for("the port", || TcpStream::connect(("127.0.0.1", ward.port)).ok()).unwrap();
+    let path = bundle(ward.cart.dir.path(), "2", good(2)).display().to_string();
+    let url = format!("https://127.0.0.1:{}", ward.port);
+    let to = |more: &[&str]| {
+        let begun = [path.as_str(), "--patience", "1"];
+        run(&mut deploy(&[&begun[..], more].concat())).unwrap()
+    };
+    let other = format!("{url}#sha256={}", "ab".repeat(32));
+    for (arguments, words) in [
+        (vec!["--to", &other, "--token-file", &token], "its certificate has the fingerprint"),
+        (vec!["--to", &url, "--token-file", &token], "is not trusted"),
+        (
+            vec!["--to", &url, "--fingerprint", &fingerprint, "--token-file", &weak],
+            "needs a token with the role deploy",
+        ),
+    ] {
+        let ended = to(&arguments);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!ended.success && said.contains(words), "{arguments:?}: {ended:?}");
+    }
+    let new = to(&["--to", &url, "--trust-new", "--token-file", &token]);
+    let line = new
+        .stderr
+        .split_whitespace()
+        .find(|word| word.contains("#sha256="))
+        .unwrap_or_else(|| panic!("{new:?}"));
+    assert!(new.success, "{new:?}");
+    let carts = ward.cart.path("carts.txt");
+    std::fs::write(&carts, format!("# the ward's\n{line}\n")).unwrap();
+    let authority = ward.cart.path("tls/cert.pem").display().to_string();
+    for arguments in [
+        vec!["--carts", carts.to_str().unwrap(), "--token-file", &token],
+        vec!["--to", &url, "--fingerprint", &fingerprint, "--token-file", &token],
+        vec!["--to", &url, "--ca", &authority, "--token-file", &token],
+    ] {
+        let ended = to(&arguments);
+        assert!(ended.success && ended.stdout.contains("already"), "{arguments:?}: {ended:?}");
+    }
 }
 
 #[test]

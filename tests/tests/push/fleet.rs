@@ -24,7 +24,10 @@ fn alerts_do_what_they_say() {
     let said = promtool(&fleet, &["test", "rules", "alerts_test.yml"]).unwrap();
     assert!(said.contains("SUCCESS"), "{said}");
     // Each alert is tested.
-    let (alerts, tests) = (fs::read_to_string(fleet.join("alerts.yml")).unwrap(), fs::read_to_string(fleet.join("alerts_test.yml")).unwrap());
+    let (alerts, tests) = (
+        fs::read_to_string(fleet.join("alerts.yml")).unwrap(),
+        fs::read_to_string(fleet.join("alerts_test.yml")).unwrap(),
+    );
     let names: Vec<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(names.len() > 8);
     for name in names {
@@ -35,7 +38,8 @@ fn alerts_do_what_they_say() {
 #[test]
 fn every_figure_that_alerts_and_dashboard_name_is_there() {
     let registry = Registry::start().unwrap();
-    let ward = Ward::new("", &format!("[model.follow]\nuri = \"{}\"\nname = \"cart1\"\n", registry.uri("stable")));
+    let ward =
+        Ward::new("", &format!("[model.follow]\nuri = \"{}\"\nname = \"cart1\"\n", registry.uri("stable")));
     ward.until("frames", |s| s["frames_masked"].as_u64() > Some(5));
     let metrics = String::from_utf8(request(ward.port, "GET", "/metrics", "").unwrap()).unwrap();
     let there = figures(&metrics);
@@ -47,6 +51,7 @@ fn every_figure_that_alerts_and_dashboard_name_is_there() {
             assert!(there.contains(&figure), "{name}: {figure} is not in /metrics");
         }
     }
-    let dashboard: serde_json::Value = serde_json::from_slice(&fs::read(fleet.join("dashboard.json")).unwrap()).unwrap();
+    let dashboard: serde_json::Value =
+        serde_json::from_slice(&fs::read(fleet.join("dashboard.json")).unwrap()).unwrap();
     assert!(dashboard["panels"].as_array().unwrap().len() > 10);
 }

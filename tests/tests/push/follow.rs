@@ -26,7 +26,8 @@ fn follow(ward: &Ward) -> Value {
 fn proof_a_fleet_follows_a_tag_through_its_canary() {
     let mut registry = Registry::start().unwrap();
     let count = proof::count(3, 20);
-    let wards: Vec<_> = (0..count).map(|n| Ward::new("", &following(&registry, &format!("cart{n}")))).collect();
+    let wards: Vec<_> =
+        (0..count).map(|n| Ward::new("", &following(&registry, &format!("cart{n}")))).collect();
     let folder = wards[0].cart.dir.path();
     for ward in &wards {
         ward.until("a history", |s| s["frames_masked"].as_u64() > Some(30));
@@ -56,7 +57,10 @@ fn proof_a_fleet_follows_a_tag_through_its_canary() {
     }
     let said = follow(&wards[1])["message"].as_str().unwrap().to_owned();
     assert!(said.contains("canary cart0 gave it up"), "{said}");
-    assert!(wards[1..].iter().all(|ward| status(ward.port).unwrap()["deployment"]["id"] == 1), "tried by nobody else");
+    assert!(
+        wards[1..].iter().all(|ward| status(ward.port).unwrap()["deployment"]["id"] == 1),
+        "tried by nobody else"
+    );
 
     // Down and back: nothing is lost, and what was pushed meanwhile comes.
     registry.stop();
@@ -68,14 +72,23 @@ fn proof_a_fleet_follows_a_tag_through_its_canary() {
     assert!(push(&bundle(folder, "4", good(4)), &registry.uri("stable")).success);
     let begun = Instant::now();
     for ward in &wards {
-        ward.until("the newest model", |s| s["model"]["version"] == "4" && s["deployment"]["state"] == "kept");
+        ward.until("the newest model", |s| {
+            s["model"]["version"] == "4" && s["deployment"]["state"] == "kept"
+        });
     }
-    proof::row(&format!("the same after the registry was down: s until all {count} have the next"), format!("{:.1}", begun.elapsed().as_secs_f64()), "120").unwrap();
+    proof::row(
+        &format!("the same after the registry was down: s until all {count} have the next"),
+        format!("{:.1}", begun.elapsed().as_secs_f64()),
+        "120",
+    )
+    .unwrap();
 
     // A tag that moves back is not followed.
     assert!(push(&bundle(folder, "2", good(2)), &registry.uri("stable")).success);
     for ward in &wards {
-        let s = ward.until("the refusal", |s| s["follow"]["state"] == "refused" && s["follow"]["offered"]["serial"] == 2);
+        let s = ward.until("the refusal", |s| {
+            s["follow"]["state"] == "refused" && s["follow"]["offered"]["serial"] == 2
+        });
         assert_eq!(s["model"]["version"], "4");
         assert!(ward.uploads().is_empty(), "{:?}", ward.uploads());
     }

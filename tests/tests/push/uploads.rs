@@ -121,7 +121,8 @@ fn lies_about_an_upload_are_found_and_leave_nothing() {
     assert_eq!(curl(&ward, &given_up, &["-X", "DELETE"]).status, 204);
     assert_eq!(begin(&ward, 5, &announced).status, 201);
     for bad in ["", "x", "-1"] {
-        let refused = curl(&ward, &given_up, &["-X", "PATCH", "-H", &format!("Upload-Offset: {bad}"), "-d", "x"]);
+        let refused =
+            curl(&ward, &given_up, &["-X", "PATCH", "-H", &format!("Upload-Offset: {bad}"), "-d", "x"]);
         assert_eq!(refused.status, 400);
     }
     assert_eq!(ward.shown(), "1");

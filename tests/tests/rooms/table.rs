@@ -30,17 +30,21 @@ pub const CRATES: &[Crate] = &[
             ("status", &["config", "frame", "lock", "redact", "sink", "source"]),
             ("deploy", &["config", "infer", "status"]),
             ("path", &["config", "frame", "infer", "sink", "source", "status"]),
-            ("web", &["config", "control", "lock", "redact", "secret", "sink", "status", "tls"]),
+            ("upload", &["lock"]),
+            ("web", &["config", "control", "lock", "redact", "secret", "sink", "status", "tls", "upload"]),
+            ("follow", &["config", "control", "redact", "status"]),
+            ("client", &["lock"]),
             (
                 "supervise",
                 &[
-                    "config", "control", "deploy", "frame", "infer", "model", "path", "pipeline", "sink",
-                    "source", "status", "web",
+                    "config", "control", "deploy", "follow", "frame", "infer", "model", "path", "pipeline",
+                    "sink", "source", "status", "upload", "web",
                 ],
             ),
             (
                 "cmd",
                 &[
+                    "client",
                     "config",
                     "exit",
                     "frame",
@@ -178,6 +182,18 @@ pub const CRATES: &[Crate] = &[
         ],
     },
     Crate {
+        folder: "registry",
+        rooms: &[
+            ("error", &[]),
+            ("place", &["error"]),
+            ("credentials", &["error"]),
+            ("artifact", &["error"]),
+            ("verdict", &["artifact", "place"]),
+            ("layout", &["artifact", "error"]),
+            ("client", &["artifact", "credentials", "error", "place", "verdict"]),
+        ],
+    },
+    Crate {
         folder: "web",
         rooms: &[
             ("problem", &[]),
@@ -199,6 +215,7 @@ pub const CRATES: &[Crate] = &[
             ("fake_tensorrt", &[]),
             ("igtl", &[]),
             ("proof", &[]),
+            ("registry", &[]),
             ("rtsp", &[]),
             ("rtsp_server", &[]),
             ("screen", &[]),

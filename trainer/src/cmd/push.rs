@@ -43,7 +43,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     match to {
         Place::Layout { folder, tag } => {
-            ensure!(credentials.is_none() && !plain_http, "{to} is a folder: it takes no credentials, and no HTTP");
+            ensure!(
+                credentials.is_none() && !plain_http,
+                "{to} is a folder: it takes no credentials, and no HTTP"
+            );
             write_layout(folder, tag, &artifact)?;
         }
         Place::Registry(repository) => {
@@ -58,7 +61,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             };
             let registry = Registry::new(repository.clone(), credentials, plain)?;
             let bar = ProgressBar::new(artifact.bytes);
-            bar.set_style(ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}")?);
+            bar.set_style(ProgressStyle::with_template(
+                "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}",
+            )?);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let shown = bar.clone();
             let pushed = runtime.block_on(registry.push(&artifact, move |bytes| shown.inc(bytes)));
