@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod exit;
 mod frame;
+mod harvest;
 mod igtl;
 mod infer;
 mod lock;
@@ -65,6 +66,12 @@ Examples:
     /// List the engines that were built on this machine, verify them, and remove those of no use.
     #[command(after_help = "Example:\n  nervelightd engines --prune")]
     Engines(engines::Arguments),
+    /// List or export the crops that were kept for retraining.
+    #[command(after_help = "\
+Examples:
+  nervelightd harvest list --config /etc/nervelight/cart.toml
+  nervelightd harvest export --config /etc/nervelight/cart.toml --to /media/usb/cart7 --since 7d")]
+    Harvest(cmd::harvest::Arguments),
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
@@ -87,6 +94,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
+        Command::Harvest(arguments) => cmd::harvest::harvest(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Completions(arguments) => {
             completions::completions(&arguments, &mut Arguments::command());

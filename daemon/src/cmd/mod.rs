@@ -6,6 +6,7 @@ pub mod build;
 pub mod check;
 pub mod completions;
 pub mod engines;
+pub mod harvest;
 pub mod options;
 mod outside;
 pub mod run;

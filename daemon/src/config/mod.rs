@@ -4,6 +4,7 @@
 //! that a device that is plugged in later is no mistake; what opens files and devices asks about them.
 
 mod engine;
+mod harvest;
 mod http;
 mod log;
 mod mistakes;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 
 use crate::redact;
 use mistakes::Mistakes;
+pub use harvest::{FlagKey, Harvest};
 pub use overlay::Overlay;
 pub use region::Finding;
 pub use sinks::webrtc::Webrtc;
@@ -61,6 +63,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Names by which browsers reach the page through a proxy.
     pub proxy_hosts: Vec<String>,
+    /// What is kept for retraining; none for nothing.
+    pub harvest: Option<Harvest>,
     /// Where figures are written at the end.
     pub report: Option<PathBuf>,
     /// Time between lines of figures in the log.
@@ -80,6 +84,7 @@ struct Raw {
     overlay: overlay::RawOverlay,
     sinks: Vec<sinks::RawSink>,
     http: http::RawHttp,
+    harvest: harvest::RawHarvest,
     report: report::RawReport,
     log: log::RawLog,
 }
@@ -126,6 +131,7 @@ impl Raw {
         let overlay = self.overlay.resolve(&mut mistakes);
         let sinks = sinks::resolve(&self.sinks, &self.http, base, &mut mistakes);
         let listen = self.http.resolve(&mut mistakes);
+        let harvest = self.harvest.resolve(base, &mut mistakes);
         let report = self.report.resolve(bundle.as_deref(), base, &mut mistakes);
         let log_interval = self.log.resolve(&mut mistakes);
         refuse_shared_files(source.as_ref(), report.as_deref(), &sinks, &mut mistakes);
@@ -144,6 +150,7 @@ impl Raw {
                 sinks: sinks.into_iter().flatten().collect(),
                 listen,
                 proxy_hosts: self.http.proxy_hosts.clone(),
+                harvest,
                 report,
                 log_interval,
             }),
@@ -224,6 +231,8 @@ mod tests {
         assert!(raw.region.auto && raw.region.scale && raw.region.spacing_mm.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
         assert!(raw.report.path.is_some() && !raw.region.pad);
+        let harvest = &raw.harvest;
+        assert!(harvest.path.is_some() && harvest.key_device.is_some() && harvest.key.is_some());
         assert_eq!(raw.region.skin_y, Some(0));
         assert!(!raw.overlay.steady && !raw.overlay.measure);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
@@ -243,6 +252,10 @@ mod tests {
             (raw.overlay.color, raw.overlay.enabled),
             (default.overlay.color, default.overlay.enabled)
         );
+        let figures = |h: &harvest::RawHarvest| {
+            (h.quota_mb, h.min_interval_s, h.uncertainty, h.area_jump, h.case_gap_min)
+        };
+        assert_eq!(figures(&raw.harvest), figures(&default.harvest));
         assert_eq!((raw.http.listen, raw.log.interval_s), (default.http.listen, default.log.interval_s));
     }
 

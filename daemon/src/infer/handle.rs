@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use nervelight_engines::{EngineError, Plane, plane};
 
 use crate::exit;
-use crate::infer::job::Job;
+use crate::infer::job::{Job, Origin};
 use crate::infer::shared::Shared;
 use crate::infer::steady::SteadyMaps;
 use crate::infer::worker::Worker;
@@ -91,6 +91,8 @@ impl Inference {
             number: 0,
             scene: 0,
             arrived: now,
+            spacing: None,
+            has_picture: false,
             crop: plane(),
             map: plane(),
             outcome: Err(EngineError::Infer("not computed yet".into())),
@@ -102,15 +104,10 @@ impl Inference {
 
     /// Hands the engine the crop that `fill` writes. A crop that it has not begun is displaced.
     /// Returns how many crops were skipped: displaced ones, or this one if no job is free.
-    pub fn submit(
-        &mut self,
-        number: u64,
-        scene: u64,
-        arrived: Instant,
-        fill: impl FnOnce(&mut Plane),
-    ) -> u64 {
+    pub fn submit(&mut self, of: Origin, fill: impl FnOnce(&mut Plane)) -> u64 {
         let Some(mut job) = self.spare.pop() else { return 1 };
-        (job.number, job.scene, job.arrived) = (number, scene, arrived);
+        (job.number, job.scene, job.arrived) = (of.number, of.scene, of.arrived);
+        (job.spacing, job.has_picture) = (of.spacing, of.has_picture);
         fill(&mut job.crop);
         let mut skipped = 0;
         if let Ok(stale) = self.untaken.try_recv() {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use nervelight_engines::{Engine, EngineError};
 
 pub use handle::{Inference, Openings};
-pub use job::Job;
+pub use job::{Job, Origin};
 pub use offer::{Offer, Why};
 // Nobody looks on yet.
 #[allow(unused_imports)]

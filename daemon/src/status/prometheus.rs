@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::frame::{OverlayState, SignalState};
+use crate::harvest::HarvestFigures;
 use crate::sink::RecordedFiles;
 use crate::status::snapshot::{SinkFigures, Snapshot};
 
@@ -42,6 +43,9 @@ pub fn publish(snapshot: &Snapshot) {
             .absolute(signal.entered.get(name).copied().unwrap_or_default());
         metrics::counter!("nervelight_signal_seconds_total", "state" => name).absolute(seconds as u64);
     }
+    if let Some(harvest) = &snapshot.harvest {
+        publish_harvest(harvest);
+    }
     for SinkFigures { output: sink, failures } in &snapshot.sinks {
         let name = sink.name.clone();
         metrics::counter!("nervelight_sink_frames_total", "sink" => name.clone()).absolute(sink.frames);
@@ -62,4 +66,16 @@ pub fn publish(snapshot: &Snapshot) {
         metrics::gauge!("nervelight_sink_failed", "sink" => name)
             .set(f64::from(u8::from(sink.failed.is_some())));
     }
+}
+
+fn publish_harvest(harvest: &HarvestFigures) {
+    for (why, kept) in &harvest.kept {
+        metrics::counter!("nervelight_harvest_kept_total", "why" => *why).absolute(*kept);
+    }
+    metrics::counter!("nervelight_harvest_lost_total").absolute(harvest.lost);
+    metrics::counter!("nervelight_harvest_unseen_total").absolute(harvest.unseen);
+    metrics::counter!("nervelight_harvest_deleted_total").absolute(harvest.deleted);
+    metrics::gauge!("nervelight_harvest_items").set(harvest.items as f64);
+    metrics::gauge!("nervelight_harvest_bytes").set(harvest.bytes as f64);
+    metrics::gauge!("nervelight_harvest_failed").set(f64::from(u8::from(harvest.failed.is_some())));
 }

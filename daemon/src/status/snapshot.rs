@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::SyncMode;
 use crate::frame::{LumaStatistics, NerveSize, OverlayState, Sector};
+use crate::harvest::HarvestFigures;
 use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::status::Quantiles;
@@ -67,6 +68,9 @@ pub struct Snapshot {
     /// How far the build of the engine is, while there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine_build: Option<BuildProgress>,
+    /// What was kept for retraining, where that is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harvest: Option<HarvestFigures>,
     /// Why the run ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -24,7 +24,8 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Sink};
 use crate::control::control;
-use crate::infer::Onlookers;
+use crate::harvest::Harvest;
+use crate::infer::{Onlooker, Onlookers};
 use crate::path::{self, FramePath, PathSettings};
 use crate::sink::{self, Encoders, SinkContext, Whep};
 use crate::source::slot::FrameCounts;
@@ -55,7 +56,9 @@ pub fn run(config: &Config) -> Result<()> {
         "bundle verified"
     );
     let reaper = Reaper::start()?;
-    let onlookers = Onlookers::default();
+    let harvest = config.harvest.as_ref().map(|of| Harvest::start(of, config.source.kind())).transpose()?;
+    let onlookers: Onlookers =
+        harvest.iter().map(|harvest| harvest.watcher() as Arc<dyn Onlooker>).collect();
     let Some((engine, inference, first)) = EngineKeeper::start(config, bundle, onlookers, &stop)? else {
         return stopped_early();
     };
@@ -100,6 +103,7 @@ pub fn run(config: &Config) -> Result<()> {
         heard,
         requests,
         engine,
+        harvest,
         source,
         sinks: SinkKeeper::new(&config.sinks, context),
         reaper: &reaper,
@@ -137,9 +141,12 @@ pub fn run(config: &Config) -> Result<()> {
     // The slot first: a source that waits for room in it could not be stopped.
     drop(slot);
     let outcome = supervisor.finish(sinks, ended);
+    let harvest = supervisor.harvest.take();
     drop(supervisor);
     reaper.take(inference);
     reaper.finish(PATIENCE);
+    // Nothing shows it pictures any more.
+    harvest.into_iter().for_each(Harvest::finish);
     outcome
 }
 

@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::config::{Config, Source};
 use crate::control::{Command, ControlError, ErrorKind, Reply, Request};
 use crate::frame::{SignalState, describe};
+use crate::harvest::{self, Harvest};
 use crate::infer::DeviceLost;
 use crate::path::{Change, Event, Retired, Sinks};
 use crate::source::gstreamer::{STALL, STALLED};
@@ -45,6 +46,8 @@ pub struct Supervisor<'a> {
     pub requests: Receiver<Request>,
     /// The engine.
     pub engine: EngineKeeper,
+    /// What is kept for retraining, where that is wanted.
+    pub harvest: Option<Harvest>,
     /// The source.
     pub source: SourceKeeper,
     /// The sinks.
@@ -226,6 +229,7 @@ impl Supervisor<'_> {
                 self.engine.reopen();
                 request.answer(Ok(Reply::EngineOpening));
             }
+            Command::Flag { reason } => request.answer(harvest::flag(self.harvest.as_ref(), reason)),
             Command::Model(_) => {
                 request.answer(refused(ErrorKind::Conflict, "there is no store of models here"))
             }
@@ -298,7 +302,8 @@ impl Supervisor<'_> {
         self.run_info.source_reconnects = self.source.reconnects();
         let (sinks, build) = (self.sinks.figures(), self.engine.progress());
         let signal = self.signal.figures(Instant::now());
-        let moment = Moment { signal, sinks, build, error, has_ended };
+        let harvest = self.harvest.as_ref().map(Harvest::figures);
+        let moment = Moment { signal, sinks, build, harvest, error, has_ended };
         self.figures.snapshot(&self.run_info, moment)
     }
 
