@@ -31,7 +31,7 @@ impl Default for RawHarvest {
             path: None,
             quota_mb: 2000,
             min_interval_s: 10.0,
-            uncertainty: 0.6,
+            uncertainty: 0.25,
             area_jump: 0.5,
             case_gap_min: 30,
             key_device: None,

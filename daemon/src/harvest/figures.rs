@@ -41,7 +41,7 @@ impl Gauge {
             possible += 1;
         }
         // A few specks are noise, and no nerve that is nearly seen.
-        let uncertainty = if possible < min_area.max(1) { 0.0 } else { sum / f64::from(possible) };
+        let uncertainty = if possible < (min_area / 4).max(1) { 0.0 } else { sum / f64::from(possible) };
         self.components.find(&map[..], WIDTH, threshold);
         let shown = self.components.runs().filter(|(_, _, area)| *area >= min_area as usize);
         let area = shown.map(|(run, ..)| (run.end - run.start) as u32).sum();
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(take(&square(40, 255)), Figures { uncertainty: 0.0, area: 1600 });
         let doubtful = take(&square(40, 120));
         assert!(doubtful.uncertainty > 0.99 && doubtful.area == 0, "{doubtful:?}");
-        assert_eq!(take(&square(9, 120)).uncertainty, 0.0, "a speck");
+        assert_eq!(take(&square(4, 120)).uncertainty, 0.0, "a speck");
         assert_eq!(take(&square(9, 255)).area, 0, "too small to be shown");
     }
 

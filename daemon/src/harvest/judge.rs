@@ -20,7 +20,7 @@ use crate::infer::Why;
 /// A flag keeps pictures of so long before and after it.
 const AROUND: Duration = Duration::from_secs(1);
 /// Time between two of them.
-const PACE: Duration = Duration::from_millis(240);
+const PACE: Duration = Duration::from_millis(200);
 /// Frames further apart than this are not consecutive.
 const CONSECUTIVE: Duration = Duration::from_millis(200);
 /// Time between notes of the case.

@@ -1,3 +1,4 @@
+import { flag, kept } from "/harvest.js";
 import { Refused, obstacle, watch as watchWebrtc } from "/webrtc.js";
 
 // A picture older than this is not shown as live.
@@ -279,6 +280,7 @@ function figures(s) {
   }));
   troubles = s.sinks.filter(sink => sink.failed).map(sink => sink.name.startsWith("file ")
     ? `RECORDING STOPPED: ${sink.name.slice(5)}: ${sink.failed}` : `OUTPUT FAILED: ${sink.name}: ${sink.failed}`);
+  kept(s.harvest);
   const e = s.engine;
   id("model").textContent = `Model ${e.model}, ${e.precision}, ${e.runtime}, ${e.provider}, ${e.digest}. ` +
     `Mode ${s.sync}, frames ${s.frames}. Nervelight ${s.version}.`;
@@ -302,7 +304,7 @@ async function ask(method, path, failure, body) {
       method, headers: { "Content-Type": "application/json" },
       body: body && JSON.stringify(body), signal: AbortSignal.timeout(2000),
     });
-    if (answer.ok) return;
+    if (answer.ok) return true;
     why = (await answer.json()).error.message;
   } catch { /* no answer, or none of the daemon's own */ }
   complaint = `${failure}: ${why}`;
@@ -325,11 +327,13 @@ const fullChanged = () => id("full").setAttribute("aria-pressed",
 
 id("overlay").onclick = switchOverlay;
 id("full").onclick = switchFull;
+id("flag").onclick = () => flag(ask);
 document.onfullscreenchange = fullChanged;
 document.onkeydown = event => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
   if (event.key === "f") switchFull();
   else if (event.key === "o") switchOverlay();
+  else if (event.key === "k") flag(ask);
   else if (event.key === "Escape" && id("live").classList.contains("full")) switchFull();
 };
 // Nobody looks at a hidden page, and what it showed is old when it comes back.

@@ -29,12 +29,14 @@ pub fn router(page: Page) -> Router {
         .route("/", get(|| async { Html(include_str!("page.html")) }))
         .route("/page.css", file("text/css", include_str!("page.css")))
         .route("/page.js", file("text/javascript", include_str!("page.js")))
+        .route("/harvest.js", file("text/javascript", include_str!("harvest.js")))
         .route("/webrtc.js", file("text/javascript", include_str!("webrtc.js")))
         .route("/status", get(status))
         .route("/metrics", get(|State(page): State<Page>| async move { page.metrics.render() }))
         .route("/frame.jpg", get(frame))
         .route("/stream.mjpg", get(stream))
         .route("/overlay", put(overlay))
+        .route("/api/v1/harvest/flag", post(flag))
         .route("/engine/reopen", post(reopen_engine))
         .route("/sinks/{sink}/retry", post(retry_sink))
         .merge(whep::router())
@@ -106,6 +108,20 @@ async fn overlay(State(page): State<Page>, wish: Result<Json<Overlay>, JsonRejec
     match page.control.ask(Command::SetOverlay { enabled: wish.enabled }).await {
         Ok(Reply::Overlay { .. }) => StatusCode::NO_CONTENT.into_response(),
         answer => respond(answer),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flag {
+    #[serde(default)]
+    reason: crate::control::Reason,
+}
+
+async fn flag(State(page): State<Page>, wish: Result<Json<Flag>, JsonRejection>) -> Response {
+    match wish {
+        Ok(Json(wish)) => respond(page.control.ask(Command::Flag { reason: wish.reason }).await),
+        Err(rejection) => refuse(rejection.status(), &rejection.body_text()),
     }
 }
 

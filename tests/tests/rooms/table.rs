@@ -24,14 +24,15 @@ pub const CRATES: &[Crate] = &[
             ("igtl", &[]),
             ("source", &["config", "frame", "igtl", "lock", "pipeline", "redact", "secret"]),
             ("infer", &["exit", "frame"]),
+            ("harvest", &["config", "control", "infer", "lock"]),
             ("sink", &["config", "frame", "igtl", "lock", "pipeline", "secret", "writable"]),
-            ("status", &["config", "frame", "lock", "redact", "sink", "source"]),
+            ("status", &["config", "frame", "harvest", "lock", "redact", "sink", "source"]),
             ("path", &["config", "frame", "infer", "sink", "source", "status"]),
             ("web", &["control", "sink", "status"]),
             (
                 "supervise",
                 &[
-                    "config", "control", "frame", "infer", "path", "pipeline", "sink", "source", "status",
+                    "config", "control", "frame", "harvest", "infer", "path", "pipeline", "sink", "source", "status",
                     "web",
                 ],
             ),
@@ -41,6 +42,7 @@ pub const CRATES: &[Crate] = &[
                     "config",
                     "exit",
                     "frame",
+                    "harvest",
                     "infer",
                     "path",
                     "redact",
@@ -173,7 +175,7 @@ pub const CRATES: &[Crate] = &[
     Crate {
         folder: "tests",
         rooms: &[
-            ("browser", &[]),
+            ("browser", &["web"]),
             ("clock", &[]),
             ("fake_tensorrt", &[]),
             ("proof", &[]),
