@@ -15,6 +15,7 @@ mod igtl;
 mod infer;
 mod lock;
 mod log;
+mod model;
 mod path;
 mod pipeline;
 mod redact;

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-use nervelight_tests::{Cart, Ended, run};
+use nervelight_tests::{Cart, Ended, free_port, run};
 
 fn deep(cart: &Cart) -> Ended {
     let mut command = cart.command("check").unwrap();
@@ -185,5 +185,29 @@ fn run_refuses_the_files_that_check_refuses() {
     assert_eq!(run.len(), 3, "a recording that gets a number needs no place: {run:#?}");
     for mistake in &run {
         assert!(check.contains(mistake), "{mistake:?} is missing in {check:#?}");
+    }
+}
+
+#[test]
+fn a_sinks_port_that_is_taken_is_found() {
+    let (tcp, udp) = (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let check = |sink: &str| {
+        let cart = Cart::new(&format!(
+            "source = {{ kind = \"phantom\" }}\nmodel = {{ bundle = \"BUNDLE\" }}\n\
+             http = {{ listen = \"127.0.0.1:{}\" }}\nsinks = [{sink}]",
+            free_port().unwrap()
+        ));
+        cart.unwrap().run("check").unwrap()
+    };
+    let (tcp, udp) = (tcp.local_addr().unwrap(), udp.local_addr().unwrap());
+    for (key, sink) in [
+        ("listen", format!("{{ kind = \"rtsp\", listen = \"{tcp}\", path = \"/nerve\" }}")),
+        ("udp", format!("{{ kind = \"webrtc\", udp = \"{udp}\" }}")),
+        // Not this machine's.
+        ("udp", "{ kind = \"webrtc\", udp = \"192.0.2.1:8322\" }".into()),
+    ] {
+        let ended = check(&sink);
+        let words = format!("{key} = \"");
+        assert!(!ended.success && ended.stderr.contains(&words), "{sink}: {}{}", ended.stdout, ended.stderr);
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use nervelight_engines::store::engines::Store;
 use nervelight_engines::tensorrt::{self, TensorrtError};
@@ -17,6 +17,7 @@ use crate::cmd::options::StoreOptions;
 use crate::config::Config;
 use crate::exit;
 use crate::infer::BUILD_PATIENCE;
+use crate::model;
 use crate::supervise::signals;
 
 /// What to build, and where.
@@ -67,8 +68,11 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     };
     settings.precision = arguments.precision.unwrap_or(settings.precision);
     arguments.location.apply(&mut settings.tensorrt);
-    let path = arguments.bundle.clone().or(config.map(|config| config.bundle));
-    let bundle = Bundle::open(path.context("--bundle is missing")?)?;
+    let bundle = match (&arguments.bundle, &config) {
+        (Some(path), _) => Bundle::open(path)?,
+        (None, Some(config)) => model::look(config)?,
+        (None, None) => bail!("--bundle is missing"),
+    };
 
     let stop = signals::listen()?;
     let begun = Instant::now();

@@ -12,6 +12,7 @@ use crate::cmd::options::RunOptions;
 use crate::cmd::outside::{self, Finding};
 use crate::config::{Config, Source};
 use crate::frame::{Region, describe};
+use crate::model;
 use crate::redact::redact;
 use crate::sink;
 use crate::source::gstreamer::STALL;
@@ -48,8 +49,11 @@ pub fn check(arguments: &Arguments) -> Result<()> {
     };
     let name = |key: &str| options.option(key, config.sinks.len()).unwrap_or_else(|| key.to_owned());
     row("source", check_source(&config, *deep, name));
-    match Bundle::open(&config.bundle) {
-        Err(error) => row("model", Err(error.into())),
+    if config.store.is_some() {
+        row("store", model::describe(&config));
+    }
+    match model::look(&config) {
+        Err(error) => row("model", Err(error)),
         Ok(bundle) => {
             let Manifest { name, version, .. } = &bundle.manifest;
             row("model", Ok(format!("{name} {version} ({})", bundle.digest)));

@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nervelight_engines::settings::{self, Problem, Problems};
+use nervelight_engines::store::models::Catalog;
 use nervelight_engines::tensorrt::TensorrtSettings;
 use toml::{Table, Value};
 
 use crate::config::Config;
 
-/// Where an installed cart keeps its model, and where a clone of the repository has one.
+/// Where an installed cart keeps its models.
+const STORE: &str = "/var/lib/nervelight";
+/// Where an installed cart has its first model, and where a clone of the repository has one.
 const BUNDLES: [&str; 2] = ["/var/lib/nervelight/model.bundle", "engines/demo.bundle"];
 /// What stands for a file's name in mistakes of the command line.
 const COMMAND_LINE: &str = "the command line";
@@ -64,11 +67,16 @@ impl RunOptions {
         if let Some(source) = &self.source {
             table.insert("source".into(), Value::Table(self.source(source)?));
         }
-        let default = || BUNDLES.into_iter().map(PathBuf::from).find(|path| path.exists());
+        let installed = Catalog::read(Path::new(STORE)).ok();
+        let active = installed.and_then(|store| Some(store.path(store.state().active.as_ref()?)));
+        let known = active.into_iter().chain(BUNDLES.into_iter().map(PathBuf::from));
+        let default = || known.into_iter().find(|path| path.exists());
         if let Some(bundle) = self.bundle.clone().or_else(|| default().filter(|_| self.config.is_none())) {
             let model = table.entry("model").or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(model) = model {
                 model.insert("bundle".into(), absolute("--bundle", &bundle)?);
+                // This one is to run, whatever the store's is.
+                model.remove("store");
             }
         }
         let mut sinks = match table.remove("sinks") {

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nervelight_engines::EngineSettings;
+use nervelight_engines::bundle::PublicKey;
 use nervelight_engines::settings::{self, Problem, Problems};
 use serde::Deserialize;
 
@@ -39,8 +40,14 @@ pub use sync::{Sync, SyncMode};
 pub struct Config {
     /// Where frames come from.
     pub source: Source,
-    /// Directory or tar of the model bundle.
-    pub bundle: PathBuf,
+    /// Directory or tar of a model bundle: the one to run, or the first of a new store.
+    pub bundle: Option<PathBuf>,
+    /// Folder of the store of models; none to run `bundle` and nothing else.
+    pub store: Option<PathBuf>,
+    /// Whose signatures of bundles count.
+    pub keys: Vec<PublicKey>,
+    /// Whether the store takes only bundles with a signature by one of them.
+    pub require_signature: bool,
     /// Precision, provider, threads.
     pub engine: EngineSettings,
     /// Left edge of the model's crop; centred when absent.
@@ -124,7 +131,6 @@ impl Raw {
     fn resolve(&self, base: &Path) -> Result<Config, Vec<Problem>> {
         let mut mistakes = Mistakes::default();
         let source = self.source.resolve(base, &mut mistakes);
-        let bundle = self.model.resolve(base, &mut mistakes);
         let engine = engine::resolve(&self.engine, base, &mut mistakes);
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
@@ -132,13 +138,19 @@ impl Raw {
         let sinks = sinks::resolve(&self.sinks, &self.http, base, &mut mistakes);
         let listen = self.http.resolve(&mut mistakes);
         let harvest = self.harvest.resolve(base, &mut mistakes);
-        let report = self.report.resolve(bundle.as_deref(), base, &mut mistakes);
+        let exposed = listen.is_some_and(|address| !address.ip().is_loopback());
+        let model = self.model.resolve(exposed, base, &mut mistakes);
+        let bundle = model.as_ref().and_then(|model| model.bundle.as_deref());
+        let report = self.report.resolve(bundle, base, &mut mistakes);
         let log_interval = self.log.resolve(&mut mistakes);
         refuse_shared_files(source.as_ref(), report.as_deref(), &sinks, &mut mistakes);
-        match (source, bundle, overlay) {
-            (Some(source), Some(bundle), Some(overlay)) if mistakes.len() == 0 => Ok(Config {
+        match (source, model, overlay) {
+            (Some(source), Some(model), Some(overlay)) if mistakes.len() == 0 => Ok(Config {
                 source,
-                bundle,
+                bundle: model.bundle,
+                store: model.store,
+                keys: model.keys,
+                require_signature: model.require_signature,
                 engine,
                 x: self.region.x,
                 y: self.region.y,
@@ -208,7 +220,9 @@ mod tests {
         let switched_on: Vec<&str> = text
             .lines()
             .filter_map(|line| match line.strip_prefix("# ") {
-                Some(rest) if is_setting(rest) || rest == "[[sinks]]" => Some(rest),
+                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest == "[[model.keys]]" => {
+                    Some(rest)
+                }
                 Some(_) => None,
                 None => Some(line),
             })
@@ -230,6 +244,9 @@ mod tests {
         assert!(raw.engine.library.is_some() && raw.region.x.is_some() && raw.region.y.is_some());
         assert!(raw.region.auto && raw.region.scale && raw.region.spacing_mm.is_some());
         assert!(raw.overlay.threshold.is_some() && raw.overlay.min_area.is_some());
+        assert!(raw.model.store.is_some() && raw.model.require_signature.is_some());
+        assert!(raw.model.keys.iter().all(|key| PublicKey::new(&key.name, &key.key).is_ok()));
+        assert_eq!(raw.model.keys.len(), 1);
         assert!(raw.report.path.is_some() && !raw.region.pad);
         let harvest = &raw.harvest;
         assert!(harvest.path.is_some() && harvest.key_device.is_some() && harvest.key.is_some());

@@ -165,7 +165,10 @@ pub fn check(sink: &config::Sink) -> Result<String> {
         config::Sink::Null => return Ok("null".into()),
         config::Sink::Igtl(server) => return igtl::check(server),
         config::Sink::Preview => vec![preview::PIPELINE.into()],
-        config::Sink::Webrtc(_) => vec![encode::describe(None, None).with_context(|| what.clone())?],
+        config::Sink::Webrtc(viewers) => {
+            webrtc::try_address(viewers).with_context(|| what.clone())?;
+            vec![encode::describe(None, None).with_context(|| what.clone())?]
+        }
         config::Sink::File(settings) => {
             let encoder =
                 encode::describe(settings.encoder.as_deref(), None).with_context(|| what.clone())?;

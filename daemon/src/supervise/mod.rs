@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use crossbeam_channel::unbounded;
-use nervelight_engines::Bundle;
 use tokio::sync::watch;
 
 use crate::config::{Config, Sink};
 use crate::control::control;
 use crate::harvest::Harvest;
 use crate::infer::{Onlooker, Onlookers};
+use crate::model::{self, First};
 use crate::path::{self, FramePath, PathSettings};
 use crate::sink::{self, Encoders, SinkContext, Whep};
 use crate::source::slot::FrameCounts;
@@ -50,11 +50,7 @@ pub fn run(config: &Config) -> Result<()> {
     let stop = signals::listen()?;
     let listener = config.listen.map(web::bind).transpose()?;
     let metrics = prometheus::install()?;
-    let bundle = Bundle::open(&config.bundle)?;
-    tracing::info!(
-        model = %bundle.manifest.name, version = %bundle.manifest.version, digest = %bundle.digest,
-        "bundle verified"
-    );
+    let First { bundle, mut models } = model::first(config)?;
     let reaper = Reaper::start()?;
     let harvest = config.harvest.as_ref().map(|of| Harvest::start(of, config.source.kind())).transpose()?;
     let onlookers: Onlookers =
@@ -138,6 +134,12 @@ pub fn run(config: &Config) -> Result<()> {
         Some(left) => (Some(left.inference), left.sinks, left.slot),
         None => (None, vec![], None),
     };
+    // A model on probation is tried anew after an orderly stop, and given up after any other end.
+    if let (Some(models), Ok(_)) = (&mut models, &ended)
+        && let Err(error) = models.stop_probation()
+    {
+        tracing::error!(%error, "the next start will go back to the model before");
+    }
     // The slot first: a source that waits for room in it could not be stopped.
     drop(slot);
     let outcome = supervisor.finish(sinks, ended);

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Bundle, BundleError, FileDigest, Golden, MANIFEST, Manifest};
+use super::{Bundle, BundleError, FileDigest, Golden, MANIFEST, Manifest, SIGNATURE};
 use crate::contract::{HEIGHT, Plane, WIDTH};
 use crate::digest::sha256;
 use crate::store::atomic::{self, Access};
@@ -90,9 +90,13 @@ impl Draft {
         directories.into_iter().try_for_each(|directory| atomic::sync(&root.join(directory)))
     }
 
-    fn write_tar(&self, file: &mut fs::File) -> io::Result<()> {
+    /// The manifest and its signature come first: what they say is known before anything is unpacked.
+    fn write_tar(&self, file: impl Write) -> io::Result<()> {
         let mut tar = tar::Builder::new(file);
-        for (name, bytes) in &self.files {
+        let is_first = |name: &&String| [MANIFEST, SIGNATURE].contains(&name.as_str());
+        let first = self.files.iter().filter(|(name, _)| is_first(name));
+        let rest = self.files.iter().filter(|(name, _)| !is_first(name));
+        for (name, bytes) in first.chain(rest) {
             let mut header = tar::Header::new_gnu();
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);

@@ -87,6 +87,40 @@ pub enum BundleError {
         /// Its schema.
         found: String,
     },
+    /// A bundle without a signature.
+    #[error(
+        "{path} is not signed, and only signed bundles are accepted here (model.require_signature). Sign it with \
+         `nervelight-train sign`"
+    )]
+    Unsigned {
+        /// The bundle.
+        path: PathBuf,
+    },
+    /// A signature by somebody else.
+    #[error(
+        "{path} is signed by none of the keys that are trusted here ({}). Sign it with one of them, or add its key to \
+         model.keys", if .known.is_empty() { "there are none" } else { .known }
+    )]
+    UnknownKey {
+        /// The bundle.
+        path: PathBuf,
+        /// Names of the keys.
+        known: String,
+    },
+    /// A signature that is damaged, or of something else.
+    #[error("{path}: manifest.json.minisig {reason}. Copy the bundle again, or sign it again")]
+    Signature {
+        /// The bundle.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The manifest in the tar is another one than was unpacked.
+    #[error("{path} changed while it was read, or has two manifests. Copy the bundle again")]
+    Changed {
+        /// The bundle.
+        path: PathBuf,
+    },
     /// A model for other frames.
     #[error(
         "{path}: the model takes {}x{} crops, this version takes {WIDTH}x{HEIGHT}. Export a model for that size",
@@ -163,4 +197,29 @@ pub enum BundleError {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+impl BundleError {
+    /// For programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "unreadable",
+            Self::Unpack { .. } | Self::NotRegular { .. } => "bad_archive",
+            Self::NoManifest { .. } => "no_bundle",
+            Self::Manifest { .. } => "bad_manifest",
+            Self::Schema { .. } => "other_schema",
+            Self::Geometry { .. } => "other_geometry",
+            Self::Unsigned { .. } => "unsigned",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::Signature { .. } => "bad_signature",
+            Self::Unlisted { .. }
+            | Self::Size { .. }
+            | Self::Missing { .. }
+            | Self::Digest { .. }
+            | Self::Changed { .. } => "damaged",
+            Self::ModelFile { .. } | Self::NotListed { .. } => "bad_model_file",
+            Self::Golden { .. } | Self::Hidden { .. } => "bad_golden_frames",
+            Self::Write { .. } => "store_io",
+        }
+    }
 }

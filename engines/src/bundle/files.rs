@@ -1,9 +1,9 @@
 //! Files of a bundle, which may come from anywhere: nothing is followed, waited for or read without a limit.
 
-use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use crate::store::disk::{self, Kind};
 use crate::store::unpack::Limits;
 
 /// Bytes of a manifest, at most.
@@ -21,12 +21,12 @@ pub fn read(root: &Path, name: &str, expected: u64) -> io::Result<Vec<u8>> {
     let mut parts = Path::new(name).components().peekable();
     while let Some(part) = parts.next() {
         path.push(part);
-        let kind = fs::symlink_metadata(&path)?.file_type();
-        if !(if parts.peek().is_some() { kind.is_dir() } else { kind.is_file() }) {
+        let expected = if parts.peek().is_some() { Kind::Folder } else { Kind::File };
+        if disk::kind(&path)? != expected {
             return Err(irregular());
         }
     }
-    let file = fs::File::open(&path)?;
+    let file = disk::open(&path)?;
     if !file.metadata()?.is_file() {
         return Err(irregular());
     }
@@ -40,14 +40,12 @@ pub fn read(root: &Path, name: &str, expected: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When a folder cannot be read.
 pub fn unlisted(root: &Path, listed: impl Fn(&str) -> bool) -> io::Result<Option<String>> {
-    let mut folders = vec![String::new()];
+    let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root.join(&folder))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            if entry.file_type()?.is_dir() {
-                folders.push(name);
+        for (path, kind) in disk::entries(&folder)? {
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            if kind == Kind::Folder {
+                folders.push(path);
             } else if !listed(&name) {
                 return Ok(Some(name));
             }
@@ -58,10 +56,17 @@ pub fn unlisted(root: &Path, listed: impl Fn(&str) -> bool) -> io::Result<Option
 
 /// Where the bundle begins in an unpacked tar: in its one folder, where the folder was packed and not what is in it.
 pub fn root(unpacked: &Path) -> PathBuf {
-    let entries: Vec<PathBuf> =
-        fs::read_dir(unpacked).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    match &entries[..] {
-        [folder] if folder.is_dir() => folder.clone(),
+    match disk::entries(unpacked).as_deref() {
+        Ok([(folder, Kind::Folder)]) => folder.clone(),
         _ => unpacked.into(),
+    }
+}
+
+/// The name of a tar's entry that lies in the bundle's root, which [`root`] will find there or in one folder.
+pub fn in_root(name: &Path) -> Option<&str> {
+    let parts: Vec<_> = name.components().filter(|part| *part != Component::CurDir).collect();
+    match parts[..] {
+        [Component::Normal(name)] | [Component::Normal(_), Component::Normal(name)] => name.to_str(),
+        _ => None,
     }
 }

@@ -26,6 +26,9 @@ pub struct Manifest {
     pub name: String,
     /// The model's version.
     pub version: String,
+    /// Grows with every signed bundle, so that an old one cannot be passed off as an update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u64>,
     /// Size of crop and map in pixels.
     pub geometry: Geometry,
     /// Least probability that counts as nerve, 0..1.
@@ -49,6 +52,7 @@ impl Manifest {
             schema: SCHEMA,
             name: name.into(),
             version: version.into(),
+            serial: None,
             geometry: Geometry::default(),
             threshold: 0.5,
             min_area: 1,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! manifest.json    what the model is, where it comes from, SHA-256 of every other file
+//! manifest.json.minisig    minisign's signature of that, where it was signed
 //! fp32.onnx        the model; fp16.onnx and int8-*.onnx beside it where they were exported
 //! golden/          crops and the fp32 map expected for each
 //! ```
@@ -10,23 +11,31 @@ mod draft;
 mod error;
 mod external;
 mod files;
+mod head;
 mod manifest;
+mod signature;
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::contract::{HEIGHT, Plane, WIDTH, plane};
 use crate::digest::sha256;
+use crate::store::disk::{self, Kind};
 use crate::store::unpack::{self, UnpackError};
 
 pub use draft::Draft;
 pub use error::BundleError;
+pub use head::Head;
+use head::Pages;
 pub use manifest::{FileDigest, Geometry, Manifest, Provenance, SCHEMA, threshold_byte};
 
+pub use signature::{DIGEST_MARK, KeyError, PublicKey, Trust};
+
 const MANIFEST: &str = "manifest.json";
+/// The name that minisign gives to the signature of [`MANIFEST`].
+const SIGNATURE: &str = "manifest.json.minisig";
 
 /// A crop with the fp32 map that the trainer computed for it.
 #[derive(Debug)]
@@ -46,6 +55,8 @@ pub struct Bundle {
     pub manifest: Manifest,
     /// SHA-256 of the manifest, in hexadecimal: it covers every file through the digests inside.
     pub digest: String,
+    /// Name of the key that signed it; none where it is not signed, or the key is not known.
+    pub signer: Option<String>,
     /// The directory or tar it was opened from.
     pub path: PathBuf,
     root: PathBuf,
@@ -54,55 +65,84 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens a bundle directory or tar and checks every digest.
+    /// Opens a bundle directory or tar and checks every digest, whoever signed it.
     ///
     /// # Errors
     /// [`BundleError`], naming the file that is missing, changed or malformed.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, BundleError> {
-        let path = path.into();
-        let meta = fs::metadata(&path).map_err(|e| BundleError::Read { path: path.clone(), source: e })?;
-        if meta.is_dir() {
+        Self::open_with(path.into(), Trust::ANYBODY)
+    }
+
+    /// The same of a bundle that one of `keys` signed, or must have signed if that is `required`. The signature is checked
+    /// before anything is unpacked.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], and why the signature is not accepted.
+    pub fn open_trusted(
+        path: impl Into<PathBuf>,
+        keys: &[PublicKey],
+        required: bool,
+    ) -> Result<Self, BundleError> {
+        Self::open_with(path.into(), Trust { keys, required })
+    }
+
+    fn open_with(path: PathBuf, trust: Trust<'_>) -> Result<Self, BundleError> {
+        if is_folder(&path)? {
             let root = path.clone();
-            return Self::open_dir(path, root, None);
+            return Self::open_folder(path, root, None, trust);
         }
-        if !meta.is_file() {
-            return Err(BundleError::NotRegular { path, file: None });
-        }
+        let head = Head::read(&path, trust)?;
         let unpack = || -> Result<TempDir, UnpackError> {
             let directory = tempfile::Builder::new().prefix("nervelight-bundle-").tempdir()?;
-            unpack::unpack(&path, directory.path(), &files::LIMITS)?;
+            unpack::unpack(&path, directory.path(), &head.limits())?;
             Ok(directory)
         };
         let unpacked = unpack().map_err(|source| BundleError::Unpack { path: path.clone(), source })?;
         let root = files::root(unpacked.path());
-        Self::open_dir(path, root, Some(unpacked))
+        let bundle = Self::open_folder(path, root, Some(unpacked), trust)?;
+        head.is_of(&bundle)?;
+        Ok(bundle)
     }
 
-    fn open_dir(path: PathBuf, root: PathBuf, unpacked: Option<TempDir>) -> Result<Self, BundleError> {
-        let text = match files::read(&root, MANIFEST, files::LARGEST_MANIFEST) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(BundleError::NoManifest { path }),
-            Err(e) => return Err(unreadable(path, MANIFEST, e)),
-        };
-        let malformed = |reason: String| BundleError::Manifest { path: path.clone(), reason };
-        // The schema first: a later layout should be called that, not malformed.
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
-        if value["schema"] != SCHEMA {
-            return Err(BundleError::Schema { path, found: value["schema"].to_string() });
-        }
-        let manifest = Manifest::read(&text).map_err(malformed)?;
-        if manifest.geometry != Geometry::default() {
-            return Err(BundleError::Geometry { path, found: manifest.geometry });
-        }
-        let listed = |name: &str| name == MANIFEST || manifest.files.contains_key(name);
+    fn open_folder(
+        path: PathBuf,
+        root: PathBuf,
+        unpacked: Option<TempDir>,
+        trust: Trust<'_>,
+    ) -> Result<Self, BundleError> {
+        let Head { manifest, digest, signer, .. } =
+            Head::check(&path, &Pages::of_folder(&path, &root)?, trust)?;
+        let listed = |name: &str| name == MANIFEST || name == SIGNATURE || manifest.files.contains_key(name);
         if let Some(file) = files::unlisted(&root, listed).map_err(|e| unreadable(path.clone(), "", e))? {
             return Err(BundleError::Unlisted { path, file });
         }
-        let bundle = Self { manifest, digest: sha256(&text), path, root, _unpacked: unpacked };
+        let bundle = Self { manifest, digest, signer, path, root, _unpacked: unpacked };
         for name in bundle.manifest.files.keys() {
             bundle.read(name)?;
         }
         Ok(bundle)
+    }
+
+    /// Unpacks the tar at `path`, or copies the directory, into the empty folder `place`, and opens the bundle there.
+    ///
+    /// # Errors
+    /// Those of [`Self::open_trusted`].
+    pub fn unpack_into(place: &Path, path: &Path, trust: Trust<'_>) -> Result<Self, BundleError> {
+        let failed = |source: UnpackError| BundleError::Unpack { path: path.into(), source };
+        let head = Head::read(path, trust)?;
+        if is_folder(path)? {
+            head.copy(path, place)?;
+        } else {
+            unpack::unpack(path, place, &head.limits()).map_err(failed)?;
+        }
+        let bundle = Self::open_folder(path.into(), files::root(place), None, trust)?;
+        head.is_of(&bundle)?;
+        Ok(bundle)
+    }
+
+    /// The folder in which its files lie.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// `name version` of the model.
@@ -181,6 +221,16 @@ impl Bundle {
         let mut bytes = plane();
         bytes.copy_from_slice(luma.as_raw());
         Ok(bytes)
+    }
+}
+
+/// Whether it is a folder and no file. Links are followed: what a person names may be one.
+fn is_folder(path: &Path) -> Result<bool, BundleError> {
+    let kind = disk::kind_behind(path).map_err(|e| BundleError::Read { path: path.into(), source: e })?;
+    match kind {
+        Kind::Folder => Ok(true),
+        Kind::File => Ok(false),
+        Kind::Other => Err(BundleError::NotRegular { path: path.into(), file: None }),
     }
 }
 

@@ -2,9 +2,10 @@
 //! made, read or held in memory without a limit.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Component, Path, PathBuf};
+
+use crate::store::disk;
 
 /// What a tar may hold, at most.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +44,7 @@ pub enum UnpackError {
     #[error("{0:?} leaves it")]
     Leaves(PathBuf),
     /// Only files and folders are unpacked.
-    #[error("{0:?} is a link or no regular file")]
+    #[error("{0:?} is a link, sparse or no regular file")]
     Irregular(PathBuf),
     /// Of two equal names the second would replace the first.
     #[error("{0:?} is there twice")]
@@ -65,14 +66,13 @@ impl From<io::Error> for UnpackError {
     }
 }
 
-/// Unpacks the tar at `path` into `directory`, which is there and empty. What a failure leaves in it is the caller's to
-/// remove.
+/// Looks at every entry of the tar at `path`, and unpacks nothing.
 ///
 /// # Errors
-/// When the tar is damaged, holds more than `limits` or anything but files and folders, or the disk refuses.
-pub fn unpack(path: &Path, directory: &Path, limits: &Limits) -> Result<(), UnpackError> {
+/// When the tar is damaged, holds more than `limits` or anything but files and folders.
+pub fn examine(path: &Path, limits: &Limits) -> Result<(), UnpackError> {
     // What the reader would hold in memory is looked at first: names that are entries of their own.
-    let mut archive = tar::Archive::new(BufReader::new(File::open(path)?));
+    let mut archive = tar::Archive::new(BufReader::new(disk::open(path)?));
     for (number, entry) in archive.entries_with_seek()?.raw(true).enumerate() {
         let entry = entry?;
         let kind = entry.header().entry_type();
@@ -83,9 +83,9 @@ pub fn unpack(path: &Path, directory: &Path, limits: &Limits) -> Result<(), Unpa
             return Err(UnpackError::Entries(limits.entries));
         }
     }
-    let mut archive = tar::Archive::new(BufReader::new(File::open(path)?));
+    let mut archive = tar::Archive::new(BufReader::new(disk::open(path)?));
     let (mut places, mut total) = (BTreeSet::new(), 0u64);
-    for entry in archive.entries()? {
+    for entry in archive.entries_with_seek()? {
         let entry = entry?;
         let name = entry.path()?.into_owned();
         let kind = entry.header().entry_type();
@@ -101,12 +101,38 @@ pub fn unpack(path: &Path, directory: &Path, limits: &Limits) -> Result<(), Unpa
         if total > limits.bytes || size > limits.file {
             return Err(UnpackError::Size(*limits));
         }
-        let place = directory.join(below);
-        if !places.insert(place.clone()) {
+        if !places.insert(below) {
             return Err(UnpackError::Twice(name));
         }
-        fs::create_dir_all(place.parent().unwrap_or(directory))?;
-        let copied = io::copy(&mut io::Read::take(entry, size), &mut File::create_new(&place)?)?;
+    }
+    Ok(())
+}
+
+/// Unpacks the tar at `path` into `directory`, which is there and empty, once every entry was found good. What a failure
+/// leaves in it is the caller's to remove.
+///
+/// # Errors
+/// The errors of [`examine`], and when the disk refuses.
+pub fn unpack(path: &Path, directory: &Path, limits: &Limits) -> Result<(), UnpackError> {
+    examine(path, limits)?;
+    let mut archive = tar::Archive::new(BufReader::new(disk::open(path)?));
+    let mut left = limits.bytes;
+    for entry in archive.entries()? {
+        let entry = entry?;
+        // A tar that changes meanwhile is held to the same.
+        let name = entry.path()?.into_owned();
+        let below = below(&name, limits)?;
+        if entry.header().entry_type().is_dir() {
+            continue;
+        }
+        if !entry.header().entry_type().is_file() {
+            return Err(UnpackError::Irregular(name));
+        }
+        let size = entry.size();
+        left = left.checked_sub(size).ok_or(UnpackError::Size(*limits))?;
+        let place = directory.join(below);
+        disk::create_folders(place.parent().unwrap_or(directory))?;
+        let copied = io::copy(&mut io::Read::take(entry, size), &mut disk::create_new(&place)?)?;
         if copied != size {
             return Err(UnpackError::NotWhole);
         }
@@ -132,6 +158,8 @@ fn below(name: &Path, limits: &Limits) -> Result<PathBuf, UnpackError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::*;
 
     const LIMITS: Limits = Limits { bytes: 10, file: 6, entries: 3, name: 120, depth: 2 };

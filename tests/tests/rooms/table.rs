@@ -23,6 +23,7 @@ pub const CRATES: &[Crate] = &[
             ("config", &["redact"]),
             ("igtl", &[]),
             ("source", &["config", "frame", "igtl", "lock", "pipeline", "redact", "secret"]),
+            ("model", &["config"]),
             ("infer", &["exit", "frame"]),
             ("harvest", &["config", "control", "infer", "lock"]),
             ("sink", &["config", "frame", "igtl", "lock", "pipeline", "secret", "writable"]),
@@ -32,8 +33,8 @@ pub const CRATES: &[Crate] = &[
             (
                 "supervise",
                 &[
-                    "config", "control", "frame", "harvest", "infer", "path", "pipeline", "sink", "source", "status",
-                    "web",
+                    "config", "control", "frame", "harvest", "infer", "model", "path", "pipeline", "sink",
+                    "source", "status", "web",
                 ],
             ),
             (
@@ -44,6 +45,7 @@ pub const CRATES: &[Crate] = &[
                     "frame",
                     "harvest",
                     "infer",
+                    "model",
                     "path",
                     "redact",
                     "sink",
@@ -70,7 +72,8 @@ pub const CRATES: &[Crate] = &[
             ("precision", &["name"]),
             ("settings", &[]),
             ("steady", &["contract"]),
-            ("store", &["digest", "precision"]),
+            // The store of models opens bundles; what writes and unpacks files knows nothing of them.
+            ("store", &["bundle", "digest", "precision"]),
             ("bundle", &["contract", "digest", "precision", "say", "store"]),
             ("engine", &["bundle", "contract", "name", "precision"]),
             ("golden", &["bundle", "components", "contract", "engine", "processor"]),

@@ -4,13 +4,14 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use nervelight_engines::{BuildMonitor, Bundle, Precision, open_proven, plane};
+use nervelight_engines::{BuildMonitor, Precision, open_proven, plane};
 use serde::{Deserialize, Serialize};
 
 use crate::cmd::bench::energy::Meter;
 #[cfg(feature = "nvidia")]
 use crate::cmd::bench::nvml;
 use crate::config::Config;
+use crate::model;
 use crate::status::Quantiles;
 
 /// Frames before the measurement: caches fill, clocks rise.
@@ -50,7 +51,7 @@ pub struct Alone {
 /// # Errors
 /// What keeps it from being opened, or the frame that it fails on.
 pub fn measure(config: &Config, frames: usize) -> Result<Alone> {
-    let bundle = Bundle::open(&config.bundle)?;
+    let bundle = model::look(config)?;
     let begun = Instant::now();
     let (mut engine, _) = open_proven(&bundle, &config.engine, &BuildMonitor::default())?;
     let open_s = begun.elapsed().as_secs_f64();

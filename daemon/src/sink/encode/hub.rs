@@ -102,9 +102,10 @@ impl Hub {
         }
     }
 
-    /// Whether the next frame has to be an IDR for somebody. A unit that was lost needs one; asking forgets that.
-    pub fn takes_key(&self) -> bool {
-        self.needs_key.swap(false, SeqCst) || self.waiting.load(SeqCst) > 0
+    /// Whether the next frame has to be an IDR for somebody: a recording without a frame, or, where it `may` be for
+    /// them, who joined or lost a unit. Being told that forgets the wish.
+    pub fn takes_key(&self, may: bool) -> bool {
+        (may && self.needs_key.swap(false, SeqCst)) || self.waiting.load(SeqCst) > 0
     }
 
     /// The next frame has to be an IDR, however many ask for it.

@@ -27,6 +27,9 @@ use crate::sink::{SinkContext, SinkError, SinkStatus, is_like};
 
 /// Longest time between IDRs.
 const KEY_INTERVAL: u64 = gst::ClockTime::SECOND.nseconds();
+/// Shortest time between IDRs that network sinks ask for: a viewer that joins and leaves again and again must not make
+/// every frame one.
+const KEYS_APART: u64 = 100 * gst::ClockTime::MSECOND.nseconds();
 
 /// What the recordings and network sinks of a run share: encoders, and the names that were given to files.
 #[derive(Clone, Default)]
@@ -219,7 +222,8 @@ impl Encoder {
         let next = at.saturating_add(duration.max(at.saturating_sub(before)));
         let last_key = self.last_key.load(SeqCst);
         let is_due = last_key == NONE || next.saturating_sub(last_key) > KEY_INTERVAL;
-        let is_key = self.hub.takes_key() || is_due;
+        let may_ask = last_key == NONE || at.saturating_sub(last_key) >= KEYS_APART;
+        let is_key = is_due || self.hub.takes_key(may_ask);
         let taken = self.feed.give(|source| {
             if is_key {
                 source.send_event(DownstreamForceKeyUnitEvent::builder().all_headers(true).build());

@@ -101,6 +101,7 @@ impl Sink for RtspOut {
 pub fn check(settings: &RtspServer) -> Result<String> {
     Secret::read(&settings.access)?;
     settings.tls.as_ref().map(access::acceptor).transpose()?;
+    server::try_address(settings.listen)?;
     let most = settings.max_viewers;
     Ok(format!("{settings}, {most} viewers"))
 }

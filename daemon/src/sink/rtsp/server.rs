@@ -43,12 +43,7 @@ impl Server {
         let acceptor = settings.tls.as_ref().map(access::acceptor).transpose()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (listener, udp) = runtime.block_on(async {
-            let listener = listen(settings.listen).with_context(|| {
-                format!(
-                    "listen = \"{}\" cannot be used. Stop the program that holds the port, or set another address",
-                    settings.listen
-                )
-            })?;
+            let listener = listen(settings.listen).with_context(|| taken(settings.listen))?;
             let udp = match acceptor {
                 // Nothing leaves unencrypted then.
                 Some(_) => None,
@@ -90,6 +85,20 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop(Instant::now() + Duration::from_secs(1));
     }
+}
+
+/// Whether the address can be had; gives it back at once.
+///
+/// # Errors
+/// When it cannot.
+pub fn try_address(address: SocketAddr) -> Result<()> {
+    std::net::TcpListener::bind(address).map(drop).with_context(|| taken(address))
+}
+
+fn taken(address: SocketAddr) -> String {
+    format!(
+        "listen = \"{address}\" cannot be used. Stop the program that holds the port, or set another address"
+    )
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -12,6 +12,7 @@ mod whep;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Result;
 use crossbeam_channel::Sender;
 use gst_video::VideoInfo;
 
@@ -33,6 +34,14 @@ pub struct Webrtc {
     states: Sender<(u64, State)>,
     audience: Arc<Audience>,
     status: Arc<SinkStatus>,
+}
+
+/// Whether the address of all viewers can be had; gives it back at once.
+///
+/// # Errors
+/// When it cannot.
+pub fn try_address(webrtc: &config::Webrtc) -> Result<()> {
+    server::bind(webrtc.udp).map(drop)
 }
 
 impl Webrtc {

@@ -64,12 +64,7 @@ impl Server {
         whep: Whep,
         status: Arc<SinkStatus>,
     ) -> Result<Self> {
-        let socket = UdpSocket::bind(udp).with_context(|| {
-            format!(
-                "udp = \"{udp}\" cannot be used. Stop the program that holds the port, or set another address of \
-                 this machine"
-            )
-        })?;
+        let socket = bind(udp)?;
         socket.set_nonblocking(true)?;
         let crypto = Arc::new(str0m::crypto::from_feature_flags());
         let certificate =
@@ -116,6 +111,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.whep.close(&self.wishes);
     }
+}
+
+/// Takes the one port of all viewers.
+///
+/// # Errors
+/// When it is taken, or the address is not this machine's.
+pub fn bind(udp: SocketAddr) -> Result<UdpSocket> {
+    UdpSocket::bind(udp).with_context(|| {
+        format!(
+            "udp = \"{udp}\" cannot be used. Stop the program that holds the port, or set another address of this \
+             machine"
+        )
+    })
 }
 
 /// Says that the thread has crashed.

@@ -1,6 +1,7 @@
 //! One viewer: its peer connection, and what it has been sent.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -131,9 +132,24 @@ impl Viewer {
     }
 
     fn handle(&mut self, input: Input<'_>) {
-        if let Err(error) = self.rtc.handle_input(input) {
-            self.fail(&error);
+        self.guarded(|rtc| rtc.handle_input(input));
+    }
+
+    /// What `act` does with the connection. Whoever sends a packet that no one thought of loses his own picture, and
+    /// nobody else's.
+    fn guarded<T>(&mut self, act: impl FnOnce(&mut Rtc) -> Result<T, RtcError>) -> Option<T> {
+        if self.is_over {
+            return None;
         }
+        match catch_unwind(AssertUnwindSafe(|| act(&mut self.rtc))) {
+            Ok(Ok(done)) => return Some(done),
+            Ok(Err(error)) => self.fail(&error),
+            Err(_) => {
+                tracing::warn!(viewer = %self.name, "a viewer sent what makes no sense, and is given up");
+                self.is_over = true;
+            }
+        }
+        None
     }
 
     fn fail(&mut self, error: &RtcError) {
@@ -172,13 +188,13 @@ impl Viewer {
     pub fn flush(&mut self, mut send: impl FnMut(SocketAddr, &[u8]), states: &str) -> Option<Wants> {
         let mut wants = None;
         while !self.is_over {
-            match self.rtc.poll_output() {
-                Ok(Output::Transmit(packet)) => send(packet.destination, &packet.contents),
-                Ok(Output::Timeout(due)) => {
+            match self.guarded(Rtc::poll_output)? {
+                Output::Transmit(packet) => send(packet.destination, &packet.contents),
+                Output::Timeout(due) => {
                     self.due = due.min(self.limit());
                     break;
                 }
-                Ok(Output::Event(event)) => match event {
+                Output::Event(event) => match event {
                     Event::Connected => {
                         self.is_connected = true;
                         wants = Some(Wants::First);
@@ -194,7 +210,6 @@ impl Viewer {
                     }
                     _ => {}
                 },
-                Err(error) => self.fail(&error),
             }
         }
         wants
