@@ -61,6 +61,8 @@ case $what in train | test) need torch 2.11.0 ;; esac
 [ "$what" != test ] || need pyigtl 0.3.4
 # A WebRTC stack of somebody else's, as a viewer.
 [ "$what" != test ] || need aiortc 1.16.0
+# Asks the API whatever its document allows, and what it does not.
+[ "$what" != test ] || need schemathesis 4.32.5
 # Writes DICOM files for the tests.
 [ "$what" != test ] || need pydicom 3.0.2
 

@@ -32,7 +32,7 @@ pub enum Command {
 }
 
 /// Why somebody flagged a moment. A list and no text: people write names into texts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Nobody said.
@@ -46,6 +46,19 @@ pub enum Reason {
     NoNerve,
     /// The mask flickers or jumps.
     Unsteady,
+}
+
+impl Reason {
+    /// As programs call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::WrongOutline => "wrong_outline",
+            Self::MissedNerve => "missed_nerve",
+            Self::NoNerve => "no_nerve",
+            Self::Unsteady => "unsteady",
+        }
+    }
 }
 
 /// What may be done about models.

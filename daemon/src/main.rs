@@ -24,6 +24,7 @@ mod sink;
 mod source;
 mod status;
 mod supervise;
+mod tls;
 mod web;
 mod writable;
 
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::{EngineError, say, telemetry};
 
-use crate::cmd::{bench, build, check, completions, engines, options, run};
+use crate::cmd::{bench, build, cert, check, completions, engines, options, run, token};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -76,6 +77,18 @@ Examples:
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
+    /// Make, list or revoke the tokens of those who may use page and API from elsewhere.
+    #[command(after_help = "\
+Examples:
+  nervelightd token add alice --role deploy --file /var/lib/nervelight/tokens.json
+  nervelightd token list
+  nervelightd token revoke alice")]
+    Token(token::Arguments),
+    /// Make a certificate for the page, signed by itself; prints the fingerprint to check it by.
+    #[command(after_help = "\
+Example:
+  nervelightd cert --host cart7.example.org --host 10.0.0.7 --out /var/lib/nervelight/tls")]
+    Cert(cert::Arguments),
     /// Print what completes commands and options in a shell.
     #[command(after_help = "Example:\n  nervelightd completions bash >/etc/bash_completion.d/nervelightd")]
     Completions(completions::Arguments),
@@ -97,6 +110,8 @@ fn main() -> ExitCode {
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Harvest(arguments) => cmd::harvest::harvest(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Token(arguments) => token::token(&arguments),
+        Command::Cert(arguments) => cert::cert(&arguments),
         Command::Completions(arguments) => {
             completions::completions(&arguments, &mut Arguments::command());
             Ok(())

@@ -1,7 +1,7 @@
 //! Credentials never leave the process: not in the log, `/status`, `/metrics`, the report or an error.
 //!
-//! Text is cleaned by what credentials look like, a URI's user and password or a property such as `user-pw`, and by
-//! the values themselves, which [`learn`] takes from the configuration: an element may quote one alone.
+//! Text is cleaned by what credentials look like, a URI's user and password, a property such as `user-pw` or a token of the
+//! daemon's own, and by the values themselves, which [`learn`] takes from the configuration: an element may quote one alone.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -96,8 +96,11 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 
 /// The places of secrets in `text`, in order and apart.
 fn secrets(text: &str) -> Vec<Range<usize>> {
-    let mut found: Vec<_> =
-        user_infos(text).chain(properties(text)).filter(|range| !range.is_empty()).collect();
+    let mut found: Vec<_> = user_infos(text)
+        .chain(properties(text))
+        .chain(tokens(text))
+        .filter(|range| !range.is_empty())
+        .collect();
     found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
     let mut end = 0;
     found.retain(|range| {
@@ -118,6 +121,16 @@ fn user_infos(text: &str) -> impl Iterator<Item = Range<usize>> {
         // A password may hold an @ that should have been encoded.
         let user_info = text[start..end].rfind('@')?;
         Some(start..start + user_info)
+    })
+}
+
+/// Every token as `nervelightd token` makes them, good or not.
+fn tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
+    text.match_indices("nvl_").filter_map(|(at, _)| {
+        let is_end = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        let end = text[at..].find(is_end).map_or(text.len(), |length| at + length);
+        // Prefix, id and the beginning of what is secret.
+        (end - at > 16).then_some(at..end)
     })
 }
 
@@ -258,6 +271,7 @@ mod tests {
             ("extra-headers=\"h,Authorization=Bearer abc\"", "extra-headers=\"h,Authorization=***\""),
             ("extra-headers=\"h,X-Session=abc\"", "extra-headers=\"h,X-Session=***\""),
             ("Authorization: Basic dXNlcg==", "Authorization: ***"),
+            ("nvl_0a1b2c3d_dGhpcyBpcyBhIHNlY3JldCBvZiAzMiBieXRlcw, x", "***, x"),
         ] {
             assert_eq!(redact(text), clean, "{text}");
         }

@@ -1,11 +1,12 @@
 //! Secrets that files hold, which not everybody on this machine may read.
 
-use std::fs::{File, Metadata};
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use nervelight_engines::store::atomic::{self, Access};
 
 use crate::redact::learn_secret;
 
@@ -35,6 +36,21 @@ pub fn read(path: &Path, what: &str) -> Result<String> {
     }
 }
 
+/// Replaces the file at `path` by `bytes`, which nobody but its owner may read. That is the old file's owner, or else its
+/// folder's: root makes secrets for the daemon's user.
+///
+/// # Errors
+/// When the directory or the disk refuses; the old file is then untouched.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let owner = fs::metadata(path).or_else(|_| fs::metadata(atomic::directory(path)))?;
+    atomic::write_with(path, Access::Umask, |file| {
+        // Others than root cannot give a file away, and need not.
+        let _ = fchown(&*file, Some(owner.uid()), Some(owner.gid()));
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(bytes)
+    })
+}
+
 /// Finds a file that everybody on this machine may read.
 ///
 /// # Errors
@@ -51,9 +67,6 @@ pub fn not_for_everybody(about: &Metadata, path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::fs::Permissions;
-
     use super::*;
 
     #[test]

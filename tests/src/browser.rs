@@ -64,6 +64,8 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            // Pages with a certificate that signs itself.
+            "--ignore-certificate-errors",
             "--window-size=1500,950",
             &profile,
         ] {

@@ -1,17 +1,25 @@
 //! Connections: so many at most, each for as long as it is of use.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use axum::middleware::from_fn_with_state;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
 
 use crate::guard::{Guard, guard};
 use crate::watched::{LastUse, Watched};
@@ -20,23 +28,38 @@ use crate::watched::{LastUse, Watched};
 const MOST: usize = 64;
 /// A request's head comes within it; a connection without a request is closed after it.
 const HEAD: Duration = Duration::from_secs(10);
+/// TLS is agreed upon within it.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A reader that takes nothing for so long has gone.
 const STALL: Duration = Duration::from_secs(5);
 /// A connection that was of use within it makes no room for another.
 const RECENT: Duration = Duration::from_secs(1);
+
+/// Who is at the other end of a connection. Every request has it as an extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// Gives what speaks TLS for the next connection: certificates are renewed while a program runs.
+pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 
 struct Connection {
     task: JoinHandle<()>,
     last_use: LastUse,
 }
 
-/// Serves `router` behind `guard` on the tokio runtime it is called on, until that ends.
+/// Serves `router` behind `guard` on the tokio runtime it is called on, until that ends; with TLS if there is an
+/// `acceptor`.
 ///
 /// Where connections run out, the one that was idle longest makes room.
 ///
 /// # Errors
 /// When the listener cannot be used.
-pub async fn serve(listener: TcpListener, allowed: Guard, router: Router) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    allowed: Guard,
+    acceptor: Option<Acceptor>,
+    router: Router,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = router.layer(from_fn_with_state(allowed, guard));
@@ -46,9 +69,10 @@ pub async fn serve(listener: TcpListener, allowed: Guard, router: Router) -> io:
         let accepted = listener.accept().await;
         connections.retain(|connection| !connection.task.is_finished());
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if connections.len() < most || close_idle(&mut connections) {
-                    connections.push(open(stream, router.clone()));
+                    let acceptor = acceptor.as_ref().map(|acceptor| acceptor());
+                    connections.push(open(stream, Peer(peer), acceptor, router.clone()));
                 }
             }
             // Mostly it is descriptors that are missing; the next try must not be at once.
@@ -79,19 +103,34 @@ fn close_idle(connections: &mut Vec<Connection>) -> bool {
     }
 }
 
-fn open(stream: TcpStream, router: Router) -> Connection {
+fn open(stream: TcpStream, peer: Peer, acceptor: Option<TlsAcceptor>, router: Router) -> Connection {
     // Pictures must not wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
     let (stream, last_use) = Watched::new(stream, STALL);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let task = tokio::spawn(async move {
-        // A browser that goes away is no news.
-        if let Err(error) = connection.await {
-            tracing::trace!(%error, "connection closed");
+        let Some(acceptor) = acceptor else { return talk(stream, peer, router).await };
+        match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => talk(stream, peer, router).await,
+            // Browsers that do not trust the certificate yet do this, and scanners.
+            Ok(Err(error)) => tracing::trace!(%error, "no TLS"),
+            Err(_) => tracing::trace!("no TLS in time"),
         }
     });
     Connection { task, last_use }
+}
+
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, router: Router) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        // A router is always ready.
+        router.clone().call(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    // A browser that goes away is no news.
+    if let Err(error) = connection.await {
+        tracing::trace!(%error, "connection closed");
+    }
 }

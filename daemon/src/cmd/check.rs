@@ -18,7 +18,7 @@ use crate::sink;
 use crate::source::gstreamer::STALL;
 use crate::source::slot::Next;
 use crate::source::{self, OpenSource, rtsp, v4l2};
-use crate::web;
+use crate::web::Entrance;
 
 /// A source that may be without signal is not waited for as long as `run` would.
 const SIGNAL: Duration = Duration::from_secs(10);
@@ -71,9 +71,9 @@ pub fn check(arguments: &Arguments) -> Result<()> {
             Err(error) => row(kind, Err(error.context(name(&key)))),
         }
     }
-    if let Some(address) = config.listen {
-        // Given back at once.
-        row("page", web::bind(address).map(|_| format!("http://{address}")));
+    if let Some(http) = &config.http {
+        // The port is given back at once.
+        row("page", Entrance::open(http).and_then(|entrance| entrance.describe()));
     }
     if *deep {
         row("frames", open_source(&config));

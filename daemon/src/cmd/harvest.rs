@@ -105,10 +105,7 @@ fn list(folder: &Path, since: u64, json: bool) -> Result<()> {
         let at = i64::try_from(kept.at).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
         let at = at.map_or_else(String::new, |at| at.to_string());
         let item = &kept.item;
-        let reason = match item.reason {
-            Some(reason) => format!(" ({})", serde_json::to_string(&reason)?.trim_matches('"')),
-            None => String::new(),
-        };
+        let reason = item.reason.map_or_else(String::new, |reason| format!(" ({})", reason.name()));
         outln!(
             "{at}  {}{reason}, uncertainty {:.2}, {} px, case {}, {}",
             item.why.name(),

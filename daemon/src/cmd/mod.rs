@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod cert;
 pub mod check;
 pub mod completions;
 pub mod engines;
@@ -10,3 +11,4 @@ pub mod harvest;
 pub mod options;
 mod outside;
 pub mod run;
+pub mod token;

@@ -1,10 +1,15 @@
 //! `[http]`: the page.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::mistakes::Mistakes;
+use crate::config::mistakes::{Mistakes, has_folder};
+use crate::config::tls::Tls;
+
+/// Where the audit log is in a store of models, unless the file says otherwise.
+pub const AUDIT: &str = "audit.jsonl";
 
 /// The section as written.
 #[derive(Debug, Deserialize)]
@@ -13,17 +18,44 @@ pub struct RawHttp {
     pub enabled: bool,
     pub listen: String,
     pub proxy_hosts: Vec<String>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub tokens: Option<PathBuf>,
+    pub audit: Option<PathBuf>,
 }
 
 impl Default for RawHttp {
     fn default() -> Self {
-        Self { enabled: true, listen: "127.0.0.1:8321".into(), proxy_hosts: vec![] }
+        Self {
+            enabled: true,
+            listen: "127.0.0.1:8321".into(),
+            proxy_hosts: vec![],
+            certificate: None,
+            key: None,
+            tokens: None,
+            audit: None,
+        }
     }
 }
 
+/// The section as used.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where page, status and metrics are served.
+    pub listen: SocketAddr,
+    /// Names by which browsers reach the page through a proxy.
+    pub proxy_hosts: Vec<String>,
+    /// What it speaks TLS with.
+    pub tls: Option<Tls>,
+    /// The file of tokens.
+    pub tokens: Option<PathBuf>,
+    /// The audit log.
+    pub audit: Option<PathBuf>,
+}
+
 impl RawHttp {
-    /// Where the page is served; none if it is not, or the section has a mistake.
-    pub fn resolve(&self, mistakes: &mut Mistakes) -> Option<SocketAddr> {
+    /// The page as used; none if it is not served, or the section has a mistake.
+    pub fn resolve(&self, base: &Path, mistakes: &mut Mistakes) -> Option<Http> {
         mistakes.check(
             self.proxy_hosts.iter().all(|host| is_host(host)),
             "http.proxy_hosts",
@@ -36,14 +68,23 @@ impl RawHttp {
             mistakes.add("http.listen", "must be an address and a port like \"127.0.0.1:8321\"");
             return None;
         };
-        mistakes.check(
-            listen.ip().is_loopback() || !self.proxy_hosts.is_empty(),
-            "http.listen",
-            "is not on loopback, and the page has no log-in: everybody on the network could watch patients and switch \
-             the overlay. Use 127.0.0.1; if a proxy with a log-in stands before it, name in http.proxy_hosts how \
-             browsers reach that",
-        );
-        Some(listen)
+        let mut mistake = |key: &str, message: &str| mistakes.add(format!("http.{key}"), message);
+        let tls = Tls::resolve(self.certificate.as_ref(), self.key.as_ref(), base, &mut mistake);
+        let is_whole = self.certificate.is_some() && self.key.is_some() && self.tokens.is_some();
+        if !listen.ip().is_loopback() && !is_whole {
+            mistake(
+                "listen",
+                "is not on loopback: everybody on the network could watch patients and change what the cart does. Set \
+                 http.certificate and http.key (`nervelightd cert --host NAME --out FOLDER` makes them) and http.tokens \
+                 (`nervelightd token add NAME --role ROLE --file FILE` makes it), or use 127.0.0.1",
+            );
+        }
+        let audit = self.audit.as_ref().map(|audit| base.join(audit));
+        if audit.as_ref().is_some_and(|audit| !has_folder(audit)) {
+            mistake("audit", "is in a folder that does not exist. Make the folder, or choose another");
+        }
+        let tokens = self.tokens.as_ref().map(|tokens| base.join(tokens));
+        Some(Http { listen, proxy_hosts: self.proxy_hosts.clone(), tls, tokens, audit })
     }
 }
 
@@ -60,6 +101,34 @@ fn is_host(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn off_loopback_it_takes_tls_and_tokens() {
+        let said = |text: &str| {
+            let mut mistakes = Mistakes::default();
+            let raw: RawHttp = toml::from_str(text).unwrap();
+            let http = raw.resolve(Path::new("/etc"), &mut mistakes);
+            (http, format!("{:?}", mistakes.into_list()))
+        };
+        let (tls, tokens) = ("certificate = \"c\"\nkey = \"k\"\n", "tokens = \"t\"\n");
+        let open = "listen = \"0.0.0.0:8321\"\n";
+        let proxied = "proxy_hosts = [\"cart7.example.org\"]\n";
+        for bad in
+            [open.to_owned(), format!("{open}{tls}"), format!("{open}{tokens}"), format!("{open}{proxied}")]
+        {
+            let (_, said) = said(&bad);
+            for word in ["http.listen", "not on loopback", "nervelightd cert", "nervelightd token add"] {
+                assert!(said.contains(word), "{bad}: {said}");
+            }
+        }
+        let (http, nothing) = said(&format!("{open}{tls}{tokens}"));
+        let http = http.unwrap();
+        assert_eq!((http.tokens.unwrap(), http.tls.unwrap().key), ("/etc/t".into(), "/etc/k".into()));
+        assert_eq!(nothing, "[]");
+        assert!(said("certificate = \"c\"").1.contains("http.key"));
+        assert!(said("audit = \"/absent/audit.jsonl\"").1.contains("http.audit"));
+        assert_eq!(said("").1, "[]");
+    }
 
     #[test]
     fn names_of_hosts_are_known() {

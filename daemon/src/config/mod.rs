@@ -15,8 +15,8 @@ mod report;
 mod sinks;
 mod source;
 mod sync;
+mod tls;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,14 +26,16 @@ use nervelight_engines::settings::{self, Problem, Problems};
 use serde::Deserialize;
 
 use crate::redact;
+pub use http::Http;
 use mistakes::Mistakes;
 pub use harvest::{FlagKey, Harvest};
 pub use overlay::Overlay;
 pub use region::Finding;
 pub use sinks::webrtc::Webrtc;
-pub use sinks::{Access, FileSettings, IgtlContent, IgtlSink, RtspServer, SegmentLimits, Sink, Tls};
+pub use sinks::{Access, FileSettings, IgtlContent, IgtlSink, RtspServer, SegmentLimits, Sink};
 pub use source::{IgtlSource, PhantomSettings, Rtsp, Source, Transport};
 pub use sync::{Sync, SyncMode};
+pub use tls::Tls;
 
 /// A checked configuration with every path absolute.
 #[derive(Debug, Clone)]
@@ -66,10 +68,8 @@ pub struct Config {
     pub overlay: Overlay,
     /// Where annotated frames go.
     pub sinks: Vec<Sink>,
-    /// Address of page, status and metrics; none to serve nothing.
-    pub listen: Option<SocketAddr>,
-    /// Names by which browsers reach the page through a proxy.
-    pub proxy_hosts: Vec<String>,
+    /// The page and the API; none to serve nothing.
+    pub http: Option<Http>,
     /// What is kept for retraining; none for nothing.
     pub harvest: Option<Harvest>,
     /// Where figures are written at the end.
@@ -136,12 +136,17 @@ impl Raw {
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
         let overlay = self.overlay.resolve(&mut mistakes);
         let sinks = sinks::resolve(&self.sinks, &self.http, base, &mut mistakes);
-        let listen = self.http.resolve(&mut mistakes);
+        let mut http = self.http.resolve(base, &mut mistakes);
         let harvest = self.harvest.resolve(base, &mut mistakes);
-        let exposed = listen.is_some_and(|address| !address.ip().is_loopback());
+        let exposed = http.as_ref().is_some_and(|http| !http.listen.ip().is_loopback());
         let model = self.model.resolve(exposed, base, &mut mistakes);
         let bundle = model.as_ref().and_then(|model| model.bundle.as_deref());
         let report = self.report.resolve(bundle, base, &mut mistakes);
+        if let Some(http) = &mut http
+            && let Some(store) = model.as_ref().and_then(|model| model.store.as_ref())
+        {
+            http.audit.get_or_insert_with(|| store.join(http::AUDIT));
+        }
         let log_interval = self.log.resolve(&mut mistakes);
         refuse_shared_files(source.as_ref(), report.as_deref(), &sinks, &mut mistakes);
         match (source, model, overlay) {
@@ -160,8 +165,7 @@ impl Raw {
                 sync,
                 overlay,
                 sinks: sinks.into_iter().flatten().collect(),
-                listen,
-                proxy_hosts: self.http.proxy_hosts.clone(),
+                http,
                 harvest,
                 report,
                 log_interval,
@@ -253,6 +257,8 @@ mod tests {
         assert_eq!(raw.region.skin_y, Some(0));
         assert!(!raw.overlay.steady && !raw.overlay.measure);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
+        assert!(raw.http.certificate.is_some() && raw.http.key.is_some() && raw.http.tokens.is_some());
+        assert!(raw.http.audit.is_some());
         assert!(source.host.is_some() && source.port.is_some() && source.silence_s.is_some());
         assert!(raw.sinks.iter().any(|sink| sink.listen.is_some() && sink.content.is_some()));
         assert_eq!(raw.sinks.len(), 7, "one of each kind");

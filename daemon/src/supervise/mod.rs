@@ -35,7 +35,7 @@ use crate::supervise::reaper::Reaper;
 use crate::supervise::sinks::SinkKeeper;
 use crate::supervise::source::SourceKeeper;
 use crate::supervise::supervisor::Supervisor;
-use crate::web::{self, Page};
+use crate::web::{Audit, Entrance, Page};
 
 /// How long the end waits for engines and pipelines that hang.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,7 +48,8 @@ pub fn run(config: &Config) -> Result<()> {
     // Startup. What is missing is found before anything runs.
     config.sinks.iter().try_for_each(sink::refuse_misconfigured)?;
     let stop = signals::listen()?;
-    let listener = config.listen.map(web::bind).transpose()?;
+    let entrance = config.http.as_ref().map(Entrance::open).transpose()?;
+    let audit = entrance.as_ref().map_or_else(|| Audit::open(None), |entrance| Ok(entrance.audit()))?;
     let metrics = prometheus::install()?;
     let First { bundle, mut models } = model::first(config)?;
     let reaper = Reaper::start()?;
@@ -70,7 +71,7 @@ pub fn run(config: &Config) -> Result<()> {
     let (pictures, _) = watch::channel(None);
     let whep = Whep::new(Instant::now());
     let (cell, (control, requests)) = (StatusCell::default(), control());
-    if let Some(listener) = listener {
+    if let Some(entrance) = entrance {
         let has_preview = config.sinks.iter().any(|sink| matches!(sink, Sink::Preview));
         let page = Page {
             status: cell.clone(),
@@ -79,9 +80,10 @@ pub fn run(config: &Config) -> Result<()> {
             control,
             metrics: metrics.clone(),
             begun: whep.begun,
+            audit: audit.clone(),
         };
-        tracing::info!("page at http://{}", listener.local_addr()?);
-        web::serve(listener, &config.proxy_hosts, page)?;
+        tracing::info!("page at {}", entrance.describe()?);
+        entrance.serve(page)?;
     }
     let run_info = RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode);
     let source_name = run_info.shown().source.into();
@@ -149,6 +151,7 @@ pub fn run(config: &Config) -> Result<()> {
     reaper.finish(PATIENCE);
     // Nothing shows it pictures any more.
     harvest.into_iter().for_each(Harvest::finish);
+    audit.finish();
     outcome
 }
 

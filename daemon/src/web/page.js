@@ -1,4 +1,5 @@
 import { flag, kept } from "/harvest.js";
+import { identify, isKnown, may, start, whyNot } from "/login.js";
 import { Refused, obstacle, watch as watchWebrtc } from "/webrtc.js";
 
 // A picture older than this is not shown as live.
@@ -114,7 +115,8 @@ async function watchJpegs() {
   alive();
   try {
     const answer = await fetch("/stream.mjpg", { signal: mine.signal, cache: "no-store" });
-    if (answer.status === 503) refused = await answer.text();
+    if (answer.status === 401) identify();
+    if (answer.status === 503) refused = (await answer.json()).detail;
     if (answer.ok) {
       refused = "";
       connected = true;
@@ -136,7 +138,7 @@ async function watchJpegs() {
 
 /** Motion JPEG takes over where WebRTC shows nothing, and not before it had its time. */
 function takeOver() {
-  if (document.hidden || jpegs) return;
+  if (document.hidden || jpegs || !isKnown()) return;
   if (without || performance.now() - waitedFrom > WEBRTC_MS) watchJpegs();
 }
 
@@ -171,6 +173,8 @@ function put(state, picture, width, height, clock, way) {
 /** Says in words what stands on the screen. */
 function look() {
   takeOver();
+  id("overlay").disabled = id("flag").disabled = !may("operate");
+  say("why-not", whyNot("operate"));
   const age = shown ? performance.now() - shown.at + shown.late : Infinity;
   const old = age > FRESH_MS || document.hidden;
   id("live").classList.toggle("old", old);
@@ -191,6 +195,7 @@ function look() {
     return;
   }
   let what = "No live picture", why;
+  if (!isKnown()) shown = null;
   if (refused) why = "This cart shows its picture elsewhere. (" + refused + ")";
   else if (!connected || (shown && !status)) why = "The program on the cart does not answer. This page tries again by itself.";
   else if (shown) why = "The program on the cart is reached, but sends no fresh picture.";
@@ -231,20 +236,25 @@ const spread = q => q.max === 0 ? "not yet known"
 const count = n => n.toLocaleString("en");
 
 async function refresh() {
-  try {
-    const answer = await fetch("/status", { signal: AbortSignal.timeout(2000), cache: "no-store" });
-    status = await answer.json();
-    id("details").classList.remove("unknown");
-  } catch {
-    status = null;
-    id("details").classList.add("unknown");
-  }
+  if (isKnown()) await readStatus();
+  else status = null;
   place();
   // Without an answer a recording that had stopped still has.
   if (status && status.ai !== "waiting") figures(status);
   alarm();
   look();
   setTimeout(refresh, 1000);
+}
+
+async function readStatus() {
+  try {
+    const answer = await fetch("/status", { signal: AbortSignal.timeout(2000), cache: "no-store" });
+    if (answer.status === 401) identify();
+    status = answer.ok ? await answer.json() : null;
+  } catch {
+    status = null;
+  }
+  id("details").classList.toggle("unknown", !status);
 }
 
 /** Frames the ultrasound picture where the daemon looks for it, as long as the daemon says where. */
@@ -274,7 +284,8 @@ function figures(s) {
     if (!sink.failed) return element("li", `${sink.name}: ${count(sink.frames)} pictures${lost}${gaps}`);
     const item = element("li", `${sink.name}: FAILED. ${sink.failed} It is tried again by itself. `, "failed");
     const again = element("button", "Try again now");
-    again.onclick = () => ask("POST", `/sinks/${number}/retry`, "It could not be tried again");
+    again.onclick = () => ask("POST", `/api/v1/sinks/${number}/retry`, "It could not be tried again");
+    Object.assign(again, { disabled: !may("operate"), title: whyNot("operate") });
     item.append(again);
     return item;
   }));
@@ -305,14 +316,15 @@ async function ask(method, path, failure, body) {
       body: body && JSON.stringify(body), signal: AbortSignal.timeout(2000),
     });
     if (answer.ok) return true;
-    why = (await answer.json()).error.message;
+    why = (await answer.json()).detail;
   } catch { /* no answer, or none of the daemon's own */ }
   complaint = `${failure}: ${why}`;
   alarm();
   setTimeout(() => { complaint = ""; alarm(); }, 5000);
 }
 
-const switchOverlay = () => ask("PUT", "/overlay", "The overlay could not be switched", { enabled: !overlay });
+const switchOverlay = () => may("operate") &&
+  ask("PUT", "/api/v1/overlay", "The overlay could not be switched", { enabled: !overlay });
 
 async function switchFull() {
   const live = id("live");
@@ -327,31 +339,43 @@ const fullChanged = () => id("full").setAttribute("aria-pressed",
 
 id("overlay").onclick = switchOverlay;
 id("full").onclick = switchFull;
-id("flag").onclick = () => flag(ask);
+const flagMoment = () => may("operate") && flag(ask);
+id("flag").onclick = flagMoment;
 document.onfullscreenchange = fullChanged;
 document.onkeydown = event => {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || event.target === id("token")) return;
   if (event.key === "f") switchFull();
   else if (event.key === "o") switchOverlay();
-  else if (event.key === "k") flag(ask);
+  else if (event.key === "k") flagMoment();
   else if (event.key === "Escape" && id("live").classList.contains("full")) switchFull();
 };
 // Nobody looks at a hidden page, and what it showed is old when it comes back.
-document.onvisibilitychange = () => {
-  if (document.hidden) {
-    const were = [webrtc, jpegs];
-    webrtc = jpegs = shown = null;
-    connected = false;
-    were.forEach(was => was?.abort());
-    look();
-  } else begin();
-};
+document.onvisibilitychange = () => document.hidden ? end() : begin();
 
 function begin() {
+  if (document.hidden || webrtc || !isKnown()) return;
   waitedFrom = performance.now();
   watchVideo();
 }
 
-begin();
+function end() {
+  const were = [webrtc, jpegs];
+  webrtc = jpegs = shown = null;
+  connected = false;
+  were.forEach(was => was?.abort());
+  look();
+}
+
+/** Somebody else looks, or nobody: what was shown was for another. */
+function anew(known) {
+  end();
+  if (known) return begin();
+  const { width, height } = id("picture");
+  id("picture").getContext("2d").clearRect(0, 0, width, height);
+  troubles = [];
+  for (const name of ["figures", "sinks", "model", "way"]) id(name).replaceChildren();
+}
+
+start(anew);
 refresh();
 setInterval(look, 100);

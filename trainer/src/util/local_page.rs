@@ -17,5 +17,5 @@ pub fn bind(option: &str, port: u16) -> Result<TcpListener> {
 pub fn serve(listener: TcpListener, router: Router) -> Result<()> {
     let guard = Guard::local(listener.local_addr()?.port());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(nervelight_web::serve(listener, guard, router))?)
+    Ok(runtime.block_on(nervelight_web::serve(listener, guard, None, router))?)
 }

@@ -15,7 +15,7 @@ use crate::config::mistakes::Mistakes;
 use crate::redact::redact;
 pub use file::{FileSettings, SegmentLimits};
 pub use igtl::{IgtlContent, IgtlSink};
-pub use rtsp::{Access, RtspServer, Tls};
+pub use rtsp::{Access, RtspServer};
 
 /// More is a mistake of a program that wrote the file.
 const MOST_SINKS: usize = 64;

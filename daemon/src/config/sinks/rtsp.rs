@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::mistakes::Mistakes;
 use crate::config::sinks::RawSink;
+use crate::config::tls::Tls;
 
 /// Viewers at a time, if nothing else is said.
 const VIEWERS: u32 = 128;
@@ -40,15 +41,6 @@ pub enum Access {
     },
     /// Who knows the token in this file.
     Token(PathBuf),
-}
-
-/// Certificate and key, both PEM.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// The chain, the server's own first.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 impl fmt::Display for RtspServer {
@@ -95,15 +87,7 @@ pub fn resolve(raw: &RawSink, table: &str, base: &Path, mistakes: &mut Mistakes)
             Access::Anybody
         }
     };
-    let tls = match (file(&raw.certificate), file(&raw.key)) {
-        (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
-        (None, None) => None,
-        (certificate, _) => {
-            let missing = if certificate.is_some() { "key" } else { "certificate" };
-            mistake(missing, "is missing: TLS needs a certificate and its key, both as PEM files");
-            None
-        }
-    };
+    let tls = Tls::resolve(raw.certificate.as_ref(), raw.key.as_ref(), base, &mut mistake);
     if let Ok(listen) = listen
         && !listen.ip().is_loopback()
         && (raw.certificate.is_none() || raw.key.is_none() || access == Access::Anybody)

@@ -1,19 +1,12 @@
-//! Who may watch, and TLS: what the files say that the configuration names.
+//! Who may watch: what the files say that the configuration names.
 
-use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::{Access, Tls};
+use crate::config::Access;
 use crate::secret;
 
 /// What a viewer has to know.
@@ -76,29 +69,9 @@ fn secret_in(path: &Path, key: &str) -> Result<String> {
     secret::read(path, what).map_err(|why| anyhow!("{key} = \"{}\" {why:#}", path.display()))
 }
 
-/// What speaks TLS with this certificate and key.
-///
-/// # Errors
-/// When they cannot be read, or do not fit.
-pub fn acceptor(tls: &Tls) -> Result<TlsAcceptor> {
-    let path = tls.certificate.display();
-    let what = || format!("certificate = \"{path}\"");
-    let chain = CertificateDer::pem_file_iter(&tls.certificate).with_context(what)?;
-    let chain: Vec<_> = chain.collect::<Result<_, _>>().with_context(what)?;
-    ensure!(!chain.is_empty(), "certificate = \"{path}\" holds no certificate in PEM");
-    let what = || format!("key = \"{}\"", tls.key.display());
-    secret::not_for_everybody(&fs::metadata(&tls.key).with_context(what)?, &tls.key).with_context(what)?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).with_context(what)?;
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .with_context(|| format!("certificate = \"{path}\" and its key cannot be used"))?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

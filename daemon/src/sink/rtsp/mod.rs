@@ -22,6 +22,7 @@ use crate::sink::rtsp::access::Secret;
 use crate::sink::rtsp::server::Server;
 use crate::sink::rtsp::stage::Stage;
 use crate::sink::{Shown, Sink, SinkContext, SinkError, SinkStatus, is_like};
+use crate::tls::Identity;
 
 /// What the last units may take to come out of the encoder and reach the viewers.
 const LAST: Duration = Duration::from_millis(500);
@@ -100,7 +101,7 @@ impl Sink for RtspOut {
 /// When they cannot be used.
 pub fn check(settings: &RtspServer) -> Result<String> {
     Secret::read(&settings.access)?;
-    settings.tls.as_ref().map(access::acceptor).transpose()?;
+    settings.tls.as_ref().map(Identity::read).transpose()?;
     server::try_address(settings.listen)?;
     let most = settings.max_viewers;
     Ok(format!("{settings}, {most} viewers"))

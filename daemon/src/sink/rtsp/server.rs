@@ -14,10 +14,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::RtspServer;
-use crate::sink::rtsp::access::{self, Secret};
+use crate::sink::rtsp::access::Secret;
 use crate::sink::rtsp::session;
 use crate::sink::rtsp::shared::{Shared, Stranger};
 use crate::sink::rtsp::stage::Stage;
+use crate::tls::Identity;
 
 /// Connections beyond the viewers: those that are refused, and those that only ask.
 const SPARE: usize = 16;
@@ -40,11 +41,11 @@ impl Server {
     /// When files or ports cannot be used.
     pub fn start(name: String, settings: &RtspServer, stage: Arc<Stage>) -> Result<Self> {
         let secret = Secret::read(&settings.access)?;
-        let acceptor = settings.tls.as_ref().map(access::acceptor).transpose()?;
+        let identity = settings.tls.as_ref().map(Identity::read).transpose()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (listener, udp) = runtime.block_on(async {
             let listener = listen(settings.listen).with_context(|| taken(settings.listen))?;
-            let udp = match acceptor {
+            let udp = match identity {
                 // Nothing leaves unencrypted then.
                 Some(_) => None,
                 None => Some(two_ports(settings.listen.ip()).await?),
@@ -62,7 +63,7 @@ impl Server {
             name,
         });
         let (stop, stopped) = watch::channel(false);
-        let run = move || serve(&runtime, listener, acceptor, &shared, stopped);
+        let run = move || serve(&runtime, listener, identity, &shared, stopped);
         let thread = thread::Builder::new().name("rtsp".into()).spawn(run)?;
         Ok(Self { stop, thread: Some(thread) })
     }
@@ -127,7 +128,7 @@ async fn two_ports(ip: IpAddr) -> Result<(UdpSocket, UdpSocket)> {
 fn serve(
     runtime: &Runtime,
     listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
+    identity: Option<Identity>,
     shared: &Arc<Shared>,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -158,7 +159,8 @@ fn serve(
                 continue;
             };
             connections.fetch_add(1, SeqCst);
-            let (shared, acceptor, connections) = (shared.clone(), acceptor.clone(), connections.clone());
+            let acceptor = identity.as_ref().map(Identity::acceptor);
+            let (shared, connections) = (shared.clone(), connections.clone());
             tokio::spawn(async move {
                 if let Err(why) = connected(stream, peer, stranger, acceptor, &shared).await {
                     tracing::debug!(sink = %shared.name, %peer, %why, "a connection ended");

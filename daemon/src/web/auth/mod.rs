@@ -1,0 +1,14 @@
+//! Who asks and what they may do. Each route names its least role in the OpenAPI document, and [`admit`] finds it there.
+
+mod admit;
+mod attempts;
+mod caller;
+mod gate;
+mod keyed;
+mod sessions;
+pub mod token_file;
+mod tokens;
+
+pub use admit::{Admission, admit};
+pub use caller::{Caller, Role};
+pub use gate::{COOKIE, Gate, set_cookie};
