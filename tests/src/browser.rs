@@ -170,7 +170,9 @@ impl Browser {
     /// # Errors
     /// When the browser does not do it.
     pub fn press_while(&self, held: char, keys: &[char]) -> Result<()> {
-        let press = |key: &char| [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })];
+        let press = |key: &char| {
+            [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
+        };
         let mut actions = vec![json!({ "type": "keyDown", "value": held })];
         actions.extend(keys.iter().flat_map(press));
         actions.push(json!({ "type": "keyUp", "value": held }));
@@ -180,7 +182,8 @@ impl Browser {
     /// Actions as WebDriver has them (w3.org/TR/webdriver2, 15.7); the crate knows no fingers and no pens.
     fn act(&self, actions: &Value) -> Result<()> {
         let path = format!("/session/{}/actions", self.driver()?.session_id());
-        let (host, body) = (format!("Host: 127.0.0.1:{}", self.port), json!({ "actions": actions }).to_string());
+        let (host, body) =
+            (format!("Host: 127.0.0.1:{}", self.port), json!({ "actions": actions }).to_string());
         let answer = ask(self.port, "POST", &path, &[&host], &body)?;
         ensure!(answer.status == 200, "{}", answer.text());
         Ok(())

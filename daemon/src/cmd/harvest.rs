@@ -76,7 +76,8 @@ fn seconds(text: &str) -> Result<u64, String> {
         Some('h') => 3600,
         _ => return Err("must be days or hours, such as 7d or 12h".into()),
     };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| "must be a number and d or h, such as 7d")?;
+    let number: u64 =
+        text[..text.len() - 1].parse().map_err(|_| "must be a number and d or h, such as 7d")?;
     number.checked_mul(unit).ok_or_else(|| "is too long".into())
 }
 

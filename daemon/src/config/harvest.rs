@@ -82,7 +82,8 @@ impl RawHarvest {
             "harvest.min_interval_s",
             "must be from 0 to 86400 seconds",
         );
-        for (key, value) in [("harvest.uncertainty", self.uncertainty), ("harvest.area_jump", self.area_jump)] {
+        for (key, value) in [("harvest.uncertainty", self.uncertainty), ("harvest.area_jump", self.area_jump)]
+        {
             mistakes.check((0.0..=1.0).contains(&value), key, "must be from 0 to 1");
         }
         mistakes.check(
@@ -119,7 +120,8 @@ impl RawHarvest {
     fn key(&self, mistakes: &mut Mistakes) -> Option<FlagKey> {
         let key = self.key.as_ref().and_then(|name| {
             let known = name.parse::<KeyCode>().ok();
-            let what = "is no key. Use a name such as \"KEY_B\" or \"BTN_LEFT\"; `evtest` shows what a device sends";
+            let what =
+                "is no key. Use a name such as \"KEY_B\" or \"BTN_LEFT\"; `evtest` shows what a device sends";
             mistakes.check(known.is_some(), "harvest.key", what);
             known
         });

@@ -26,9 +26,9 @@ use nervelight_engines::settings::{self, Problem, Problems};
 use serde::Deserialize;
 
 use crate::redact;
+pub use harvest::{FlagKey, Harvest};
 pub use http::Http;
 use mistakes::Mistakes;
-pub use harvest::{FlagKey, Harvest};
 pub use overlay::Overlay;
 pub use region::Finding;
 pub use sinks::webrtc::Webrtc;

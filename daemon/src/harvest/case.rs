@@ -38,8 +38,7 @@ pub struct Case {
 impl Case {
     /// Goes on with the case of the `note` if its pause is not over at `now`, else begins one.
     pub fn resume(note: Option<Note>, gap: Duration, now: Instant, wall: SystemTime) -> Self {
-        let mut case =
-            Self { gap, name: random_name(NAME), begun: now, before: Duration::ZERO, moved: now };
+        let mut case = Self { gap, name: random_name(NAME), begun: now, before: Duration::ZERO, moved: now };
         if let Some(note) = note {
             // A clock that was set back makes no patient another one.
             let pause = Duration::from_secs(seconds(wall).saturating_sub(note.at));

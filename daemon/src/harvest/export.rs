@@ -41,9 +41,8 @@ pub struct Exported {
 /// # Errors
 /// When the folder cannot be read. An item that cannot is named in the second list.
 pub fn items(root: &Path, since: u64) -> Result<(Vec<(Entry, Kept)>, Vec<String>)> {
-    let entries = shelf::list(root).with_context(|| {
-        format!("{}: cannot be read. Name the folder of harvest.path", root.display())
-    })?;
+    let entries = shelf::list(root)
+        .with_context(|| format!("{}: cannot be read. Name the folder of harvest.path", root.display()))?;
     let (mut items, mut damaged) = (vec![], vec![]);
     for entry in entries.into_iter().filter(|entry| entry.at >= since) {
         let record = match fs::read(entry.path.join(RECORD)) {
@@ -56,7 +55,10 @@ pub fn items(root: &Path, since: u64) -> Result<(Vec<(Entry, Kept)>, Vec<String>
             Ok(kept) if kept.item.schema == SCHEMA => items.push((entry, kept)),
             Ok(kept) => {
                 let path = entry.path.display();
-                damaged.push(format!("{path}: is of schema {}, not {SCHEMA}. Use a newer nervelightd", kept.item.schema));
+                damaged.push(format!(
+                    "{path}: is of schema {}, not {SCHEMA}. Use a newer nervelightd",
+                    kept.item.schema
+                ));
             }
             Err(error) => damaged.push(format!("{}: {error:#}. Delete this folder", entry.path.display())),
         }

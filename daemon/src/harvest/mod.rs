@@ -64,7 +64,9 @@ pub struct Flagger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotFlagged {
     /// There is nothing to keep.
-    #[error("the model answers no pictures at present, so there is nothing to keep. Wait for a picture with AI on")]
+    #[error(
+        "the model answers no pictures at present, so there is nothing to keep. Wait for a picture with AI on"
+    )]
     NoPicture,
     /// Too many came at once.
     #[error("the moment before is still being kept. Try again")]

@@ -47,8 +47,7 @@ impl Onlooker for Watcher {
         }
         self.status.saw(Instant::now());
         let model = computed.model.clone();
-        let of =
-            Of { scene: job.scene, arrived: job.arrived, spacing: job.spacing, model, why: None };
+        let of = Of { scene: job.scene, arrived: job.arrived, spacing: job.spacing, model, why: None };
         self.take(&job.crop, &job.map, of);
     }
 }

@@ -19,6 +19,8 @@ use crate::harvest::stock::{Buffers, Of, Seen};
 
 /// Time between tries of a folder that cannot be used.
 const RETRY: Duration = Duration::from_secs(5);
+/// Bytes that a record takes, at most.
+const RECORD: u64 = 4096;
 /// Bytes of an item's name.
 const NAME: usize = 8;
 
@@ -108,7 +110,7 @@ impl Writer {
         let kept = Kept { item: self.describe(keep, &crop, &map), at: seconds(SystemTime::now()) };
         let quota = self.settings.quota;
         let Some(shelf) = self.open() else { return Ok(false) };
-        let bytes = (crop.png.len() + map.png.len()) as u64;
+        let bytes = (crop.png.len() + map.png.len()) as u64 + RECORD;
         let Room { deleted, is_enough } = shelf.make_room(bytes, quota, is_flagged)?;
         let put = if is_enough { shelf.put(&kept, &crop, &map).map(|()| true) } else { Ok(false) };
         let (items, bytes) = shelf.holds();

@@ -54,8 +54,7 @@ pub fn run(config: &Config) -> Result<()> {
     let First { bundle, mut models } = model::first(config)?;
     let reaper = Reaper::start()?;
     let harvest = config.harvest.as_ref().map(|of| Harvest::start(of, config.source.kind())).transpose()?;
-    let onlookers: Onlookers =
-        harvest.iter().map(|harvest| harvest.watcher() as Arc<dyn Onlooker>).collect();
+    let onlookers: Onlookers = harvest.iter().map(|harvest| harvest.watcher() as Arc<dyn Onlooker>).collect();
     let Some((engine, inference, first)) = EngineKeeper::start(config, bundle, onlookers, &stop)? else {
         return stopped_early();
     };

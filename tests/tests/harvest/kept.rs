@@ -21,14 +21,20 @@ fn moments_are_kept_flagged_exported_and_a_restart_goes_on() {
     harvest(port, "crops", |h| count(&h["kept"]["uncertain"]) >= 4);
     request(port, "POST", FLAG, "{\"reason\": \"missed_nerve\"}").expect("it is flagged");
     let kept = harvest(port, "flagged ones", |h| count(&h["kept"]["flagged"]) >= 3);
-    assert!(count(&kept["items"]) >= 7 && count(&kept["bytes"]) > 100_000 && kept["failed"].is_null(), "{kept}");
+    assert!(
+        count(&kept["items"]) >= 7 && count(&kept["bytes"]) > 100_000 && kept["failed"].is_null(),
+        "{kept}"
+    );
     // No free text: people write names into texts.
     for bad in ["{\"reason\": \"Mr X, bed 4\"}", "{\"note\": \"Mr X\"}", "{"] {
         assert!(request(port, "POST", FLAG, bad).is_none(), "{bad}");
     }
     let metrics = String::from_utf8(request(port, "GET", "/metrics", "").unwrap()).unwrap();
-    for line in ["nervelight_harvest_kept_total{why=\"flagged\"}", "nervelight_harvest_bytes", "nervelight_harvest_lost_total"]
-    {
+    for line in [
+        "nervelight_harvest_kept_total{why=\"flagged\"}",
+        "nervelight_harvest_bytes",
+        "nervelight_harvest_lost_total",
+    ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
     let ended = running.terminate().unwrap();
@@ -40,11 +46,17 @@ fn moments_are_kept_flagged_exported_and_a_restart_goes_on() {
     assert!(before.len() as u64 >= 7 && said.starts_with(&format!("{} new items", before.len())), "{said}");
     for item in &before {
         assert_eq!((&item["schema"], &item["width"], &item["height"]), (&1.into(), &576.into(), &416.into()));
-        assert!(item["model"]["digest"].as_str().unwrap().len() == 64 && item["source"] == "phantom", "{item}");
+        assert!(
+            item["model"]["digest"].as_str().unwrap().len() == 64 && item["source"] == "phantom",
+            "{item}"
+        );
         let name = format!("{}_{}.png", item["case"].as_str().unwrap(), item["item"].as_str().unwrap());
         for folder in ["crops", "maps"] {
             let picture = image::open(to.join(folder).join(&name)).unwrap();
-            assert_eq!((picture.width(), picture.height(), picture.color()), (576, 416, image::ColorType::L8));
+            assert_eq!(
+                (picture.width(), picture.height(), picture.color()),
+                (576, 416, image::ColorType::L8)
+            );
         }
     }
     let cases = |items: &[serde_json::Value]| -> BTreeSet<String> {
@@ -52,7 +64,9 @@ fn moments_are_kept_flagged_exported_and_a_restart_goes_on() {
     };
     assert_eq!(cases(&before).len(), 1);
     let flagged: Vec<_> = before.iter().filter(|item| item["why"] == "flagged").collect();
-    assert!(flagged.iter().all(|item| item["reason"] == "missed_nerve" && item["event"] == flagged[0]["event"]));
+    assert!(
+        flagged.iter().all(|item| item["reason"] == "missed_nerve" && item["event"] == flagged[0]["event"])
+    );
 
     // Again nothing is new; a picture that was lost on the way comes again.
     fs::remove_file(files(&to.join("crops"))[0].clone()).unwrap();
@@ -115,7 +129,10 @@ fn the_video_goes_on_while_the_folder_is_gone_or_full() {
     harvest(port, "more of them", |h| count(&h["items"]) > count(&again["items"]));
 
     // A full disk, which only root can mount.
-    let full = Command::new("mount").args(["-t", "tmpfs", "-o", "size=100k", "none"]).arg(cart.path("harvest")).output();
+    let full = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=100k", "none"])
+        .arg(cart.path("harvest"))
+        .output();
     if full.is_ok_and(|output| output.status.success()) {
         let failed = harvest(port, "the full disk", |h| h["failed"].is_string());
         let before = shown(port);

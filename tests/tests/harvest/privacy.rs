@@ -18,7 +18,8 @@ fn assert_nothing(cart: &Cart, to: &Path) {
     let forbidden = PLANTED.iter().copied().chain([host.trim(), folder]);
     let forbidden: Vec<_> = forbidden.filter(|word| !word.is_empty()).collect();
     for path in files(&cart.path("harvest")).into_iter().chain(files(to)) {
-        let (name, contents) = (path.strip_prefix(cart.dir.path()).unwrap().display().to_string(), fs::read(&path).unwrap());
+        let (name, contents) =
+            (path.strip_prefix(cart.dir.path()).unwrap().display().to_string(), fs::read(&path).unwrap());
         for word in &forbidden {
             let is_there = contents.windows(word.len()).any(|part| part == word.as_bytes());
             assert!(!is_there && !name.contains(word), "{word} stands in {name}");
@@ -61,7 +62,8 @@ fn text_around_the_crop_and_credentials_of_the_source_stay_out() {
     for time in times(&cart) {
         assert!(!index.contains(&time) && !index.contains("\"at\""), "{time} stands in {index}");
     }
-    let brightest = |path: &Path| image::open(path).unwrap().into_luma8().into_raw().into_iter().max().unwrap();
+    let brightest =
+        |path: &Path| image::open(path).unwrap().into_luma8().into_raw().into_iter().max().unwrap();
     let crops = files(&to.join("crops"));
     assert!(crops.len() >= 3);
     for crop in crops {

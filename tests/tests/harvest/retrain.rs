@@ -30,8 +30,10 @@ struct Page {
 
 impl Page {
     fn open(folder: &Path) -> Self {
-        let mut command =
-            trainer(folder, &["analyze", "review", "--data", "data", "--reviewer", "A. Meyer", "--port", "0"]);
+        let mut command = trainer(
+            folder,
+            &["analyze", "review", "--data", "data", "--reviewer", "A. Meyer", "--port", "0"],
+        );
         let mut program = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let address = wait_for_line(program.stdout.take().unwrap(), |line| {
             line.strip_prefix("open ").and_then(|rest| rest.split(';').next()).map(str::to_owned)
@@ -122,7 +124,12 @@ fn review(browser: &Browser, folder: &Path) {
     // By mouse: painted, taken back, made again; a reload forgets nothing.
     let (x, y, unit) = middle(browser);
     let area = || browser.texts("#keep small").unwrap()[0].clone();
-    browser.stroke("mouse", &[(x - 20 * unit, y + 20 * unit), (x, y + 30 * unit), (x + 20 * unit, y + 20 * unit)]).unwrap();
+    browser
+        .stroke(
+            "mouse",
+            &[(x - 20 * unit, y + 20 * unit), (x, y + 30 * unit), (x + 20 * unit, y + 20 * unit)],
+        )
+        .unwrap();
     see("#keep", "Save correction");
     let painted = area();
     browser.keep("review-painted.png").unwrap();
@@ -142,7 +149,9 @@ fn review(browser: &Browser, folder: &Path) {
     // By finger: the eraser.
     see("#keep", "Accept");
     browser.click("#eraser").unwrap();
-    browser.run("const s = document.getElementById('size'); s.value = 80; s.dispatchEvent(new Event('input'))").unwrap();
+    browser
+        .run("const s = document.getElementById('size'); s.value = 80; s.dispatchEvent(new Event('input'))")
+        .unwrap();
     let across: Vec<_> = (0..9).map(|n| (x - 40 * unit, y + (10 * n - 40) * unit)).collect();
     for (left, row) in across {
         browser.stroke("touch", &[(left, row), (x, row), (x + 40 * unit, row)]).unwrap();
@@ -178,7 +187,9 @@ fn review(browser: &Browser, folder: &Path) {
     browser.size(1500, 950).unwrap();
 
     // Another program of the same data is refused; a restart goes on.
-    let other = run(&mut trainer(folder, &["analyze", "review", "--data", "data", "--reviewer", "B", "--port", "0"])).unwrap();
+    let other =
+        run(&mut trainer(folder, &["analyze", "review", "--data", "data", "--reviewer", "B", "--port", "0"]))
+            .unwrap();
     assert!(!other.success && other.stderr.contains("another review"), "{}", other.stderr);
     drop(page);
     browser.press("x").unwrap();
@@ -197,6 +208,7 @@ fn review(browser: &Browser, folder: &Path) {
     assert!(decided.iter().all(|line| line["reviewer"] == "A. Meyer" && line["at"].is_string()));
     let verdicts: Vec<_> = decided.iter().map(|line| line["decision"].as_str().unwrap()).collect();
     assert_eq!(verdicts[..5], ["accepted", "corrected", "corrected", "rejected", "reopened"]);
-    let masks = files(&folder.join("data/train")).into_iter().filter(|path| path.to_str().unwrap().contains("_mask"));
+    let masks =
+        files(&folder.join("data/train")).into_iter().filter(|path| path.to_str().unwrap().contains("_mask"));
     assert_eq!(masks.count(), all);
 }

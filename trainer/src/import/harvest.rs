@@ -80,7 +80,8 @@ pub fn harvest(from: &[PathBuf], to: &Path) -> Result<Taken> {
     let folder = to.join(DRAFTS);
     fs::create_dir_all(&folder).with_context(|| format!("{}: make", folder.display()))?;
     sweep(&folder, &drafts)?;
-    let mut known: BTreeSet<_> = drafts.drafts.iter().map(|draft| (draft.case.clone(), draft.item.clone())).collect();
+    let mut known: BTreeSet<_> =
+        drafts.drafts.iter().map(|draft| (draft.case.clone(), draft.item.clone())).collect();
     let mut numbers = Numbers::of(&drafts, &[&to.join("train"), &folder, to])?;
     let mut taken = Taken { folder: folder.clone(), ..Taken::default() };
     let mut cases = BTreeSet::new();
@@ -225,7 +226,10 @@ fn read(folder: &Path) -> Result<Vec<Item>> {
         let version: Version = serde_json::from_str(line)
             .with_context(|| format!("{shown}:{line_of}: is no item of an export; export it again"))?;
         if version.schema != SCHEMA {
-            bail!("{shown}:{line_of}: is of schema {}, not {SCHEMA}; use a newer nervelight-train", version.schema);
+            bail!(
+                "{shown}:{line_of}: is of schema {}, not {SCHEMA}; use a newer nervelight-train",
+                version.schema
+            );
         }
         let item: Item = serde_json::from_str(line)
             .with_context(|| format!("{shown}:{line_of}: is no item of an export; export it again"))?;

@@ -1,4 +1,3 @@
-
 use nervelight_engines::plane;
 
 use super::*;
@@ -49,9 +48,7 @@ fn the_oldest_that_nobody_flagged_goes_first() {
     let folder = tempfile::tempdir().unwrap();
     let root = &folder.path().join("harvest");
     let mut shelf = Shelf::open(root).unwrap();
-    for (at, why) in
-        [(1, Cause::Flagged), (2, Cause::Uncertain), (3, Cause::Flagged), (4, Cause::AreaJump)]
-    {
+    for (at, why) in [(1, Cause::Flagged), (2, Cause::Uncertain), (3, Cause::Flagged), (4, Cause::AreaJump)] {
         put(&mut shelf, at, why);
     }
     let (items, bytes) = shelf.holds();
@@ -118,7 +115,14 @@ fn a_write_that_fails_leaves_nothing() {
 fn names_of_items_are_known() {
     assert_eq!(parse("1764322222-auto-9f3c21ab0d4e7756"), Some((1_764_322_222, false)));
     assert_eq!(parse("1764322222-flag-9f3c21ab0d4e7756"), Some((1_764_322_222, true)));
-    for other in ["", "x", "1764322222-auto", "1764322222-auto-x", "12-auto-9f3c21ab0d4e7756", "..-auto-9f3c21ab0d4e7756"] {
+    for other in [
+        "",
+        "x",
+        "1764322222-auto",
+        "1764322222-auto-x",
+        "12-auto-9f3c21ab0d4e7756",
+        "..-auto-9f3c21ab0d4e7756",
+    ] {
         assert_eq!(parse(other), None, "{other}");
     }
 }

@@ -160,7 +160,10 @@ mod tests {
         for (path, item) in json["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let known = document().needs[path].contains_key(&method.to_uppercase());
-                assert!(known, "{method} {path} says no role: nobody is let in. Add security((\"token\" = [...]))");
+                assert!(
+                    known,
+                    "{method} {path} says no role: nobody is let in. Add security((\"token\" = [...]))"
+                );
                 let name = operation["operationId"].as_str().unwrap();
                 assert!(names.insert(name.to_owned()), "{method} {path}: another route is named {name}, too");
             }
@@ -177,8 +180,13 @@ mod tests {
         assert_eq!(document.need(&Method::GET, "/hidden"), Need::Other(String::new()));
         let silent = |security: Value| complete(&mut json!({ "responses": {}, "security": security }));
         assert_eq!(silent(json!([{ "token": ["view"] }])), Some(Some(Role::View)));
-        for nonsense in [json!(null), json!([]), json!([{ "token": [] }]), json!([{ "token": ["admin"] }]), json!([{ "x": [] }])]
-        {
+        for nonsense in [
+            json!(null),
+            json!([]),
+            json!([{ "token": [] }]),
+            json!([{ "token": ["admin"] }]),
+            json!([{ "x": [] }]),
+        ] {
             assert_eq!(silent(nonsense.clone()), None, "{nonsense}");
         }
     }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::data::drafts::{Decision, Draft, DraftMask, Drafts, Review, ReviewError, Verdict, apply, reconcile};
+use crate::data::drafts::{
+    Decision, Draft, DraftMask, Drafts, Review, ReviewError, Verdict, apply, reconcile,
+};
 
 /// What somebody wants to become of a draft.
 #[derive(Debug, Clone, Deserialize)]

@@ -140,13 +140,7 @@ pub fn reconcile(directory: &Path, drafts: &Drafts, review: &Review) -> Result<(
 
 impl Decision {
     /// Decides now.
-    pub fn now(
-        reviewer: &str,
-        draft: &Draft,
-        decision: Verdict,
-        before: &str,
-        after: Option<&str>,
-    ) -> Self {
+    pub fn now(reviewer: &str, draft: &Draft, decision: Verdict, before: &str, after: Option<&str>) -> Self {
         Self {
             schema: 0,
             at: jiff::Timestamp::now().to_string(),

@@ -190,8 +190,7 @@ fn decisions<'a>(path: &Path, text: &'a str) -> Result<Vec<(&'a str, Decision)>,
     let mut chain = sha256(b"");
     let mut decisions = vec![];
     for (number, line) in text.lines().enumerate() {
-        let damaged =
-            |why: String| ReviewError::Damaged { path: path.into(), line: number + 1, why };
+        let damaged = |why: String| ReviewError::Damaged { path: path.into(), line: number + 1, why };
         let decision: Decision =
             serde_json::from_str(line).map_err(|error| damaged(format!("is no decision ({error})")))?;
         if decision.schema != SCHEMA {

@@ -19,7 +19,8 @@ fn export(folder: &Path, items: &[(&str, u64, usize)]) {
     }
     let mut index = String::new();
     for (n, (case, ms, side)) in items.iter().enumerate() {
-        let (case, item) = (sha256(case.as_bytes())[..16].to_owned(), format!("{:016x}", 1000 * ms + n as u64));
+        let (case, item) =
+            (sha256(case.as_bytes())[..16].to_owned(), format!("{:016x}", 1000 * ms + n as u64));
         let picture = |part: &str, pixels: Vec<u8>| {
             let path = folder.join(part).join(format!("{case}_{item}.png"));
             image::GrayImage::from_raw(WIDTH as u32, HEIGHT as u32, pixels).unwrap().save(&path).unwrap();
@@ -98,7 +99,8 @@ fn an_export_becomes_drafts_whose_cases_are_patients_and_importing_it_again_adds
 fn a_person_accepts_corrects_rejects_and_reopens_and_no_case_is_divided() {
     let folder = tempfile::tempdir().unwrap();
     let (from, data) = (folder.path().join("export"), folder.path().join("data"));
-    let items: Vec<_> = ["a", "b", "c", "d"].into_iter().flat_map(|case| (0..3).map(move |n| (case, n, 40))).collect();
+    let items: Vec<_> =
+        ["a", "b", "c", "d"].into_iter().flat_map(|case| (0..3).map(move |n| (case, n, 40))).collect();
     export(&from, &items);
     harvest(&[from], &data).unwrap();
     let mut session = open(&data);
@@ -121,10 +123,12 @@ fn a_person_accepts_corrects_rejects_and_reopens_and_no_case_is_divided() {
     // Started again, it goes on; a correction that is reopened is not lost.
     drop(session);
     let mut session = open(&data);
-    let verdict = |session: &Session, place: usize| session.decision(&session.drafts()[place]).map(|d| d.decision);
-    assert_eq!([0, 1, 2, 3].map(|place| verdict(&session, place)), [
-        Some(Verdict::Accepted), Some(Verdict::Corrected), Some(Verdict::Rejected), None
-    ]);
+    let verdict =
+        |session: &Session, place: usize| session.decision(&session.drafts()[place]).map(|d| d.decision);
+    assert_eq!(
+        [0, 1, 2, 3].map(|place| verdict(&session, place)),
+        [Some(Verdict::Accepted), Some(Verdict::Corrected), Some(Verdict::Rejected), None]
+    );
     session.decide(1, &reopen(&session, 1)).unwrap();
     assert_eq!(verdict(&session, 1), None);
     assert_eq!(session.mask(&session.drafts()[1]).unwrap().runs(), drawn.runs);
@@ -140,5 +144,8 @@ fn a_person_accepts_corrects_rejects_and_reopens_and_no_case_is_divided() {
     assert!(train.iter().all(|a| validation.iter().all(|b| a.patient != b.patient)));
     let log = fs::read_to_string(data.join("drafts/review.jsonl")).unwrap();
     let first: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-    assert!(first["before"] == first["after"] && first["model"] == "ff" && first["decision"] == "accepted", "{first}");
+    assert!(
+        first["before"] == first["after"] && first["model"] == "ff" && first["decision"] == "accepted",
+        "{first}"
+    );
 }
