@@ -13,6 +13,7 @@ mod deploy;
 mod exit;
 mod follow;
 mod frame;
+mod harvest;
 mod igtl;
 mod infer;
 mod lock;
@@ -84,6 +85,12 @@ Examples:
   nervelightd models use 3f9a11c2 --store /var/lib/nervelight
   nervelightd models rollback --config /etc/nervelight/cart.toml")]
     Models(models::Arguments),
+    /// List or export the crops that were kept for retraining.
+    #[command(after_help = "\
+Examples:
+  nervelightd harvest list --config /etc/nervelight/cart.toml
+  nervelightd harvest export --config /etc/nervelight/cart.toml --to /media/usb/cart7 --since 7d")]
+    Harvest(cmd::harvest::Arguments),
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
@@ -127,6 +134,7 @@ fn main() -> ExitCode {
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Models(arguments) => models::models(&arguments),
+        Command::Harvest(arguments) => cmd::harvest::harvest(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Deploy(arguments) => cmd::deploy::deploy(&arguments),
         Command::Token(arguments) => token::token(&arguments),

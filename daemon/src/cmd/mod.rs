@@ -9,6 +9,7 @@ pub mod completions;
 pub mod deploy;
 pub mod engines;
 pub mod models;
+pub mod harvest;
 pub mod options;
 mod outside;
 mod remote;

@@ -4,6 +4,7 @@
 mod control;
 pub mod document;
 mod models;
+mod harvest;
 mod page;
 mod picture;
 mod session;
@@ -44,4 +45,5 @@ pub fn router() -> OpenApiRouter<Page> {
         .merge(control::router())
         .merge(models::router())
         .merge(uploads::router())
+        .merge(harvest::router())
 }
