@@ -74,7 +74,8 @@ impl Exposed {
     /// When it fails.
     pub fn token(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(program("nervelightd")?);
-        let ended = run(command.arg("token").args(arguments).arg("--file").arg(self.cart.path("tokens.json")))?;
+        let ended =
+            run(command.arg("token").args(arguments).arg("--file").arg(self.cart.path("tokens.json")))?;
         ensure!(ended.success, "{}", ended.stderr);
         Ok(ended.stdout.trim().to_owned())
     }
@@ -119,7 +120,10 @@ impl Exposed {
     /// When there is no answer within some seconds.
     pub fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Result<Answer> {
         let mut command = self.curl();
-        command.args(["--request", method, "--max-time", "15", "--include", "--header", "Content-Type: application/json"]);
+        command.args(["--request", method, "--max-time", "15", "--include"]);
+        if !headers.iter().any(|header| header.starts_with("Content-Type:")) {
+            command.args(["--header", "Content-Type: application/json"]);
+        }
         headers.iter().for_each(|header| drop(command.args(["--header", header])));
         if method == "HEAD" {
             command.arg("--head");
@@ -169,6 +173,9 @@ pub fn code(answer: &Answer) -> Result<String> {
     ensure!(answer.head.contains("content-type: application/problem+json"), "{answer:?}");
     let problem: Value = serde_json::from_slice(&answer.body)?;
     ensure!(problem["status"] == answer.status, "{problem}");
-    ensure!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 10), "a sentence for people: {problem}");
+    ensure!(
+        problem["detail"].as_str().is_some_and(|detail| detail.len() > 10),
+        "a sentence for people: {problem}"
+    );
     Ok(problem["code"].as_str().context("no code")?.to_owned())
 }

@@ -72,7 +72,7 @@ fn every_route_keeps_strangers_out() {
             assert_eq!(code(&answer).unwrap(), "wrong_host_or_origin", "{about}");
         }
         let Some(role) = *role else { continue };
-        let stranger = ask(&["Origin: https://cart7.example.org"].map(|_| "Accept: */*"));
+        let stranger = ask(&[]);
         let unsafe_method = !["GET", "HEAD", "OPTIONS"].contains(&method.as_str());
         let expected = if unsafe_method { (403, "wrong_host_or_origin") } else { (401, "unauthenticated") };
         assert_eq!((stranger.status, code(&stranger).unwrap().as_str()), expected, "{about}");
@@ -126,7 +126,10 @@ fn every_route_keeps_strangers_out() {
         }
     }
     for text in [&said.0, &audit] {
-        assert!(!text.contains("key.pem") && !text.contains("argon2") && !text.contains("tokens.json"), "{text}");
+        assert!(
+            !text.contains("key.pem") && !text.contains("argon2") && !text.contains("tokens.json"),
+            "{text}"
+        );
     }
     assert!(ended.success, "{}", ended.stderr);
 }
@@ -146,7 +149,11 @@ fn a_revoked_token_ends_what_it_watches() {
     exposed.token(&["revoke", "viewer"]).unwrap();
     let begun = Instant::now();
     pictures.read_to_end(&mut some).unwrap();
-    assert!(watching.wait().unwrap().success() && begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(
+        watching.wait().unwrap().success() && begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(code(&exposed.with(0, "GET", "/status", "").unwrap()).unwrap(), "invalid_token");
     assert_eq!(exposed.with(1, "GET", "/status", "").unwrap().status, 200);
     // One that is added counts at once, too.
@@ -183,7 +190,10 @@ fn a_session_is_a_cookie_that_only_the_page_can_use() {
     let refused = exposed.ask("POST", "/api/v1/session", &[&origin], &body("nvl_guess")).unwrap();
     assert_eq!((refused.status, code(&refused).unwrap().as_str()), (401, "invalid_token"));
     let foreign = ["Origin: https://evil.example"];
-    assert_eq!(exposed.ask("POST", "/api/v1/session", &foreign, &body(&exposed.tokens[0])).unwrap().status, 403);
+    assert_eq!(
+        exposed.ask("POST", "/api/v1/session", &foreign, &body(&exposed.tokens[0])).unwrap().status,
+        403
+    );
     let begun = exposed.ask("POST", "/api/v1/session", &[&origin], &body(&exposed.tokens[1])).unwrap();
     assert_eq!(begun.status, 200, "{}", begun.text());
     assert!(begun.text().contains("operator") && !begun.text().contains(&exposed.tokens[1]));
@@ -223,7 +233,10 @@ fn certificates_are_made_and_renewed_and_old_tls_is_refused() {
     let address = format!("127.0.0.1:{}", exposed.port);
     let openssl = |arguments: &[&str]| {
         let mut command = Command::new("openssl");
-        command.args(["s_client", "-connect", &address, "-servername", NAME]).args(arguments).stdin(Stdio::null());
+        command
+            .args(["s_client", "-connect", &address, "-servername", NAME])
+            .args(arguments)
+            .stdin(Stdio::null());
         let output = command.output().unwrap();
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     };
@@ -236,7 +249,9 @@ fn certificates_are_made_and_renewed_and_old_tls_is_refused() {
         .output()
         .unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
-    for part in ["DNS:cart7.example.org", "IP Address:127.0.0.1", "prime256v1", "TLS Web Server Authentication"] {
+    for part in
+        ["DNS:cart7.example.org", "IP Address:127.0.0.1", "prime256v1", "TLS Web Server Authentication"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(exposed.certify(&[]).unwrap_err().to_string().contains("--replace"));
@@ -269,8 +284,10 @@ fn what_keeps_it_from_starting_is_said() {
     assert!(checked.success && checked.stdout.contains("certificate with SHA-256"), "{}", checked.stderr);
     std::fs::remove_file(exposed.cart.path("cert.pem")).unwrap();
     assert!(said().contains("certificate = "), "{}", said());
-    let open = Cart::new("source = { kind = \"phantom\" }\nmodel = { bundle = \"BUNDLE\" }\nsinks = [{ kind = \"null\" }]\n\
-         http = { listen = \"0.0.0.0:0\" }");
+    let open = Cart::new(
+        "source = { kind = \"phantom\" }\nmodel = { bundle = \"BUNDLE\" }\nsinks = [{ kind = \"null\" }]\n\
+         http = { listen = \"0.0.0.0:0\" }",
+    );
     let said = open.unwrap().refused().unwrap();
     assert!(said.contains("http.listen") && said.contains("nervelightd cert"), "{said}");
 }
@@ -287,15 +304,36 @@ fn schemathesis_finds_nothing() {
     let running = exposed.start().unwrap();
     let output = Command::new(program)
         .current_dir(exposed.cart.dir.path())
-        .args(["run", "--no-color", "--seed", "1", "--max-examples", "10", "--workers", "1", "--request-timeout", "10"])
+        .args([
+            "run",
+            "--no-color",
+            "--seed",
+            "1",
+            "--max-examples",
+            "10",
+            "--workers",
+            "1",
+            "--request-timeout",
+            "10",
+        ])
         .arg(format!("--tls-verify={}", exposed.cart.path("cert.pem").display()))
-        // Answers that do not end.
-        .args(["--exclude-path", "/stream.mjpg", "--exclude-path", "/api/v1/events"])
+        // Answers that do not end; offers that it cannot write (tests/webrtc.rs has them).
+        .args([
+            "--exclude-path",
+            "/stream.mjpg",
+            "--exclude-path",
+            "/api/v1/events",
+            "--exclude-path",
+            "/whep",
+        ])
+        // Who guesses tokens is soon told to wait, which it takes for a mistake; the test above is about that.
+        .args(["--exclude-checks", "ignored_auth"])
         .args(["--header", &format!("Authorization: Bearer {}", exposed.tokens[2])])
         .arg(format!("https://127.0.0.1:{}/api/v1/openapi.json", exposed.port))
         .output()
         .unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
     assert_eq!(exposed.with(0, "GET", "/status", "").unwrap().status, 200, "{said}");
     let ended = running.terminate().unwrap();

@@ -271,7 +271,11 @@ fn a_monitor_that_hangs_holds_up_nothing_and_is_tried_once() {
     );
     let threads = || fs::read_dir(format!("/proc/{}/task", running.pid().as_raw_nonzero())).unwrap().count();
     let before = threads();
-    assert_eq!(error_kind(&ask_as_page(port, "/api/v1/sinks/0/retry").body), "conflict", "it would hang, too");
+    assert_eq!(
+        error_kind(&ask_as_page(port, "/api/v1/sinks/0/retry").body),
+        "conflict",
+        "it would hang, too"
+    );
     std::thread::sleep(Duration::from_secs(3));
     assert!(threads() <= before, "no attempt is made while one hangs");
     let ended = running.terminate().unwrap();

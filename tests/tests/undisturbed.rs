@@ -78,7 +78,10 @@ fn disturb(port: u16) {
         // Before the first frame, or after the last.
         let Some(s) = status(port) else { continue };
         let opened = s["engine_generation"].as_u64().unwrap_or(0);
-        if opened == generation && opened <= TIMES && request(port, "POST", "/api/v1/engine/reopen", "").is_some() {
+        if opened == generation
+            && opened <= TIMES
+            && request(port, "POST", "/api/v1/engine/reopen", "").is_some()
+        {
             generation += 1;
         }
         if s["sinks"][1]["failed"].is_string() {
