@@ -97,6 +97,11 @@ impl RegistryError {
         matches!(self, Self::Absent(_))
     }
 
+    /// Whether the registry did not give what was asked for, and not this machine.
+    pub fn is_of_registry(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Denied { .. } | Self::Absent(_) | Self::Failed { .. })
+    }
+
     /// What `error` means of `place` in the registry `host`. The addresses in it may hold credentials of a store behind
     /// the registry, and are left out.
     pub(crate) fn of(error: OciDistributionError, host: &str, place: &str) -> Self {

@@ -1,5 +1,6 @@
 //! Runs the built programs as their users would, and looks at what they made.
 
+pub mod access;
 pub mod browser;
 pub mod bundles;
 pub mod clock;
@@ -9,6 +10,7 @@ pub mod fake_tensorrt;
 pub mod igtl;
 pub mod onnx;
 pub mod proof;
+pub mod registry;
 pub mod rtsp;
 pub mod rtsp_server;
 pub mod screen;

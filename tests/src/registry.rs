@@ -89,7 +89,8 @@ impl Drop for Registry {
 /// When it was not, or is not there.
 pub fn promtool(folder: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new(fetched("promtool")?).current_dir(folder).args(arguments).output()?;
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     anyhow::ensure!(output.status.success(), "promtool {arguments:?}: {said}");
     Ok(said)
 }

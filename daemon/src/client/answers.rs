@@ -1,6 +1,6 @@
 //! What a cart answers, as far as it is of use here. What is new in a later daemon's answer is no mistake.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// A deployment, the present or the last one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -55,21 +55,4 @@ pub struct Model {
 pub struct Status {
     /// The model at work.
     pub model: Option<Model>,
-}
-
-/// A bundle in a cart's store.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stored {
-    /// Its digest.
-    pub digest: String,
-    /// The model's name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its serial.
-    pub serial: Option<u64>,
-    /// Name of the key that signed it.
-    pub signer: Option<String>,
-    /// Bytes of all its files.
-    pub bytes: Option<u64>,
 }

@@ -123,10 +123,13 @@ impl Cart {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name: &str| problem[name].as_str().map(str::to_owned);
         let detail = text("detail").unwrap_or_else(|| format!("HTTP status {status}"));
-        if matches!(
-            status,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY
-        ) {
+        const PASSING: [StatusCode; 4] = [
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::BAD_GATEWAY,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ];
+        if PASSING.contains(&status) {
             return Err(ClientError::Lost(detail));
         }
         match text("code") {
@@ -171,7 +174,7 @@ impl Cart {
     pub async fn deploy(&self, sent: &Sent) -> Result<u64, ClientError> {
         let response = self.send(self.request(Method::POST, &format!("{}/deploy", sent.location))).await?;
         let answer: serde_json::Value = json(response).await?;
-        answer["deployment"]
+        answer["deploying"]["deployment"]
             .as_u64()
             .ok_or_else(|| ClientError::Foreign("no number of the deployment".into()))
     }

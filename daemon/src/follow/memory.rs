@@ -107,14 +107,14 @@ impl Memory {
     /// # Errors
     /// When the disk refuses.
     pub fn end(&mut self, digest: &str, kept: bool, why: &str) -> io::Result<()> {
-        self.text.trying.take_if(|trying| trying.digest == digest);
-        let is_known = self.ended(digest).is_some_and(|ended| ended.kept == kept);
-        if !is_known {
-            self.text.ended.retain(|ended| ended.digest != digest);
-            self.text.ended.push(Ended { digest: digest.into(), kept, why: why.into(), published: false });
-            let extra = self.text.ended.len().saturating_sub(MOST);
-            self.text.ended.drain(..extra);
+        let was_tried = self.text.trying.take_if(|trying| trying.digest == digest).is_some();
+        if self.ended(digest).is_some_and(|ended| ended.kept == kept) {
+            return if was_tried { self.write() } else { Ok(()) };
         }
+        self.text.ended.retain(|ended| ended.digest != digest);
+        self.text.ended.push(Ended { digest: digest.into(), kept, why: why.into(), published: false });
+        let extra = self.text.ended.len().saturating_sub(MOST);
+        self.text.ended.drain(..extra);
         self.write()
     }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::ZonedDateTime;
 use nervelight_engines::store::models::Catalog;
-use nervelight_registry::{Credentials, Offered, Outcome, Registry, Verdict};
+use nervelight_registry::{Credentials, Offered, Outcome, Registry, RegistryError, Verdict};
 
 use crate::config::Follow;
 use crate::control::Control;
@@ -81,8 +81,9 @@ impl Follower {
                 }
                 Err(error) => {
                     let text = redact(&format!("{error:#}")).into_owned();
+                    let is_registrys = error.downcast_ref().is_some_and(RegistryError::is_of_registry);
                     self.figures.change(|figures| {
-                        (figures.reachable, figures.message) = (false, text.clone());
+                        (figures.reachable, figures.message) = (!is_registrys, text.clone());
                         figures.failures += 1;
                     });
                     self.say(format!("{} cannot be followed at present: {text}", self.follow.tag));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -70,16 +71,22 @@ impl Follower {
             }
         };
         self.stand(FollowState::Taking, "deploying it", offered);
-        let end = loop {
+        while !self.stop.load(Ordering::Relaxed) {
             tokio::time::sleep(LOOK).await;
             let deployment = self.status.get().and_then(|snapshot| snapshot.models.deployment);
-            let deployment = deployment.filter(|deployment| deployment.id == id);
-            if let Some(end) = deployment.as_ref().and_then(end) {
-                break end;
+            match deployment {
+                Some(now) if now.id == id => {
+                    if let Some(end) = end(&now) {
+                        self.end(&offered.digest, end)?;
+                        return self.publish(registry, &offered.digest).await;
+                    }
+                }
+                // Somebody did something else since: the store knows how this one ended.
+                Some(now) if now.id > id => return self.settle(),
+                _ => {}
             }
-        };
-        self.end(&offered.digest, end)?;
-        self.publish(registry, &offered.digest).await
+        }
+        Ok(())
     }
 
     /// Finds out what became of the deployment that the daemon before this one began.

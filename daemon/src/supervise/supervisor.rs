@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::config::{Config, Source};
 use crate::control::{Command, ControlError, ErrorKind, Reply, Request};
 use crate::frame::{SignalState, describe};
+use crate::harvest::{self, Harvest};
 use crate::infer::DeviceLost;
 use crate::path::{Change, Event, Retired, Sinks};
 use crate::source::gstreamer::{STALL, STALLED};
@@ -53,6 +54,8 @@ pub struct Supervisor<'a> {
     pub models: ModelKeeper<'a>,
     /// Where events go.
     pub events: Events,
+    /// What is kept for retraining, where that is wanted.
+    pub harvest: Option<Harvest>,
     /// The source.
     pub source: SourceKeeper,
     /// The sinks.
@@ -242,6 +245,7 @@ impl Supervisor<'_> {
                 self.engine.reopen();
                 request.answer(Ok(Reply::EngineOpening));
             }
+            Command::Flag { reason } => request.answer(harvest::flag(self.harvest.as_ref(), reason)),
             Command::Model(ref what) => {
                 let what = what.clone();
                 let news = self.models.carry_out(request, what, &mut self.engine);
@@ -339,8 +343,8 @@ impl Supervisor<'_> {
         let (sinks, build) = (self.sinks.figures(), self.engine.progress());
         let signal = self.signal.figures(Instant::now());
         let models = self.models.moment(Instant::now());
-        let follow = self.follow.get();
-        let moment = Moment { signal, sinks, build, models, follow, error, has_ended };
+        let (follow, harvest) = (self.follow.get(), self.harvest.as_ref().map(Harvest::figures));
+        let moment = Moment { signal, sinks, build, models, follow, harvest, error, has_ended };
         self.figures.snapshot(&self.run_info, moment)
     }
 

@@ -84,27 +84,19 @@ fn flaky(to: u16, budget: usize) -> (u16, Arc<AtomicUsize>) {
 
 #[test]
 fn an_upload_goes_on_through_broken_connections_and_after_the_client_was_killed() {
-    let mut ward = Ward::new(
-        "", // The page is reached by the port of what is in between.
-        "",
-    );
+    let mut ward = Ward::stopped("", "");
     let folder = ward.cart.dir.path().to_path_buf();
     let path = bundle(&folder, "2", good(2)).display().to_string();
     let bytes = std::fs::metadata(&path).unwrap().len() as usize;
     let (port, broken) = flaky(ward.port, bytes / 4);
-    // Host and origin are those of the port that the client knows.
-    ward.kill();
-    let config = std::fs::read_to_string(ward.cart.path("cart.toml")).unwrap();
-    let proxied = format!("proxy_hosts = [\"127.0.0.1:{port}\"]");
-    let own = format!("http = {{ listen = \"127.0.0.1:{}\" }}", ward.port);
-    let config =
-        config.replace(&own, &format!("http = {{ listen = \"127.0.0.1:{}\", {proxied} }}", ward.port));
-    std::fs::write(ward.cart.path("cart.toml"), config).unwrap();
+    // The client knows the port of what is in between.
+    ward.set_http(&format!("proxy_hosts = [\"127.0.0.1:{port}\"], tokens = \"tokens.json\""));
+    let token = ward.token("ward", "deploy").display().to_string();
     ward.start();
 
     let to = format!("http://127.0.0.1:{port}");
-    let mut killed =
-        deploy(&[&path, "--to", &to]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let arguments = [path.as_str(), "--to", &to, "--token-file", &token, "--json"];
+    let mut killed = deploy(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let size = |ward: &Ward| {
         let files = ward.uploads();
         let part = files
@@ -119,10 +111,59 @@ fn an_upload_goes_on_through_broken_connections_and_after_the_client_was_killed(
     thread::sleep(Duration::from_millis(300));
     let there = size(&ward);
     assert!(there > 0 && there < bytes as u64, "{there} of {bytes}");
-    let ended = run(&mut deploy(&[&path, "--to", &to, "--json"])).unwrap();
+    let ended = run(&mut deploy(&arguments)).unwrap();
     assert!(ended.success, "{ended:?}");
     assert!(broken.load(Ordering::Relaxed) > 0, "no connection broke");
     assert_eq!(ward.shown(), "2");
+}
+
+#[test]
+fn a_cart_is_known_by_its_certificate() {
+    let mut ward = Ward::stopped("", "");
+    ward.set_http("certificate = \"tls/cert.pem\", key = \"tls/key.pem\", tokens = \"tokens.json\"");
+    let mut cert = Command::new(program("nervelightd").unwrap());
+    let made = run(cert.args(["cert", "--host", "127.0.0.1", "--out"]).arg(ward.cart.path("tls"))).unwrap();
+    let fingerprint = made.stdout.trim().trim_start_matches("SHA-256 ").to_owned();
+    let [token, weak] = ["deploy", "view"].map(|role| ward.token(role, role).display().to_string());
+    ward.running = Some(ward.cart.start().unwrap());
+    nervelight_tests::wait_for("the port", || TcpStream::connect(("127.0.0.1", ward.port)).ok()).unwrap();
+    let path = bundle(ward.cart.dir.path(), "2", good(2)).display().to_string();
+    let url = format!("https://127.0.0.1:{}", ward.port);
+    let to = |more: &[&str]| {
+        let begun = [path.as_str(), "--patience", "1"];
+        run(&mut deploy(&[&begun[..], more].concat())).unwrap()
+    };
+    let other = format!("{url}#sha256={}", "ab".repeat(32));
+    for (arguments, words) in [
+        (vec!["--to", &other, "--token-file", &token], "its certificate has the fingerprint"),
+        (vec!["--to", &url, "--token-file", &token], "is not trusted"),
+        (
+            vec!["--to", &url, "--fingerprint", &fingerprint, "--token-file", &weak],
+            "needs a token with the role deploy",
+        ),
+    ] {
+        let ended = to(&arguments);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!ended.success && said.contains(words), "{arguments:?}: {ended:?}");
+    }
+    let new = to(&["--to", &url, "--trust-new", "--token-file", &token]);
+    let line = new
+        .stderr
+        .split_whitespace()
+        .find(|word| word.contains("#sha256="))
+        .unwrap_or_else(|| panic!("{new:?}"));
+    assert!(new.success, "{new:?}");
+    let carts = ward.cart.path("carts.txt");
+    std::fs::write(&carts, format!("# the ward's\n{line}\n")).unwrap();
+    let authority = ward.cart.path("tls/cert.pem").display().to_string();
+    for arguments in [
+        vec!["--carts", carts.to_str().unwrap(), "--token-file", &token],
+        vec!["--to", &url, "--fingerprint", &fingerprint, "--token-file", &token],
+        vec!["--to", &url, "--ca", &authority, "--token-file", &token],
+    ] {
+        let ended = to(&arguments);
+        assert!(ended.success && ended.stdout.contains("already"), "{arguments:?}: {ended:?}");
+    }
 }
 
 #[test]

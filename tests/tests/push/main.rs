@@ -8,12 +8,14 @@ mod follow;
 mod registry;
 mod uploads;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nervelight_tests::bundles::Recipe;
 use nervelight_tests::web::status;
-use nervelight_tests::{Cart, Running, free_port, wait_for};
+use nervelight_tests::{Cart, Running, free_port, program, run, wait_for};
 use serde_json::Value;
 
 /// The model that every cart here begins with.
@@ -49,6 +51,13 @@ pub struct Ward {
 impl Ward {
     /// Runs with these lines in `[model]`, and these at the end of the file.
     pub fn new(model: &str, more: &str) -> Self {
+        let mut ward = Self::stopped(model, more);
+        ward.start();
+        ward
+    }
+
+    /// The same, not running yet.
+    pub fn stopped(model: &str, more: &str) -> Self {
         let port = free_port().unwrap();
         let cart = Cart::new(&format!(
             "source = {{ kind = \"phantom\", fps = 8, seed = 7 }}\nengine = {{ backend = \"onnx\", threads = 1 }}\n\
@@ -59,9 +68,27 @@ impl Ward {
         ))
         .unwrap();
         FIRST.write(&cart.path("first.tar"), "1").unwrap();
-        let mut ward = Self { cart, port, running: None };
-        ward.start();
-        ward
+        Self { cart, port, running: None }
+    }
+
+    /// Adds keys to the section `http`, before it runs.
+    pub fn set_http(&self, keys: &str) {
+        let path = self.cart.path("cart.toml");
+        let own = format!("listen = \"127.0.0.1:{}\"", self.port);
+        let text = fs::read_to_string(&path).unwrap().replace(&own, &format!("{own}, {keys}"));
+        fs::write(path, text).unwrap();
+    }
+
+    /// Makes a token with this role; the file that holds it.
+    pub fn token(&self, name: &str, role: &str) -> PathBuf {
+        let mut command = Command::new(program("nervelightd").unwrap());
+        let ended = run(command
+            .args(["token", "add", name, "--role", role, "--file"])
+            .arg(self.cart.path("tokens.json")));
+        let path = self.cart.path(&format!("{name}.token"));
+        fs::write(&path, ended.unwrap().stdout.trim()).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path
     }
 
     pub fn start(&mut self) {
