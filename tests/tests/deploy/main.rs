@@ -8,6 +8,8 @@ mod operator;
 mod page;
 mod shadow;
 mod swaps;
+#[cfg(feature = "tensorrt")]
+mod tensorrt;
 
 use std::path::PathBuf;
 
@@ -69,6 +71,14 @@ impl Ward {
 
     /// Starts one with another first model.
     pub fn with(setting: Setting<'_>, first: Recipe) -> Self {
+        let mut ward = Self::prepared(setting);
+        first.write(&ward.cart.path("first.tar"), "1").unwrap();
+        ward.running = Some(ward.cart.start().unwrap());
+        ward
+    }
+
+    /// One that does not run yet, and has no model.
+    pub fn prepared(setting: Setting<'_>) -> Self {
         let port = free_port().unwrap();
         let Setting { source, deploy, sync, engine, model, sinks } = setting;
         let cart = Cart::new(&format!(
@@ -77,9 +87,7 @@ impl Ward {
              overlay = {{ outline = false }}\n"
         ))
         .unwrap();
-        first.write(&cart.path("first.tar"), "1").unwrap();
-        let running = Some(cart.start().unwrap());
-        Self { cart, port, running }
+        Self { cart, port, running: None }
     }
 
     /// Waits until the first model has answered some frames.
