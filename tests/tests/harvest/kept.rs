@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use nervelight_tests::browser::Browser;
 use nervelight_tests::web::{ask, request, status};
 use nervelight_tests::{free_port, wait_for};
 
@@ -91,6 +92,28 @@ fn moments_are_kept_flagged_exported_and_a_restart_goes_on() {
     assert!(listed.stdout.contains("flagged (missed_nerve)"), "{}{}", listed.stdout, listed.stderr);
     let none = command(&["list", "--path", cart.path("nowhere").to_str().unwrap()]);
     assert!(!none.success && none.stderr.contains("harvest.path"), "{}", none.stderr);
+}
+
+#[test]
+fn the_page_says_that_crops_are_kept_and_keeps_a_moment_on_demand() {
+    let Some(browser) = Browser::open().unwrap() else { return };
+    let port = free_port().unwrap();
+    let cart = cart(port, PHANTOM, "uncertainty = 1.0\narea_jump = 1.0");
+    let _running = cart.start().unwrap();
+    wait_for("the page", || std::net::TcpStream::connect(("127.0.0.1", port)).ok()).unwrap();
+    browser.go(&format!("http://127.0.0.1:{port}/")).unwrap();
+    browser.see("#harvest-says", "0 kept for training").unwrap();
+    browser.see("#state", "AI on").unwrap();
+    browser.keep("harvest.png").unwrap();
+    browser.press("k").unwrap();
+    browser.see("#harvest-says", "Flagged. Two seconds are kept.").unwrap();
+    harvest(port, "the moment", |h| count(&h["kept"]["flagged"]) >= 3);
+    browser.run("document.getElementById('flag-why').value = 'wrong_outline'").unwrap();
+    browser.click("#flag").unwrap();
+    browser.see("#harvest-says", "Flagged: wrong outline").unwrap();
+    browser.see("#harvest-says", " kept for training").unwrap();
+    browser.size(390, 844).unwrap();
+    browser.keep("harvest-phone.png").unwrap();
 }
 
 #[test]
