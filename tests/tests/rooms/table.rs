@@ -71,6 +71,7 @@ pub const CRATES: &[Crate] = &[
             ("components", &[]),
             ("library", &[]),
             ("processor", &[]),
+            ("probation", &[]),
             ("name", &[]),
             ("precision", &["name"]),
             ("settings", &[]),

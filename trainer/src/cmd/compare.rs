@@ -1,9 +1,11 @@
 //! `compare`: what a second evaluation does better and worse than a first, on the same frames.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nervelight_engines::Bundle;
 
+use crate::compare::record::{Protocol, Record};
 use crate::compare::{Comparison, SavedEvaluation, output};
 
 /// Arguments of `compare`.
@@ -13,6 +15,10 @@ Examples:
   nervelight-train compare runs/first runs/second
   nervelight-train compare first-fp32-auto.evaluation first-int8-auto.evaluation --out int8.html
   nervelight-train compare runs/first runs/second --out frames.csv --fail-below 0.02
+  nervelight-train compare runs/first runs/second --record change.html --bundles first.bundle second.bundle
+
+The record of a change is one page and the same as JSON: what changed between the two bundles, the gates and bounds by
+which it is judged, and what it does. `sign --record` keeps it in the bundle.
 
 Every frame is compared with itself. Intervals come from drawing patients anew; `above 0` is the share
 of draws in which B has the larger figure.")]
@@ -30,6 +36,18 @@ pub struct Arguments {
     /// reaches below -X
     #[arg(long, value_name = "X", value_parser = loss)]
     fail_below: Option<f64>,
+    /// Write the record of the change to this .html, and to a .json beside it
+    #[arg(long, value_name = "FILE.html", value_parser = page, requires = "bundles")]
+    record: Option<PathBuf>,
+    /// The bundles of A and of B, for the record
+    #[arg(long, num_args = 2, value_names = ["A", "B"], requires = "record")]
+    bundles: Vec<PathBuf>,
+    /// What a cart found of both beside each other (`nervelightd models shadow report`, or GET /api/v1/shadow), for the record
+    #[arg(long, value_name = "FILE.json", requires = "record")]
+    shadow: Option<PathBuf>,
+    /// The carts' configuration, whose section [deploy] has the bounds of the probation, for the record
+    #[arg(long, value_name = "CART.toml", requires = "record")]
+    cart: Option<PathBuf>,
 }
 
 fn loss(text: &str) -> Result<f64, String> {
@@ -47,6 +65,14 @@ fn page_or_table(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+fn page(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension() {
+        Some(extension) if extension == "html" => Ok(path),
+        _ => Err("give it a name that ends in .html".into()),
+    }
+}
+
 /// Compares, prints, writes, and fails where asked to.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let [a, b] = [&arguments.a, &arguments.b].map(|path| SavedEvaluation::open(path));
@@ -58,7 +84,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         std::fs::write(out, text).with_context(|| format!("{}: write", out.display()))?;
         outln!("\nwritten to {}", out.display());
     }
+    if let Some(path) = &arguments.record {
+        write_record(arguments, &comparison, path)?;
+    }
     arguments.fail_below.map_or(Ok(()), |limit| check(&comparison, limit))
+}
+
+fn write_record(arguments: &Arguments, comparison: &Comparison, path: &Path) -> Result<()> {
+    let [a, b] = &arguments.bundles[..] else { bail!("--bundles takes two: A's and B's") };
+    let bundles = [Bundle::open(a)?, Bundle::open(b)?];
+    let protocol = Protocol::new(arguments.cart.as_deref(), arguments.fail_below)?;
+    Record::new(comparison, &bundles, protocol, arguments.shadow.as_deref())?.write(path, comparison)
 }
 
 /// Fails unless a loss of Dice above `limit` can be ruled out.

@@ -15,7 +15,7 @@ const LINES: usize = 10;
 const PAGE_LINES: usize = 100;
 
 /// Warnings of both.
-fn warnings(comparison: &Comparison) -> Vec<String> {
+pub fn warnings(comparison: &Comparison) -> Vec<String> {
     let of = |name: &'static str, e: &SavedEvaluation| {
         e.about.warnings.iter().map(|warning| format!("{name}: {warning}")).collect::<Vec<_>>()
     };
@@ -133,6 +133,13 @@ pub fn frames_csv(comparison: &Comparison) -> csv::Result<String> {
 pub fn html(comparison: &Comparison) -> String {
     let [a, b] = [&comparison.a, &comparison.b].map(|e| e.about.title.as_str());
     let mut page = head("Comparison", &format!("A {a} · B {b}"), &warnings(comparison));
+    page += &sections(comparison);
+    page + "</main></html>\n"
+}
+
+/// What is compared, as sections of a page.
+pub fn sections(comparison: &Comparison) -> String {
+    let mut page = String::new();
     _ = write!(
         page,
         "<p>A: {}<br>B: {}</p><h2>Figures</h2><div class=scroll><table><tr><th class=name>figure<th>A<th>B\
@@ -192,7 +199,7 @@ pub fn html(comparison: &Comparison) -> String {
     page += "<h2>Frames whose Dice fell</h2>";
     let by = |[a, b]: [&FrameMetrics; 2]| format!("{:+.3}", b.outcome.dice() - a.outcome.dice());
     page += &if fallen.is_empty() { "<p class=none>None.</p>".into() } else { list(&fallen, &by) };
-    page + "</main></html>\n"
+    page
 }
 
 #[cfg(test)]
