@@ -3,7 +3,9 @@
 //! It may use the engines' settings and what hides secrets. It looks at names in the file system and opens nothing, so
 //! that a device that is plugged in later is no mistake; what opens files and devices asks about them.
 
+mod deploy;
 mod engine;
+mod follow;
 mod harvest;
 mod http;
 mod log;
@@ -22,10 +24,13 @@ use std::time::Duration;
 
 use nervelight_engines::EngineSettings;
 use nervelight_engines::bundle::PublicKey;
+use nervelight_engines::probation::Bounds;
 use nervelight_engines::settings::{self, Problem, Problems};
 use serde::Deserialize;
 
 use crate::redact;
+pub use deploy::Probation;
+pub use follow::Follow;
 pub use harvest::{FlagKey, Harvest};
 pub use http::Http;
 use mistakes::Mistakes;
@@ -50,6 +55,10 @@ pub struct Config {
     pub keys: Vec<PublicKey>,
     /// Whether the store takes only bundles with a signature by one of them.
     pub require_signature: bool,
+    /// The registry's tag that is followed.
+    pub follow: Option<Follow>,
+    /// What a new model must keep to.
+    pub probation: Probation,
     /// Precision, provider, threads.
     pub engine: EngineSettings,
     /// Left edge of the model's crop; centred when absent.
@@ -84,6 +93,7 @@ pub struct Config {
 struct Raw {
     source: source::RawSource,
     model: model::RawModel,
+    deploy: Bounds,
     engine: EngineSettings,
     #[serde(deserialize_with = "region::word_or_table")]
     region: region::RawRegion,
@@ -131,6 +141,7 @@ impl Raw {
     fn resolve(&self, base: &Path) -> Result<Config, Vec<Problem>> {
         let mut mistakes = Mistakes::default();
         let source = self.source.resolve(base, &mut mistakes);
+        let probation = Probation::resolve(&self.deploy, &mut mistakes);
         let engine = engine::resolve(&self.engine, base, &mut mistakes);
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
@@ -156,6 +167,8 @@ impl Raw {
                 store: model.store,
                 keys: model.keys,
                 require_signature: model.require_signature,
+                follow: model.follow,
+                probation,
                 engine,
                 x: self.region.x,
                 y: self.region.y,
@@ -224,9 +237,10 @@ mod tests {
         let switched_on: Vec<&str> = text
             .lines()
             .filter_map(|line| match line.strip_prefix("# ") {
-                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest == "[[model.keys]]" => {
+                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest.starts_with("[[model.") => {
                     Some(rest)
                 }
+                Some(rest) if rest == "[model.follow]" => Some(rest),
                 Some(_) => None,
                 None => Some(line),
             })
@@ -251,6 +265,11 @@ mod tests {
         assert!(raw.model.store.is_some() && raw.model.require_signature.is_some());
         assert!(raw.model.keys.iter().all(|key| PublicKey::new(&key.name, &key.key).is_ok()));
         assert_eq!(raw.model.keys.len(), 1);
+        let follow = raw.model.follow.unwrap();
+        assert!(follow.window.is_some() && follow.credentials_file.is_some() && follow.name.is_some());
+        assert!(follow.wait_for.is_some() && !follow.canaries.is_empty());
+        let default = follow::RawFollow::default();
+        assert_eq!((follow.poll_s, follow.plain_http), (default.poll_s, default.plain_http));
         assert!(raw.report.path.is_some() && !raw.region.pad);
         let harvest = &raw.harvest;
         assert!(harvest.path.is_some() && harvest.key_device.is_some() && harvest.key.is_some());
@@ -265,6 +284,7 @@ mod tests {
 
         // What the comments call the default is the default.
         let default = Raw::default();
+        assert_eq!(format!("{:?}", raw.deploy), format!("{:?}", default.deploy));
         assert_eq!(raw.sync.max_mask_age_ms, default.sync.max_mask_age_ms);
         assert_eq!(raw.sync.engine_timeout_ms, default.sync.engine_timeout_ms);
         assert_eq!(

@@ -12,7 +12,9 @@ use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::source::slot::FrameCounts;
 use crate::status::counters::{Counters, Sample};
+use crate::status::deployment::ModelsMoment;
 use crate::status::distribution::{Distribution, Recent};
+use crate::status::follow::FollowFigures;
 use crate::status::signal::SignalFigures;
 use crate::status::snapshot::{DroppedBy, LastMinute, RunInfo, Signal, SinkFigures, Snapshot};
 
@@ -38,6 +40,10 @@ pub struct Moment {
     pub sinks: Vec<SinkFigures>,
     /// How far the build of the engine is, while there is one.
     pub build: Option<BuildProgress>,
+    /// Deployments, and models that are not shown.
+    pub models: ModelsMoment,
+    /// How the cart stands to the tag that it follows.
+    pub follow: Option<FollowFigures>,
     /// What was kept for retraining, where that is wanted.
     pub harvest: Option<HarvestFigures>,
     /// Why the run ended early.
@@ -128,6 +134,8 @@ impl LiveFigures {
             dice_frames: self.dice.1,
             sinks: moment.sinks.into_iter().map(shown).collect(),
             engine_build: moment.build,
+            models: moment.models,
+            follow: moment.follow,
             harvest: moment.harvest.map(harvest),
             error: moment.error.map(|error| redact(&error).into_owned()),
         }

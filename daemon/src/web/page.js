@@ -1,5 +1,6 @@
 import { flag, kept } from "/harvest.js";
 import { identify, isKnown, may, start, whyNot } from "/login.js";
+import { models } from "/models.js";
 import { Refused, obstacle, watch as watchWebrtc } from "/webrtc.js";
 
 // A picture older than this is not shown as live.
@@ -205,8 +206,9 @@ function look() {
       : "The program runs; the ultrasound machine has not sent a picture yet.";
   }
   if (shown) what = "Not live";
-  say("state", shown ? "Not live: no fresh picture" : "No picture yet");
-  id("state").dataset.kind = id("warning").dataset.kind = shown || !connected ? "lost" : "none";
+  const asked = !isKnown() && !id("log-in").hidden;
+  say("state", asked ? "Log in to see the picture" : shown ? "Not live: no fresh picture" : "No picture yet");
+  id("state").dataset.kind = id("warning").dataset.kind = !asked && (shown || !connected) ? "lost" : "none";
   say("what", what);
   say("why", why);
   say("explained", "");
@@ -291,6 +293,7 @@ function figures(s) {
   }));
   troubles = s.sinks.filter(sink => sink.failed).map(sink => sink.name.startsWith("file ")
     ? `RECORDING STOPPED: ${sink.name.slice(5)}: ${sink.failed}` : `OUTPUT FAILED: ${sink.name}: ${sink.failed}`);
+  models(s, ask, may("operate"), whyNot("operate"));
   kept(s.harvest);
   const e = s.engine;
   id("model").textContent = `Model ${e.model}, ${e.precision}, ${e.runtime}, ${e.provider}, ${e.digest}. ` +

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nervelight_engines::Bundle;
+use nervelight_engines::store::atomic::{self, Access};
 
-use crate::compare::record::{Protocol, Record};
+use crate::compare::record::{self, Protocol, Record};
 use crate::compare::{Comparison, SavedEvaluation, output};
 
 /// Arguments of `compare`.
@@ -15,10 +15,7 @@ Examples:
   nervelight-train compare runs/first runs/second
   nervelight-train compare first-fp32-auto.evaluation first-int8-auto.evaluation --out int8.html
   nervelight-train compare runs/first runs/second --out frames.csv --fail-below 0.02
-  nervelight-train compare runs/first runs/second --record change.html --bundles first.bundle second.bundle
-
-The record of a change is one page and the same as JSON: what changed between the two bundles, the gates and bounds by
-which it is judged, and what it does. `sign --record` keeps it in the bundle.
+  nervelight-train compare runs/first runs/second --fail-below 0.02 --record change.html --cart cart.toml
 
 Every frame is compared with itself. Intervals come from drawing patients anew; `above 0` is the share
 of draws in which B has the larger figure.")]
@@ -36,18 +33,22 @@ pub struct Arguments {
     /// reaches below -X
     #[arg(long, value_name = "X", value_parser = loss)]
     fail_below: Option<f64>,
-    /// Write the record of the change to this .html, and to a .json beside it
-    #[arg(long, value_name = "FILE.html", value_parser = page, requires = "bundles")]
+    /// Write the change record to this .html, and to the .json beside it: what changed, by which protocol it
+    /// is let through, and what it does. `sign --record` keeps both in the bundle
+    #[arg(long, value_name = "FILE", value_parser = page)]
     record: Option<PathBuf>,
-    /// The bundles of A and of B, for the record
-    #[arg(long, num_args = 2, value_names = ["A", "B"], requires = "record")]
-    bundles: Vec<PathBuf>,
-    /// What a cart found of both beside each other (`nervelightd models shadow report`, or GET /api/v1/shadow), for the record
-    #[arg(long, value_name = "FILE.json", requires = "record")]
-    shadow: Option<PathBuf>,
-    /// The carts' configuration, whose section [deploy] has the bounds of the probation, for the record
-    #[arg(long, value_name = "CART.toml", requires = "record")]
+    /// For the record: the cart's configuration, whose bounds it quotes
+    #[arg(long, value_name = "FILE", requires = "record")]
     cart: Option<PathBuf>,
+    /// For the record: the report of B in shadow mode on a cart, as JSON
+    #[arg(long, value_name = "FILE", requires = "record")]
+    shadow: Option<PathBuf>,
+}
+
+fn page(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_page = path.extension().is_some_and(|extension| extension == "html");
+    if is_page { Ok(path) } else { Err("give it a name that ends in .html".into()) }
 }
 
 fn loss(text: &str) -> Result<f64, String> {
@@ -65,14 +66,6 @@ fn page_or_table(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn page(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    match path.extension() {
-        Some(extension) if extension == "html" => Ok(path),
-        _ => Err("give it a name that ends in .html".into()),
-    }
-}
-
 /// Compares, prints, writes, and fails where asked to.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let [a, b] = [&arguments.a, &arguments.b].map(|path| SavedEvaluation::open(path));
@@ -84,17 +77,33 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         std::fs::write(out, text).with_context(|| format!("{}: write", out.display()))?;
         outln!("\nwritten to {}", out.display());
     }
+    let checked = arguments.fail_below.map_or(Ok(()), |limit| check(&comparison, limit));
     if let Some(path) = &arguments.record {
-        write_record(arguments, &comparison, path)?;
+        write_record(arguments, &comparison, path, checked.is_ok())?;
     }
-    arguments.fail_below.map_or(Ok(()), |limit| check(&comparison, limit))
+    checked
 }
 
-fn write_record(arguments: &Arguments, comparison: &Comparison, path: &Path) -> Result<()> {
-    let [a, b] = &arguments.bundles[..] else { bail!("--bundles takes two: A's and B's") };
-    let bundles = [Bundle::open(a)?, Bundle::open(b)?];
-    let protocol = Protocol::new(arguments.cart.as_deref(), arguments.fail_below)?;
-    Record::new(comparison, &bundles, protocol, arguments.shadow.as_deref())?.write(path, comparison)
+/// Writes the change record, of a change that is not supported too.
+fn write_record(arguments: &Arguments, comparison: &Comparison, path: &Path, passed: bool) -> Result<()> {
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))
+    };
+    let cart = arguments.cart.as_ref().map(read).transpose()?;
+    let shadow = arguments.shadow.as_ref().map(|path| {
+        let text = read(path)?;
+        serde_json::from_str(&text).with_context(|| format!("--shadow: {} is no JSON", path.display()))
+    });
+    let passed = arguments.fail_below.map(|_| passed);
+    let protocol = Protocol::new(cart.as_deref(), arguments.fail_below, passed)?;
+    let record = Record::of(comparison, protocol, shadow.transpose()?)?;
+    let json = path.with_extension("json");
+    for (path, text) in [(path, record::html(&record)), (&*json, serde_json::to_string_pretty(&record)?)] {
+        atomic::write(path, Access::Umask, text.as_bytes())
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
+    outln!("\nchange record in {} and {}", path.display(), json.display());
+    Ok(())
 }
 
 /// Fails unless a loss of Dice above `limit` can be ruled out.

@@ -15,7 +15,7 @@ const LINES: usize = 10;
 const PAGE_LINES: usize = 100;
 
 /// Warnings of both.
-pub fn warnings(comparison: &Comparison) -> Vec<String> {
+fn warnings(comparison: &Comparison) -> Vec<String> {
     let of = |name: &'static str, e: &SavedEvaluation| {
         e.about.warnings.iter().map(|warning| format!("{name}: {warning}")).collect::<Vec<_>>()
     };
@@ -23,7 +23,7 @@ pub fn warnings(comparison: &Comparison) -> Vec<String> {
 }
 
 /// Figures of one measure: A, B, difference, interval, part above 0.
-fn cells(change: &Change) -> [String; 5] {
+pub fn cells(change: &Change) -> [String; 5] {
     let Change { measure, means, interval, above } = change;
     let signed = |value: f64| format!("{}{}", if value >= 0.0 { "+" } else { "" }, measure.text(Some(value)));
     let interval = interval.map(|ends| ends.map(signed)).map(|[low, high]| format!("{low} to {high}"));
@@ -133,13 +133,6 @@ pub fn frames_csv(comparison: &Comparison) -> csv::Result<String> {
 pub fn html(comparison: &Comparison) -> String {
     let [a, b] = [&comparison.a, &comparison.b].map(|e| e.about.title.as_str());
     let mut page = head("Comparison", &format!("A {a} · B {b}"), &warnings(comparison));
-    page += &sections(comparison);
-    page + "</main></html>\n"
-}
-
-/// What is compared, as sections of a page.
-pub fn sections(comparison: &Comparison) -> String {
-    let mut page = String::new();
     _ = write!(
         page,
         "<p>A: {}<br>B: {}</p><h2>Figures</h2><div class=scroll><table><tr><th class=name>figure<th>A<th>B\
@@ -199,7 +192,7 @@ pub fn sections(comparison: &Comparison) -> String {
     page += "<h2>Frames whose Dice fell</h2>";
     let by = |[a, b]: [&FrameMetrics; 2]| format!("{:+.3}", b.outcome.dice() - a.outcome.dice());
     page += &if fallen.is_empty() { "<p class=none>None.</p>".into() } else { list(&fallen, &by) };
-    page
+    page + "</main></html>\n"
 }
 
 #[cfg(test)]

@@ -1,288 +1,264 @@
-//! The record of a change: what changed, by which protocol it was judged, what it does. In the three parts that
-//! regulators ask of a predetermined change control plan (FDA, "Marketing Submission Recommendations for a Predetermined
-//! Change Control Plan for Artificial Intelligence-Enabled Device Software Functions", 2024).
+//! The change record: why one model takes the place of another, in the three parts that regulators ask of a predetermined
+//! change control plan. What is changed, by what protocol a change is let through, and what it does.
 
+mod modifications;
 mod page;
-mod protocol;
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
-use anyhow::{Context, Result, bail, ensure};
-use nervelight_engines::Bundle;
-use nervelight_engines::Manifest;
+use anyhow::{Context, Result};
+use nervelight_engines::probation::Bounds;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use modifications::Modification;
+pub use page::html;
+
 use super::comparison::Comparison;
-pub use protocol::Protocol;
+use crate::metrics::flip;
 
-/// The layout of the JSON file.
+/// Layout of the record.
 const SCHEMA: u32 = 1;
-/// Bytes of a shadow report, at most.
-const LARGEST_REPORT: u64 = 1 << 20;
 
-/// Everything about a change from bundle A to bundle B.
+/// The whole, as it is written in JSON.
 #[derive(Debug, Serialize)]
 pub struct Record {
-    /// Layout of this file.
-    pub schema: u32,
-    /// The program that made it.
-    pub made_by: String,
-    /// Description of modifications.
-    pub modifications: Vec<Modification>,
-    /// Modification protocol.
-    pub protocol: Protocol,
-    /// Impact assessment.
-    pub impact: Impact,
+    schema: u32,
+    /// Revision of the program that wrote it.
+    revision: &'static str,
+    /// Both evaluations.
+    models: [Evaluated; 2],
+    /// What is another in B than in A.
+    modifications: Vec<Modification>,
+    protocol: Protocol,
+    impact: Impact,
 }
 
-/// One fact about both bundles.
-#[derive(Debug, Serialize, PartialEq)]
-pub struct Modification {
-    /// Data, settings, code, or the bundle itself.
-    pub part: &'static str,
-    /// What.
-    pub what: String,
-    /// Of A and B; none where one has no such thing.
-    pub values: [Option<String>; 2],
+/// One of the evaluations.
+#[derive(Debug, Serialize)]
+struct Evaluated {
+    name: &'static str,
+    title: String,
+    folder: String,
+    warnings: Vec<String>,
 }
 
-impl Modification {
-    /// Whether A and B differ.
-    pub fn is_change(&self) -> bool {
-        self.values[0] != self.values[1]
-    }
+/// What lets a change through.
+#[derive(Debug, Serialize)]
+pub struct Protocol {
+    /// The gates of a cart, in their order.
+    gates: Vec<Gate>,
+    /// Bounds as the cart's configuration sets them, or the defaults.
+    cart: toml::Table,
+    /// No configuration was given.
+    is_default: bool,
+    /// Least difference of Dice that had to be ruled out.
+    fail_below: Option<f64>,
+    /// Whether it was.
+    passed: Option<bool>,
+}
+
+/// A gate of the cart.
+#[derive(Debug, Serialize)]
+struct Gate {
+    name: &'static str,
+    passes: String,
 }
 
 /// What the change does.
 #[derive(Debug, Serialize)]
-pub struct Impact {
-    /// Where the two were evaluated.
-    pub evaluations: [String; 2],
-    /// Frames, each compared with itself.
-    pub frames: usize,
-    /// What the evaluations warn of.
-    pub warnings: Vec<String>,
-    /// A figure each.
-    pub figures: Vec<Figure>,
-    /// A patient or case each, those that lost most first.
-    pub patients: Vec<Patient>,
+struct Impact {
+    frames: usize,
+    patients: usize,
+    figures: Vec<Figure>,
+    by_patient: Vec<ByPatient>,
     /// Frames where only one of both shows a nerve.
-    pub presence_changed: Vec<String>,
-    /// Frames whose Dice fell.
-    pub fell: usize,
-    /// The carts' own report of both models beside each other, as `GET /api/v1/shadow` gives it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shadow: Option<Value>,
+    presence_changed: Vec<ByFrame>,
+    /// Frames whose Dice fell, most first.
+    dice_fell: Vec<ByFrame>,
+    /// What the cart found while the new model ran beside the old one, never shown.
+    shadow: Option<Value>,
 }
 
-/// A figure of A and B.
+/// A figure of both, with the interval of their difference.
 #[derive(Debug, Serialize)]
-pub struct Figure {
-    /// Its name, such as `dice`.
-    pub name: &'static str,
-    /// Of A and B.
-    pub means: [f64; 2],
-    /// 95% interval of B - A over patients; none with one patient.
-    pub interval: Option<[f64; 2]>,
+struct Figure {
+    name: &'static str,
+    about: &'static str,
+    a: f64,
+    b: f64,
+    difference: f64,
+    interval_95: Option<[f64; 2]>,
+    share_of_draws_above_0: Option<f64>,
+    #[serde(skip)]
+    cells: [String; 5],
 }
 
-/// A patient's, or a case's, figures.
 #[derive(Debug, Serialize)]
-pub struct Patient {
-    /// Its number in the data.
-    pub patient: u32,
-    /// Its frames.
-    pub frames: usize,
-    /// Mean Dice of A and B.
-    pub dice: [f64; 2],
-    /// Frames where presence is wrong, of A and B.
-    pub presence_wrong: [usize; 2],
+struct ByPatient {
+    patient: u32,
+    frames: usize,
+    dice: [f64; 2],
+    presence_wrong: [usize; 2],
+    worse: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ByFrame {
+    frame: String,
+    patient: u32,
+    dice: [f64; 2],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    what: &'static str,
 }
 
 impl Record {
-    /// Of the change from `bundles[0]` to `bundles[1]`, whose evaluations are in `comparison`; `shadow` is a file.
-    ///
-    /// # Errors
-    /// When the report is none of these two models.
-    pub fn new(
-        comparison: &Comparison,
-        bundles: &[Bundle; 2],
-        protocol: Protocol,
-        shadow: Option<&Path>,
-    ) -> Result<Self> {
-        ensure!(
-            bundles[0].digest != bundles[1].digest,
-            "{} and {} are the same bundle, so nothing changed",
-            bundles[0].path.display(),
-            bundles[1].path.display()
-        );
-        let shadow = shadow.map(|path| report(path, bundles)).transpose()?;
-        let figures = comparison.changes.iter().map(|change| Figure {
+    /// Of a comparison, what let it through, and the shadow report where there is one.
+    pub fn of(comparison: &Comparison, protocol: Protocol, shadow: Option<Value>) -> Result<Self> {
+        let evaluations = [("A", &comparison.a), ("B", &comparison.b)];
+        let figure = |change: &crate::metrics::Change| Figure {
             name: change.measure.name,
-            means: change.means,
-            interval: change.interval,
-        });
-        let patients = comparison.patients.iter().map(|p| Patient {
+            about: change.measure.about,
+            a: change.means[0],
+            b: change.means[1],
+            difference: change.difference(),
+            interval_95: change.interval,
+            share_of_draws_above_0: change.above,
+            cells: super::output::cells(change),
+        };
+        let frame = |[a, b]: [&crate::metrics::FrameMetrics; 2], what| ByFrame {
+            frame: a.frame.clone(),
+            patient: a.patient,
+            dice: [a.outcome.dice(), b.outcome.dice()],
+            what,
+        };
+        let patient = |p: &super::comparison::PatientChange| ByPatient {
             patient: p.patient,
             frames: p.frames,
             dice: p.dice,
             presence_wrong: p.wrong,
-        });
+            worse: p.is_worse(),
+        };
+        let patients: std::collections::BTreeSet<u32> =
+            comparison.a.frames.values().map(|frame| frame.patient).collect();
         Ok(Self {
             schema: SCHEMA,
-            made_by: format!("nervelight-train {}", env!("NERVELIGHT_REVISION")),
-            modifications: modifications(bundles),
+            revision: env!("NERVELIGHT_REVISION"),
+            models: evaluations.map(|(name, e)| Evaluated {
+                name,
+                title: e.about.title.clone(),
+                folder: e.folder.display().to_string(),
+                warnings: e.about.warnings.clone(),
+            }),
+            modifications: modifications::between(&comparison.a, &comparison.b)?,
             protocol,
             impact: Impact {
-                evaluations: [&comparison.a, &comparison.b].map(|e| e.about.title.clone()),
                 frames: comparison.a.frames.len(),
-                warnings: super::output::warnings(comparison),
-                figures: figures.collect(),
-                patients: patients.collect(),
-                presence_changed: comparison.flips().iter().map(|[a, _]| a.frame.clone()).collect(),
-                fell: comparison.fallen().len(),
+                patients: patients.len(),
+                figures: comparison.changes.iter().map(figure).collect(),
+                by_patient: comparison.patients.iter().map(patient).collect(),
+                presence_changed: comparison
+                    .flips()
+                    .into_iter()
+                    .map(|pair| frame(pair, flip(pair)))
+                    .collect(),
+                dice_fell: comparison.fallen().into_iter().map(|pair| frame(pair, "")).collect(),
                 shadow,
             },
         })
     }
+}
 
-    /// Writes `FILE.html`, and `FILE.json` beside it.
-    ///
-    /// # Errors
-    /// When one of them cannot be written.
-    pub fn write(&self, path: &Path, comparison: &Comparison) -> Result<()> {
-        let json = path.with_extension("json");
-        let text = serde_json::to_string_pretty(self)?;
-        for (path, text) in [(path, page::html(self, comparison)), (&json, text)] {
-            std::fs::write(path, text).with_context(|| format!("{}: write", path.display()))?;
-        }
-        outln!("\nrecord of the change in {} and {}", path.display(), json.display());
-        Ok(())
+impl Protocol {
+    /// The gates of this version's carts, with the bounds of a cart's configuration where its text is given, and what the
+    /// comparison itself had to rule out.
+    pub fn new(cart: Option<&str>, fail_below: Option<f64>, passed: Option<bool>) -> Result<Self> {
+        let min_dice = nervelight_engines::golden::min_dice;
+        let [fp32, int8] =
+            [nervelight_engines::Precision::Fp32, nervelight_engines::Precision::Int8].map(min_dice);
+        let gate = |name, passes: &str| Gate { name, passes: passes.into() };
+        let gates = vec![
+            gate(
+                "signature",
+                "minisign's, of the manifest, by a key that the cart trusts; checked before anything is unpacked",
+            ),
+            gate("contents", "SHA-256 and size of every file as in the manifest; no other file, no link"),
+            gate("contract", "the manifest's schema and the model's frame size are this version's"),
+            gate("serial", "no lower than that of any model that the cart has kept"),
+            gate("engine", "the cart builds an engine of the model on its own hardware"),
+            Gate {
+                name: "golden frames",
+                passes: format!(
+                    "on every golden frame the cart's own engine shows what the trainer's reference shows: Dice of at \
+                     least {fp32} (fp32, fp16) or {int8} (int8)"
+                ),
+            },
+            gate("swap", "between two frames; the old model stays loaded"),
+            gate(
+                "probation",
+                "for the time and frames below, the new model keeps within the bounds below beside the old one; \
+                 otherwise the cart goes back by itself",
+            ),
+        ];
+        let is_default = cart.is_none();
+        Ok(Self { gates, cart: bounds(cart)?, is_default, fail_below, passed })
     }
 }
 
-/// The shadow report in a file, if it is of these models.
-fn report(path: &Path, bundles: &[Bundle; 2]) -> Result<Value> {
-    let read = || format!("{}: cannot be read as a shadow report", path.display());
-    let size = std::fs::metadata(path).with_context(read)?.len();
-    ensure!(size <= LARGEST_REPORT, "{}: is too large for a shadow report", path.display());
-    let report: Value =
-        serde_json::from_slice(&std::fs::read(path).with_context(read)?).with_context(read)?;
-    let text = report.to_string();
-    for bundle in bundles {
-        if !text.contains(&bundle.digest) {
-            bail!(
-                "{}: is no report of {}, whose digest {} it does not name",
-                path.display(),
-                bundle.model(),
-                bundle.digest
-            );
+/// The bounds of the probation in a cart's configuration, or the defaults; and whose models it takes, without places.
+fn bounds(text: Option<&str>) -> Result<toml::Table> {
+    let mut whole: toml::Table = text.unwrap_or_default().parse().context("--cart: it is no TOML")?;
+    let deploy = whole.remove("deploy").map_or_else(|| Ok(Bounds::default()), toml::Value::try_into);
+    let deploy = toml::Value::try_from(deploy.context("--cart: [deploy]")?)?;
+    let mut found = toml::Table::from_iter([("deploy".to_owned(), deploy)]);
+    let model = whole.get("model").and_then(toml::Value::as_table);
+    for name in ["require_signature", "keys"] {
+        if let Some(value) = model.and_then(|model| model.get(name)) {
+            found.insert(format!("model.{name}"), value.clone());
         }
     }
-    Ok(report)
-}
-
-/// Facts of both bundles, in order.
-fn modifications(bundles: &[Bundle; 2]) -> Vec<Modification> {
-    let mut rows = vec![];
-    let mut row = |part, what: &str, of: &dyn Fn(&Bundle) -> Option<String>| {
-        let values = [of(&bundles[0]), of(&bundles[1])];
-        if values != [None, None] {
-            rows.push(Modification { part, what: what.into(), values });
-        }
-    };
-    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    row("data", "training data, SHA-256", &|b| text(&b.manifest.provenance.data_digest));
-    row("data", "corrections, SHA-256", &|b| b.manifest.provenance.corrections_digest.clone());
-    row("data", "split, SHA-256", &|b| text(&b.manifest.provenance.split_digest));
-    row("settings", "network", &|b| text(&b.manifest.provenance.network));
-    row("settings", "seed", &|b| Some(b.manifest.provenance.seed.to_string()));
-    row("settings", "threshold", &|b| Some(b.manifest.threshold.to_string()));
-    row("settings", "least area in pixels", &|b| Some(b.manifest.min_area.to_string()));
-    row("settings", "command of the export", &|b| text(&b.manifest.provenance.command));
-    row("code", "revision", &|b| text(&b.manifest.provenance.revision));
-    row("bundle", "name and version", &|b| Some(b.model()));
-    row("bundle", "serial", &|b| b.manifest.serial.map(|serial| serial.to_string()));
-    row("bundle", "digest, before this record is added", &|b| Some(b.digest.clone()));
-    let models = |manifest: &Manifest| -> BTreeSet<String> {
-        manifest.files.keys().filter(|name| name.ends_with(".onnx")).cloned().collect()
-    };
-    let names: BTreeSet<String> = bundles.iter().flat_map(|bundle| models(&bundle.manifest)).collect();
-    for name in &names {
-        row("bundle", &format!("{name}, SHA-256"), &|b| b.manifest.files.get(name).map(|f| f.sha256.clone()));
-    }
-    let names: BTreeSet<&String> =
-        bundles.iter().flat_map(|b| b.manifest.provenance.metrics.keys()).collect();
-    for name in names {
-        let what = format!("{name} at its own export");
-        row("bundle", &what, &|b| b.manifest.provenance.metrics.get(name).map(|v| format!("{v:.4}")));
-    }
-    rows
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
-    use nervelight_engines::bundle::{Draft, Provenance};
-
     use super::super::comparison::tests::comparison;
     use super::*;
 
-    fn bundle(folder: &Path, name: &str, seed: u64) -> Bundle {
-        let mut draft = Draft::new(Manifest {
-            provenance: Provenance { seed, data_digest: "d1".into(), ..Provenance::default() },
-            ..Manifest::new(name, "1.0.0")
-        });
-        draft.file("fp32.onnx", vec![seed as u8]);
-        draft.write(&folder.join(name)).unwrap()
-    }
-
     #[test]
-    fn a_record_says_what_changed_how_it_is_judged_and_what_it_does() {
-        let folder = tempfile::tempdir().unwrap();
-        let bundles = [bundle(folder.path(), "old", 1), bundle(folder.path(), "new", 2)];
-        let shadow = folder.path().join("shadow.json");
-        let both =
-            serde_json::json!({ "active": bundles[0].digest, "shadow": bundles[1].digest, "frames": 9 });
-        std::fs::write(&shadow, both.to_string()).unwrap();
-        let comparison = comparison();
-        let protocol = Protocol::new(None, Some(0.02)).unwrap();
-        let record = Record::new(&comparison, &bundles, protocol, Some(&shadow)).unwrap();
-        let changed: Vec<_> =
-            record.modifications.iter().filter(|m| m.is_change()).map(|m| m.what.as_str()).collect();
-        let expected =
-            ["seed", "name and version", "digest, before this record is added", "fp32.onnx, SHA-256"];
-        assert_eq!(changed, expected);
-        let path = folder.path().join("record.html");
-        record.write(&path, &comparison).unwrap();
-        let page = std::fs::read_to_string(&path).unwrap();
-        for words in
-            ["Description of modifications", "Modification protocol", "Impact assessment", "0.98", "-0.02"]
-        {
-            assert!(page.contains(words), "{words}");
+    fn a_record_has_three_parts_and_needs_nothing_else() {
+        let cart = "[deploy]\nprobation_s = 600\nmin_dice = 0.7\n[model]\nbundle = \"/secret/place\"\n\
+                    require_signature = true\n";
+        let protocol = Protocol::new(Some(cart), Some(0.02), Some(true)).unwrap();
+        let mut comparison = comparison();
+        comparison.a.about.facts =
+            vec![("trained on data".into(), "aa".into()), ("network".into(), "n".into())];
+        comparison.b.about.facts =
+            vec![("trained on data".into(), "bb".into()), ("network".into(), "n".into())];
+        let shadow = serde_json::json!({"frames": 1000, "dice": 0.97, "note": "<script>"});
+        let record = Record::of(&comparison, protocol, Some(shadow)).unwrap();
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!(json["modifications"][0]["what"], "trained on data", "{json:#}");
+        assert_eq!(json["modifications"].as_array().unwrap().len(), 2, "data and title: {json:#}");
+        assert_eq!(json["protocol"]["cart"]["deploy"]["min_dice"], 0.7);
+        assert_eq!(json["impact"]["by_patient"][0]["patient"], 1);
+        assert_eq!(json["impact"]["shadow"]["frames"], 1000);
+        let page = html(&record);
+        for part in ["1. Description of modifications", "2. Modification protocol", "3. Impact assessment"] {
+            assert!(page.contains(part), "{part}");
         }
-        assert!(!page.contains("http") && !page.contains("<script") && !page.contains("NaN"));
-        let json: Value =
-            serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap()).unwrap();
-        assert_eq!((&json["impact"]["shadow"]["frames"], &json["impact"]["frames"]), (&9.into(), &4.into()));
-        assert_eq!(json["protocol"]["bounds"]["min_dice"], 0.7);
+        assert!(page.contains("0.97") && page.contains("<td>aa<td>bb") && page.contains("probation_s"));
+        let is_whole = !page.contains("http") && !page.contains("<script") && !page.contains("/secret/place");
+        assert!(is_whole && !page.contains("NaN"), "{page}");
     }
 
     #[test]
-    fn a_report_of_other_models_and_a_bundle_compared_with_itself_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let bundles = [bundle(folder.path(), "old", 1), bundle(folder.path(), "new", 2)];
-        let shadow = folder.path().join("shadow.json");
-        let says = |bundles: &[Bundle; 2]| {
-            let protocol = Protocol::new(None, None).unwrap();
-            Record::new(&comparison(), bundles, protocol, Some(&shadow)).unwrap_err().to_string()
+    fn bounds_are_the_carts_or_the_defaults() {
+        let min_dice = |text| {
+            Protocol::new(text, None, None).map(|protocol| protocol.cart["deploy"]["min_dice"].clone())
         };
-        assert!(says(&bundles).contains("cannot be read"));
-        std::fs::write(&shadow, format!("{{\"active\": \"{}\"}}", bundles[0].digest)).unwrap();
-        assert!(says(&bundles).contains("is no report of new 1.0.0"));
-        let [old, _] = bundles;
-        let again = Bundle::open(&old.path).unwrap();
-        assert!(says(&[old, again]).contains("same bundle"));
+        assert_eq!(min_dice(None).unwrap().as_float(), Some(0.7));
+        assert_eq!(min_dice(Some("[deploy]\nmin_dice = 0.9\n")).unwrap().as_float(), Some(0.9));
+        for wrong in ["=", "[deploy]\nmin_dise = 0.9\n"] {
+            assert!(format!("{:#}", min_dice(Some(wrong)).unwrap_err()).contains("--cart"));
+        }
     }
 }
