@@ -29,7 +29,7 @@ use crate::deploy;
 use crate::deploy::store::{Ask, Store};
 use crate::follow::Follower;
 use crate::harvest::Harvest;
-use crate::infer::{Onlooker, Onlookers};
+use crate::infer::{Offer, Onlooker, Onlookers};
 use crate::model::{self, First};
 use crate::path::{self, FramePath, PathSettings};
 use crate::sink::{self, Encoders, SinkContext, Whep};
@@ -128,7 +128,7 @@ pub fn run(config: &Config) -> Result<()> {
         view,
         events: happenings.clone(),
         watched,
-        offer: None,
+        offer: harvest.as_ref().map(|harvest| harvest.watcher() as Arc<dyn Offer>),
         audit: audit.clone(),
         counters: counters.clone(),
         shown,
