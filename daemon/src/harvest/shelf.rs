@@ -84,6 +84,7 @@ impl Shelf {
             Ok(()) => {}
         }
         sweep(root)?;
+        atomic::sweep(root)?;
         let entries = list(root)?;
         let bytes = entries.iter().map(|entry| entry.bytes).sum();
         Ok(Self { root: root.into(), entries, bytes, lock })
