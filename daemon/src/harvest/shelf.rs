@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nervelight_engines::store::atomic::{self, Access};
+use nervelight_engines::store::disk;
 
 use crate::harvest::case::Note;
 use crate::harvest::item::{Cause, Kept};
@@ -162,9 +163,9 @@ impl Shelf {
                 file.write_all(bytes)?;
                 file.sync_all()?;
             }
-            atomic::sync(&unfinished)?;
+            disk::sync(&unfinished)?;
             fs::rename(&unfinished, &path)?;
-            atomic::sync(&folder)
+            disk::sync(&folder)
         })();
         if let Err(error) = written {
             // What cannot be removed either is swept at the next start.
