@@ -11,10 +11,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nervelight_engines::store::atomic::{self, Access};
+use nervelight_engines::store::disk;
 
 use crate::harvest::case::Note;
 use crate::harvest::item::{Cause, Kept};
@@ -32,6 +34,8 @@ pub const MAP: &str = "map.png";
 const NOTE: &str = "case.json";
 /// Held by the one process that writes.
 const LOCK: &str = ".lock";
+/// More than an item takes.
+const PROBE: usize = 512 * 1024;
 /// Beginning of the names of folders that are being written.
 const UNFINISHED: &str = ".new-";
 
@@ -41,7 +45,7 @@ pub struct Shelf {
     /// The oldest first.
     entries: Vec<Entry>,
     bytes: u64,
-    _lock: File,
+    lock: File,
 }
 
 /// An item in the folder.
@@ -81,9 +85,27 @@ impl Shelf {
             Ok(()) => {}
         }
         sweep(root)?;
+        atomic::sweep(root)?;
         let entries = list(root)?;
         let bytes = entries.iter().map(|entry| entry.bytes).sum();
-        Ok(Self { root: root.into(), entries, bytes, _lock: lock })
+        Ok(Self { root: root.into(), entries, bytes, lock })
+    }
+
+    /// Whether the folder is still the one that was opened: it may have been unplugged, or mounted over.
+    pub fn is_there(&self) -> bool {
+        let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+        let found = fs::metadata(self.root.join(LOCK)).map(identity);
+        matches!((found, self.lock.metadata().map(identity)), (Ok(found), Ok(own)) if found == own)
+    }
+
+    /// Whether an item could be written, after one could not.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn probe(&self) -> Result<()> {
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.root)?;
+        file.write_all(&[0; PROBE])?;
+        Ok(file.as_file().sync_all()?)
     }
 
     /// How many items, and how many bytes.
@@ -141,9 +163,9 @@ impl Shelf {
                 file.write_all(bytes)?;
                 file.sync_all()?;
             }
-            atomic::sync(&unfinished)?;
+            disk::sync(&unfinished)?;
             fs::rename(&unfinished, &path)?;
-            atomic::sync(&folder)
+            disk::sync(&folder)
         })();
         if let Err(error) = written {
             // What cannot be removed either is swept at the next start.

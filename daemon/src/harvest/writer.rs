@@ -62,6 +62,8 @@ pub struct Writer {
     status: Arc<Status>,
     /// None while the folder cannot be used.
     shelf: Option<Shelf>,
+    /// The last time something was written, it could not be.
+    has_failed: bool,
 }
 
 impl Writer {
@@ -72,7 +74,7 @@ impl Writer {
         buffers: Buffers,
         status: Arc<Status>,
     ) -> Self {
-        Self { settings: settings.clone(), kind, buffers, status, shelf: None }
+        Self { settings: settings.clone(), kind, buffers, status, shelf: None, has_failed: false }
     }
 
     /// Does what is `due` until nothing more comes.
@@ -149,9 +151,13 @@ impl Writer {
 
     /// The folder, if it can be used.
     fn open(&mut self) -> Option<&mut Shelf> {
-        if self.shelf.is_none() {
+        if !self.shelf.as_ref().is_some_and(Shelf::is_there) {
+            // Its lock first.
+            self.shelf = None;
             let opened = Shelf::open(&self.settings.path);
-            match opened {
+            let proven =
+                |shelf: Shelf| if self.has_failed { shelf.probe().map(|()| shelf) } else { Ok(shelf) };
+            match opened.and_then(proven) {
                 Ok(shelf) => {
                     let (items, bytes) = shelf.holds();
                     self.status.holds(items, bytes);
@@ -170,12 +176,13 @@ impl Writer {
         match done {
             Ok(()) if self.shelf.is_none() => {}
             Ok(()) => {
+                self.has_failed = false;
                 if self.status.fail(None) {
                     tracing::info!(%path, "crops are kept for retraining again");
                 }
             }
             Err(error) => {
-                // It may have been unplugged and be another disk when it comes back.
+                self.has_failed = true;
                 self.shelf = None;
                 let why = format!(
                     "harvest.path: {path}: {error:#}. Make room or make the folder writable; the video goes on"

@@ -21,7 +21,7 @@ pub struct Job {
     pub is_aside: bool,
     /// Width and height of a pixel of the crop in mm, where known.
     pub spacing: Option<[f32; 2]>,
-    /// Whether it shows the scanner's picture, and not a card's own or none.
+    /// The crop is of the scanner's picture, be it frozen, and not a card's own or none.
     pub has_picture: bool,
     /// Full-range luma.
     pub crop: Box<Plane>,
@@ -42,7 +42,9 @@ pub struct Origin {
     pub arrived: Instant,
     /// Width and height of a pixel of the crop in mm, where known.
     pub spacing: Option<[f32; 2]>,
-    /// Whether the frame shows the scanner's picture.
+    /// See [`Job::is_scan`].
+    pub is_scan: bool,
+    /// See [`Job::has_picture`].
     pub has_picture: bool,
 }
 
@@ -53,17 +55,4 @@ pub struct Computed {
     pub took: Duration,
     /// The model it has loaded.
     pub model: Arc<Model>,
-}
-
-/// The frame that a crop is taken from.
-#[derive(Debug, Clone, Copy)]
-pub struct Origin {
-    /// Its number.
-    pub number: u64,
-    /// See [`Job::scene`].
-    pub scene: u64,
-    /// When it arrived.
-    pub arrived: Instant,
-    /// See [`Job::is_scan`].
-    pub is_scan: bool,
 }

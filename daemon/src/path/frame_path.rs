@@ -11,7 +11,7 @@ use nervelight_engines::contract;
 
 use crate::config::SyncMode;
 use crate::frame::{Frame, OverlayState, Picture, Sector, SignalState};
-use crate::infer::{Inference, Job, Model, Origin};
+use crate::infer::{Inference, Model, Origin};
 use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
 use crate::path::layout::Layout;
 use crate::path::mask::Mask;

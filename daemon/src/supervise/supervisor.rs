@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::{Config, Source};
 use crate::control::{Command, ControlError, ErrorKind, Reply, Request};
-use crate::frame::{SignalState, describe};
+use crate::frame::describe;
 use crate::harvest::{self, Harvest};
 use crate::infer::DeviceLost;
 use crate::path::{Change, Event, Retired, Sinks};

@@ -13,7 +13,7 @@ use anyhow::Result;
 use axum::http::StatusCode;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::{Timestamp, Unit};
-use nervelight_engines::store::atomic;
+use nervelight_engines::store::{atomic, disk};
 use nervelight_web::Problem;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -193,7 +193,7 @@ impl File {
             let _ = file.set_len(length);
             return Err(error);
         }
-        if is_new { atomic::sync(atomic::directory(&self.path)) } else { Ok(()) }
+        if is_new { disk::sync(atomic::directory(&self.path)) } else { Ok(()) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use nervelight_tests::browser::Browser;
 use nervelight_tests::web::{ask, request, status};
 use nervelight_tests::{free_port, wait_for};
 
@@ -20,9 +21,9 @@ fn moments_are_kept_flagged_exported_and_a_restart_goes_on() {
     let running = cart.start().unwrap();
     harvest(port, "crops", |h| count(&h["kept"]["uncertain"]) >= 4);
     request(port, "POST", FLAG, "{\"reason\": \"missed_nerve\"}").expect("it is flagged");
-    let kept = harvest(port, "flagged ones", |h| count(&h["kept"]["flagged"]) >= 3);
+    let kept = harvest(port, "flagged ones", |h| count(&h["kept"]["flagged"]) >= 2);
     assert!(
-        count(&kept["items"]) >= 7 && count(&kept["bytes"]) > 100_000 && kept["failed"].is_null(),
+        count(&kept["items"]) >= 6 && count(&kept["bytes"]) > 100_000 && kept["failed"].is_null(),
         "{kept}"
     );
     // No free text: people write names into texts.
@@ -43,7 +44,7 @@ fn moments_are_kept_flagged_exported_and_a_restart_goes_on() {
     let to = cart.path("export");
     let said = export(&cart, &to);
     let before = items(&to);
-    assert!(before.len() as u64 >= 7 && said.starts_with(&format!("{} new items", before.len())), "{said}");
+    assert!(before.len() as u64 >= 6 && said.starts_with(&format!("{} new items", before.len())), "{said}");
     for item in &before {
         assert_eq!((&item["schema"], &item["width"], &item["height"]), (&1.into(), &576.into(), &416.into()));
         assert!(
@@ -91,6 +92,28 @@ fn moments_are_kept_flagged_exported_and_a_restart_goes_on() {
     assert!(listed.stdout.contains("flagged (missed_nerve)"), "{}{}", listed.stdout, listed.stderr);
     let none = command(&["list", "--path", cart.path("nowhere").to_str().unwrap()]);
     assert!(!none.success && none.stderr.contains("harvest.path"), "{}", none.stderr);
+}
+
+#[test]
+fn the_page_says_that_crops_are_kept_and_keeps_a_moment_on_demand() {
+    let Some(browser) = Browser::open().unwrap() else { return };
+    let port = free_port().unwrap();
+    let cart = cart(port, PHANTOM, "uncertainty = 1.0\narea_jump = 1.0");
+    let _running = cart.start().unwrap();
+    wait_for("the page", || std::net::TcpStream::connect(("127.0.0.1", port)).ok()).unwrap();
+    browser.go(&format!("http://127.0.0.1:{port}/")).unwrap();
+    browser.see("#harvest-says", "0 kept for training").unwrap();
+    browser.see("#state", "AI on").unwrap();
+    browser.keep("harvest.png").unwrap();
+    browser.press("k").unwrap();
+    browser.see("#harvest-says", "Flagged. Two seconds are kept.").unwrap();
+    harvest(port, "the moment", |h| count(&h["kept"]["flagged"]) >= 2);
+    browser.run("document.getElementById('flag-why').value = 'wrong_outline'").unwrap();
+    browser.click("#flag").unwrap();
+    browser.see("#harvest-says", "Flagged: wrong outline").unwrap();
+    browser.see("#harvest-says", " kept for training").unwrap();
+    browser.size(390, 844).unwrap();
+    browser.keep("harvest-phone.png").unwrap();
 }
 
 #[test]

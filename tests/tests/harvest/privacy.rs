@@ -52,7 +52,7 @@ fn text_around_the_crop_and_credentials_of_the_source_stay_out() {
     let cart = cart(port, source, ALL);
     let running = cart.start().unwrap();
     wait_for_flag(port);
-    harvest(port, "crops", |h| count(&h["kept"]["flagged"]) >= 3);
+    harvest(port, "crops", |h| count(&h["kept"]["flagged"]) >= 2);
     let ended = running.terminate().unwrap();
     assert!(ended.success, "{}", ended.stderr);
     let to = cart.path("export");
@@ -65,7 +65,7 @@ fn text_around_the_crop_and_credentials_of_the_source_stay_out() {
     let brightest =
         |path: &Path| image::open(path).unwrap().into_luma8().into_raw().into_iter().max().unwrap();
     let crops = files(&to.join("crops"));
-    assert!(crops.len() >= 3);
+    assert!(crops.len() >= 2);
     for crop in crops {
         let most = brightest(&crop);
         assert!((60..200).contains(&most), "{most} is in {}: white lies around the crop", crop.display());
