@@ -28,6 +28,12 @@ impl ModelKeeper<'_> {
         let before = deployment.state();
         let task = deployment.happen(what, now);
         let state = deployment.state();
+        // Who hears that a probation has begun hears its figures, too.
+        let (first, then) = if task == Some(Task::Watch) { (task, None) } else { (None, task) };
+        if let Some(task) = first {
+            self.carry_out_task(task, engine, now, news);
+        }
+        let Some(deployment) = &self.deployment else { return };
         if state != before {
             if state.is_over() {
                 *self.ended.entry(state.name()).or_default() += 1;
@@ -41,7 +47,7 @@ impl ModelKeeper<'_> {
             }
             self.tell(now);
         }
-        if let Some(task) = task {
+        if let Some(task) = then {
             self.carry_out_task(task, engine, now, news);
         }
     }
