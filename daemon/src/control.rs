@@ -55,7 +55,7 @@ pub enum ModelCommand {
 
 /// What was done.
 #[allow(dead_code)]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// The overlay is shown, or not, from the next frame on.

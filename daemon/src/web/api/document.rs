@@ -44,8 +44,9 @@ impl Document {
         for (path, item) in paths.into_iter().flatten() {
             let operations = item.as_object_mut().into_iter().flatten();
             let known = operations.filter(|(method, _)| METHODS.contains(&method.as_str()));
-            let known =
-                known.filter_map(|(method, operation)| Some((method.to_uppercase(), complete(operation)?)));
+            let known = known.filter_map(|(method, operation)| {
+                Some((method.to_uppercase(), complete(method, operation)?))
+            });
             needs.insert(path.clone(), known.collect());
         }
         add_components(&mut document);
