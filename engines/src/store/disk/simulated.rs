@@ -125,10 +125,9 @@ impl Power {
                 if machine.moved.iter().any(|(_, to)| folder.starts_with(to)) {
                     continue;
                 }
-                // Looked at before: the sync of a folder may move it.
-                let files =
-                    sim::read_dir(&folder).map(|found| found.flatten().map(|e| e.path()).collect::<Vec<_>>());
-                for file in files.unwrap_or_default() {
+                let paths: Vec<_> =
+                    sim::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+                for file in paths.into_iter().filter(|path| !is_folder(path)) {
                     if machine.below(4) == 0
                         && let Ok(file) = sim::File::open(&file)
                     {
