@@ -23,8 +23,9 @@ case $what in train | test) packages+=(ffmpeg) ;; esac
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver)
 fi
-# The other ends of the tests' streams: an X server, an OpenIGTLink library, an RTSP server, DICOM tools; minisign.
-[ "$what" != test ] || packages+=(minisign valgrind xvfb libopenigtlink-dev python3-gi gir1.2-gst-rtsp-server-1.0 openssl dcmtk)
+# The other ends of the tests' streams and pushes: an X server, an OpenIGTLink library, an RTSP server, DICOM tools, minisign,
+# a tool of container registries.
+[ "$what" != test ] || packages+=(minisign skopeo valgrind xvfb libopenigtlink-dev python3-gi gir1.2-gst-rtsp-server-1.0 openssl dcmtk)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -38,6 +39,21 @@ if [ ${#missing[@]} -gt 0 ]; then
     say "apt-get install ${missing[*]}"
     $sudo apt-get update -q
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+
+# A registry and what checks Prometheus' rules: only the programs, taken out of their packages, whose services would start.
+if [ "$what" = test ]; then
+    tools=${XDG_CACHE_HOME:-$HOME/.cache}/nervelight/tools
+    for tool in docker-registry:docker-registry prometheus:promtool; do
+        package=${tool%:*} program=${tool#*:}
+        [ -x "$tools/$program" ] && continue
+        say "apt-get download $package -> $tools/$program"
+        mkdir -p "$tools"
+        folder=$(mktemp -d "$tools/package.XXXXXX")
+        (cd "$folder" && apt-get download -q "$package" && dpkg-deb -x "$package"_*.deb .)
+        mv -f "$folder/usr/bin/$program" "$tools/$program"
+        rm -rf "$folder"
+    done
 fi
 
 # Rust; rust-toolchain.toml is for rustup, a distribution's own cargo may do if it is new enough.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 /// What a person or a program may ask the running daemon to do.
@@ -22,8 +22,43 @@ pub enum Command {
         /// Its place in the configuration, from 0.
         sink: usize,
     },
+    /// Keep the pictures around this moment for retraining.
+    Flag {
+        /// Why.
+        reason: Reason,
+    },
     /// Change which model runs. Answered when it is known whether that can begin; how it goes on is in the status.
     Model(ModelCommand),
+}
+
+/// Why somebody flagged a moment. A list and no text: people write names into texts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Nobody said.
+    #[default]
+    Unspecified,
+    /// The outline is wrong.
+    WrongOutline,
+    /// There is a nerve that was not found.
+    MissedNerve,
+    /// What was found is no nerve.
+    NoNerve,
+    /// The mask flickers or jumps.
+    Unsteady,
+}
+
+impl Reason {
+    /// As programs call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::WrongOutline => "wrong_outline",
+            Self::MissedNerve => "missed_nerve",
+            Self::NoNerve => "no_nerve",
+            Self::Unsteady => "unsteady",
+        }
+    }
 }
 
 /// What may be done about models.
@@ -70,6 +105,8 @@ pub enum Reply {
         /// Its place in the configuration.
         sink: usize,
     },
+    /// The pictures of the last second and of the next are kept.
+    Flagged,
     /// A deployment has begun; the status says how it goes on.
     Deploying {
         /// Counts the deployments of this process, from 1.

@@ -5,11 +5,15 @@
 #[macro_use(errln, out, outln)]
 extern crate nervelight_engines;
 
+mod client;
 mod cmd;
 mod config;
 mod control;
+mod deploy;
 mod exit;
+mod follow;
 mod frame;
+mod harvest;
 mod igtl;
 mod infer;
 mod lock;
@@ -24,6 +28,7 @@ mod source;
 mod status;
 mod supervise;
 mod tls;
+mod upload;
 mod web;
 mod writable;
 
@@ -80,9 +85,22 @@ Examples:
   nervelightd models use 3f9a11c2 --store /var/lib/nervelight
   nervelightd models rollback --config /etc/nervelight/cart.toml")]
     Models(models::Arguments),
+    /// List or export the crops that were kept for retraining.
+    #[command(after_help = "\
+Examples:
+  nervelightd harvest list --config /etc/nervelight/cart.toml
+  nervelightd harvest export --config /etc/nervelight/cart.toml --to /media/usb/cart7 --since 7d")]
+    Harvest(cmd::harvest::Arguments),
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
+    /// Send a bundle to carts, and see each through its deployment until it has kept the model or not.
+    #[command(after_help = "\
+Examples:
+  nervelightd deploy nerve.bundle --to http://127.0.0.1:8321
+  nervelightd deploy nerve.bundle --carts carts.txt --token-file deploy.token
+  nervelightd deploy nerve.bundle --to 'https://cart7:8321#sha256=FINGERPRINT' --token-file deploy.token --json")]
+    Deploy(cmd::deploy::Arguments),
     /// Make, list or revoke the tokens of those who may use page and API from elsewhere.
     #[command(after_help = "\
 Examples:
@@ -116,7 +134,9 @@ fn main() -> ExitCode {
         Command::Engines(arguments) => engines::engines(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Models(arguments) => models::models(&arguments),
+        Command::Harvest(arguments) => cmd::harvest::harvest(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Deploy(arguments) => cmd::deploy::deploy(&arguments),
         Command::Token(arguments) => token::token(&arguments),
         Command::Cert(arguments) => cert::cert(&arguments),
         Command::Completions(arguments) => {

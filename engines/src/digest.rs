@@ -19,6 +19,22 @@ pub fn sha256_of(mut from: impl Read) -> io::Result<String> {
     Ok(hex(&hasher.finalize()))
 }
 
+/// SHA-256 of bytes that come in pieces.
+#[derive(Debug, Clone, Default)]
+pub struct Digester(Sha256);
+
+impl Digester {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them, as [`sha256`] writes it.
+    pub fn hex(&self) -> String {
+        hex(&self.0.clone().finalize())
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -32,5 +48,8 @@ mod tests {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(b"abc"), abc);
         assert_eq!(sha256_of(&b"abc"[..]).unwrap(), abc);
+        let mut pieces = Digester::default();
+        [b"a", b"b", b"c"].into_iter().for_each(|piece| pieces.update(piece));
+        assert_eq!(pieces.hex(), abc);
     }
 }

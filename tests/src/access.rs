@@ -120,15 +120,10 @@ impl Exposed {
     /// When there is no answer within some seconds.
     pub fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Result<Answer> {
         let mut command = self.curl();
-        command.args([
-            "--request",
-            method,
-            "--max-time",
-            "15",
-            "--include",
-            "--header",
-            "Content-Type: application/json",
-        ]);
+        command.args(["--request", method, "--max-time", "15", "--include"]);
+        if !headers.iter().any(|header| header.starts_with("Content-Type:")) {
+            command.args(["--header", "Content-Type: application/json"]);
+        }
         headers.iter().for_each(|header| drop(command.args(["--header", header])));
         if method == "HEAD" {
             command.arg("--head");

@@ -2,10 +2,15 @@
 
 pub mod access;
 pub mod browser;
+pub mod bundles;
 pub mod clock;
+pub mod deploy;
 #[cfg(feature = "tensorrt")]
 pub mod fake_tensorrt;
+pub mod igtl;
+pub mod onnx;
 pub mod proof;
+pub mod registry;
 pub mod rtsp;
 pub mod rtsp_server;
 pub mod screen;

@@ -72,7 +72,7 @@ fn every_route_keeps_strangers_out() {
             assert_eq!(code(&answer).unwrap(), "wrong_host_or_origin", "{about}");
         }
         let Some(role) = *role else { continue };
-        let stranger = ask(&["Origin: https://cart7.example.org"].map(|_| "Accept: */*"));
+        let stranger = ask(&[]);
         let unsafe_method = !["GET", "HEAD", "OPTIONS"].contains(&method.as_str());
         let expected = if unsafe_method { (403, "wrong_host_or_origin") } else { (401, "unauthenticated") };
         assert_eq!((stranger.status, code(&stranger).unwrap().as_str()), expected, "{about}");
@@ -317,8 +317,17 @@ fn schemathesis_finds_nothing() {
             "10",
         ])
         .arg(format!("--tls-verify={}", exposed.cart.path("cert.pem").display()))
-        // Answers that do not end.
-        .args(["--exclude-path", "/stream.mjpg", "--exclude-path", "/api/v1/events"])
+        // Answers that do not end; offers that it cannot write (tests/webrtc.rs has them).
+        .args([
+            "--exclude-path",
+            "/stream.mjpg",
+            "--exclude-path",
+            "/api/v1/events",
+            "--exclude-path",
+            "/whep",
+        ])
+        // Who guesses tokens is soon told to wait, which it takes for a mistake; the test above is about that.
+        .args(["--exclude-checks", "ignored_auth"])
         .args(["--header", &format!("Authorization: Bearer {}", exposed.tokens[2])])
         .arg(format!("https://127.0.0.1:{}/api/v1/openapi.json", exposed.port))
         .output()

@@ -41,7 +41,7 @@ fn linked() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn dependencies_point_one_way() {
     let linked = linked();
-    let forbidden: [(&str, &[&str]); 6] = [
+    let forbidden: [(&str, &[&str]); 7] = [
         ("nervelight-phantom", &["nervelight-engines", "tch", "gstreamer", "ort", "tokio"]),
         ("nervelight-cine", &["nervelight-engines", "nervelight-phantom", "tch", "gstreamer", "tokio"]),
         (
@@ -51,6 +51,10 @@ fn dependencies_point_one_way() {
         (
             "nervelight-web",
             &["nervelight-engines", "nervelight-phantom", "nervelightd", "nervelight-train", "gstreamer"],
+        ),
+        (
+            "nervelight-registry",
+            &["nervelight-phantom", "nervelightd", "nervelight-train", "tch", "gstreamer", "axum"],
         ),
         ("nervelightd", &["nervelight-train", "tch", "torch-sys"]),
         ("nervelight-train", &["nervelightd", "gstreamer", "cudarc"]),

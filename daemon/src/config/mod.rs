@@ -3,7 +3,10 @@
 //! It may use the engines' settings and what hides secrets. It looks at names in the file system and opens nothing, so
 //! that a device that is plugged in later is no mistake; what opens files and devices asks about them.
 
+mod deploy;
 mod engine;
+mod follow;
+mod harvest;
 mod http;
 mod log;
 mod mistakes;
@@ -21,10 +24,14 @@ use std::time::Duration;
 
 use nervelight_engines::EngineSettings;
 use nervelight_engines::bundle::PublicKey;
+use nervelight_engines::probation::Bounds;
 use nervelight_engines::settings::{self, Problem, Problems};
 use serde::Deserialize;
 
 use crate::redact;
+pub use deploy::Probation;
+pub use follow::Follow;
+pub use harvest::{FlagKey, Harvest};
 pub use http::Http;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
@@ -48,6 +55,10 @@ pub struct Config {
     pub keys: Vec<PublicKey>,
     /// Whether the store takes only bundles with a signature by one of them.
     pub require_signature: bool,
+    /// The registry's tag that is followed.
+    pub follow: Option<Follow>,
+    /// What a new model must keep to.
+    pub probation: Probation,
     /// Precision, provider, threads.
     pub engine: EngineSettings,
     /// Left edge of the model's crop; centred when absent.
@@ -68,6 +79,8 @@ pub struct Config {
     pub sinks: Vec<Sink>,
     /// The page and the API; none to serve nothing.
     pub http: Option<Http>,
+    /// What is kept for retraining; none for nothing.
+    pub harvest: Option<Harvest>,
     /// Where figures are written at the end.
     pub report: Option<PathBuf>,
     /// Time between lines of figures in the log.
@@ -80,6 +93,7 @@ pub struct Config {
 struct Raw {
     source: source::RawSource,
     model: model::RawModel,
+    deploy: Bounds,
     engine: EngineSettings,
     #[serde(deserialize_with = "region::word_or_table")]
     region: region::RawRegion,
@@ -87,6 +101,7 @@ struct Raw {
     overlay: overlay::RawOverlay,
     sinks: Vec<sinks::RawSink>,
     http: http::RawHttp,
+    harvest: harvest::RawHarvest,
     report: report::RawReport,
     log: log::RawLog,
 }
@@ -126,12 +141,14 @@ impl Raw {
     fn resolve(&self, base: &Path) -> Result<Config, Vec<Problem>> {
         let mut mistakes = Mistakes::default();
         let source = self.source.resolve(base, &mut mistakes);
+        let probation = Probation::resolve(&self.deploy, &mut mistakes);
         let engine = engine::resolve(&self.engine, base, &mut mistakes);
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
         let overlay = self.overlay.resolve(&mut mistakes);
         let sinks = sinks::resolve(&self.sinks, &self.http, base, &mut mistakes);
         let mut http = self.http.resolve(base, &mut mistakes);
+        let harvest = self.harvest.resolve(base, &mut mistakes);
         let exposed = http.as_ref().is_some_and(|http| !http.listen.ip().is_loopback());
         let model = self.model.resolve(exposed, base, &mut mistakes);
         let bundle = model.as_ref().and_then(|model| model.bundle.as_deref());
@@ -150,6 +167,8 @@ impl Raw {
                 store: model.store,
                 keys: model.keys,
                 require_signature: model.require_signature,
+                follow: model.follow,
+                probation,
                 engine,
                 x: self.region.x,
                 y: self.region.y,
@@ -160,6 +179,7 @@ impl Raw {
                 overlay,
                 sinks: sinks.into_iter().flatten().collect(),
                 http,
+                harvest,
                 report,
                 log_interval,
             }),
@@ -217,9 +237,10 @@ mod tests {
         let switched_on: Vec<&str> = text
             .lines()
             .filter_map(|line| match line.strip_prefix("# ") {
-                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest == "[[model.keys]]" => {
+                Some(rest) if is_setting(rest) || rest == "[[sinks]]" || rest.starts_with("[[model.") => {
                     Some(rest)
                 }
+                Some(rest) if rest == "[model.follow]" => Some(rest),
                 Some(_) => None,
                 None => Some(line),
             })
@@ -244,7 +265,14 @@ mod tests {
         assert!(raw.model.store.is_some() && raw.model.require_signature.is_some());
         assert!(raw.model.keys.iter().all(|key| PublicKey::new(&key.name, &key.key).is_ok()));
         assert_eq!(raw.model.keys.len(), 1);
+        let follow = raw.model.follow.unwrap();
+        assert!(follow.window.is_some() && follow.credentials_file.is_some() && follow.name.is_some());
+        assert!(follow.wait_for.is_some() && !follow.canaries.is_empty());
+        let default = follow::RawFollow::default();
+        assert_eq!((follow.poll_s, follow.plain_http), (default.poll_s, default.plain_http));
         assert!(raw.report.path.is_some() && !raw.region.pad);
+        let harvest = &raw.harvest;
+        assert!(harvest.path.is_some() && harvest.key_device.is_some() && harvest.key.is_some());
         assert_eq!(raw.region.skin_y, Some(0));
         assert!(!raw.overlay.steady && !raw.overlay.measure);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
@@ -256,6 +284,7 @@ mod tests {
 
         // What the comments call the default is the default.
         let default = Raw::default();
+        assert_eq!(format!("{:?}", raw.deploy), format!("{:?}", default.deploy));
         assert_eq!(raw.sync.max_mask_age_ms, default.sync.max_mask_age_ms);
         assert_eq!(raw.sync.engine_timeout_ms, default.sync.engine_timeout_ms);
         assert_eq!(
@@ -266,6 +295,10 @@ mod tests {
             (raw.overlay.color, raw.overlay.enabled),
             (default.overlay.color, default.overlay.enabled)
         );
+        let figures = |h: &harvest::RawHarvest| {
+            (h.quota_mb, h.min_interval_s, h.uncertainty, h.area_jump, h.case_gap_min)
+        };
+        assert_eq!(figures(&raw.harvest), figures(&default.harvest));
         assert_eq!((raw.http.listen, raw.log.interval_s), (default.http.listen, default.log.interval_s));
     }
 

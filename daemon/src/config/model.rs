@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nervelight_engines::bundle::PublicKey;
 use serde::Deserialize;
 
+use crate::config::follow::{Follow, RawFollow};
 use crate::config::mistakes::Mistakes;
 
 /// The section as written.
@@ -15,6 +16,7 @@ pub struct RawModel {
     pub store: Option<PathBuf>,
     pub keys: Vec<RawKey>,
     pub require_signature: Option<bool>,
+    pub follow: Option<RawFollow>,
 }
 
 /// A public key as written.
@@ -32,6 +34,7 @@ pub struct Model {
     pub store: Option<PathBuf>,
     pub keys: Vec<PublicKey>,
     pub require_signature: bool,
+    pub follow: Option<Follow>,
 }
 
 impl RawModel {
@@ -56,15 +59,23 @@ impl RawModel {
             mistakes.check(is_folder, "model.store", "is no folder, nor in one. Make the folder it is in");
         }
         let keys = self.keys(mistakes);
-        let require_signature = self.require_signature.unwrap_or(exposed && store.is_some());
+        let follow = self.follow.as_ref().and_then(|follow| follow.resolve(base, mistakes));
+        mistakes.check(
+            self.follow.is_none() || store.is_some(),
+            "model.store",
+            "is missing, and what is followed is kept there. Set it to a folder of bundles, or leave model.follow out",
+        );
+        // Whoever can write to the registry could choose the model.
+        let is_open = exposed || self.follow.is_some();
+        let require_signature = self.require_signature.unwrap_or(is_open && store.is_some());
         mistakes.check(
             !require_signature || !self.keys.is_empty(),
             "model.keys",
             "is empty, but only signed bundles are accepted here (model.require_signature, which is true by default \
-             when http.listen is off loopback). Add [[model.keys]] with a name and the key that `nervelight-train \
+             when http.listen is off loopback, and with model.follow). Add [[model.keys]] with a name and the key that `nervelight-train \
              keygen` printed",
         );
-        (mistakes.len() == before).then_some(Model { bundle, store, keys, require_signature })
+        (mistakes.len() == before).then_some(Model { bundle, store, keys, require_signature, follow })
     }
 
     fn keys(&self, mistakes: &mut Mistakes) -> Vec<PublicKey> {

@@ -10,11 +10,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use nervelight_engines::{EngineError, Plane, plane};
 
 use crate::exit;
-use crate::infer::job::Job;
+use crate::infer::job::{Job, Origin};
 use crate::infer::shared::Shared;
-use crate::infer::steady::SteadyMaps;
 use crate::infer::worker::Worker;
-use crate::infer::{Model, Onlookers, OpenEngine};
+use crate::infer::{Model, OpenEngine, WorkSettings};
 
 /// Jobs in circulation: one waits, one is computed, one is answered, one is shown, one is filled.
 const JOBS: usize = 5;
@@ -48,11 +47,10 @@ impl Inference {
     /// What `open` says, or that no thread can be started.
     pub fn start(
         open: OpenEngine,
-        steady: bool,
-        onlookers: Onlookers,
+        settings: WorkSettings,
         stop: &AtomicBool,
     ) -> Result<Option<(Self, Arc<Model>, Openings)>> {
-        let (this, openings) = Self::start_opening(open, steady, onlookers)?;
+        let (this, openings) = Self::start_opening(open, settings)?;
         while !stop.load(Ordering::Relaxed) {
             match openings.recv_timeout(POLL) {
                 Ok(model) => return Ok(Some((this, model?, openings))),
@@ -64,20 +62,18 @@ impl Inference {
     }
 
     /// Starts the thread, which reports when the engine is open, or why it cannot be: the video need not wait for a
-    /// build of minutes. `steady` maps are averaged over time; `onlookers` see them before that.
+    /// build of minutes.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start_opening(open: OpenEngine, steady: bool, onlookers: Onlookers) -> Result<(Self, Openings)> {
+    pub fn start_opening(open: OpenEngine, settings: WorkSettings) -> Result<(Self, Openings)> {
         let (requests, taken) = bounded::<Job>(1);
         let (answers, results) = bounded(JOBS);
         let (openings, heard) = unbounded();
         let (alive, running) = bounded(0);
         let untaken = taken.clone();
         let shared = Arc::new(Shared::new());
-        let steady = steady.then(SteadyMaps::default);
-        let worker =
-            Worker { open, steady, onlookers, requests: taken, answers, openings, shared: shared.clone() };
+        let worker = Worker::new(open, settings, taken, answers, openings, shared.clone());
         let run = move || {
             worker.run();
             drop(alive);
@@ -91,6 +87,10 @@ impl Inference {
             number: 0,
             scene: 0,
             arrived: now,
+            is_scan: false,
+            is_aside: false,
+            spacing: None,
+            has_picture: false,
             crop: plane(),
             map: plane(),
             outcome: Err(EngineError::Infer("not computed yet".into())),
@@ -102,16 +102,24 @@ impl Inference {
 
     /// Hands the engine the crop that `fill` writes. A crop that it has not begun is displaced.
     /// Returns how many crops were skipped: displaced ones, or this one if no job is free.
-    pub fn submit(
-        &mut self,
-        number: u64,
-        scene: u64,
-        arrived: Instant,
-        fill: impl FnOnce(&mut Plane),
-    ) -> u64 {
+    pub fn submit(&mut self, of: Origin, fill: impl FnOnce(&mut Plane)) -> u64 {
         let Some(mut job) = self.spare.pop() else { return 1 };
-        (job.number, job.scene, job.arrived) = (number, scene, arrived);
+        (job.number, job.scene, job.arrived) = (of.number, of.scene, of.arrived);
+        (job.is_scan, job.is_aside) = (of.is_scan, false);
+        (job.spacing, job.has_picture) = (of.spacing, of.has_picture);
         fill(&mut job.crop);
+        self.send(job)
+    }
+
+    /// Hands an engine that is not shown a crop of this `number`. Returns how many crops were skipped.
+    pub fn submit_aside(&mut self, number: u64, crop: &Plane) -> u64 {
+        let Some(mut job) = self.spare.pop() else { return 1 };
+        (job.number, job.is_scan, job.is_aside) = (number, true, true);
+        job.crop.copy_from_slice(crop);
+        self.send(job)
+    }
+
+    fn send(&mut self, job: Job) -> u64 {
         let mut skipped = 0;
         if let Ok(stale) = self.untaken.try_recv() {
             self.spare.push(stale);
@@ -139,6 +147,13 @@ impl Inference {
     /// Puts an answer's memory back into circulation.
     pub fn recycle(&mut self, job: Job) {
         self.spare.push(job);
+    }
+
+    /// Forgets what was answered while nobody waited for it.
+    pub fn forget(&mut self) {
+        while let Some(job) = self.answer(Duration::ZERO) {
+            self.recycle(job);
+        }
     }
 
     /// Whether the engine has been opened; before that nothing need be submitted.

@@ -15,12 +15,35 @@ pub struct Job {
     pub scene: u64,
     /// When that frame arrived.
     pub arrived: Instant,
+    /// The crop is of the scanner's picture, and that moves: a map of anything else says nothing about a model.
+    pub is_scan: bool,
+    /// Computed beside what is shown: nobody looks on, and the map stays as the network computed it.
+    pub is_aside: bool,
+    /// Width and height of a pixel of the crop in mm, where known.
+    pub spacing: Option<[f32; 2]>,
+    /// Whether it shows the scanner's picture, and not a card's own or none.
+    pub has_picture: bool,
     /// Full-range luma.
     pub crop: Box<Plane>,
     /// Probability x 255; valid if `outcome` is good.
     pub map: Box<Plane>,
     /// How the map was computed.
     pub outcome: Result<Computed, EngineError>,
+}
+
+/// What a crop was taken from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// Number of the frame.
+    pub number: u64,
+    /// Crops of different scenes have nothing to do with each other.
+    pub scene: u64,
+    /// When the frame arrived.
+    pub arrived: Instant,
+    /// Width and height of a pixel of the crop in mm, where known.
+    pub spacing: Option<[f32; 2]>,
+    /// Whether the frame shows the scanner's picture.
+    pub has_picture: bool,
 }
 
 /// What computed a map.
@@ -30,4 +53,17 @@ pub struct Computed {
     pub took: Duration,
     /// The model it has loaded.
     pub model: Arc<Model>,
+}
+
+/// The frame that a crop is taken from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// Its number.
+    pub number: u64,
+    /// See [`Job::scene`].
+    pub scene: u64,
+    /// When it arrived.
+    pub arrived: Instant,
+    /// See [`Job::is_scan`].
+    pub is_scan: bool,
 }

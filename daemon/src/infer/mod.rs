@@ -3,6 +3,7 @@
 
 mod handle;
 mod job;
+mod offer;
 mod onlooker;
 mod shared;
 mod steady;
@@ -14,15 +15,26 @@ use std::time::Duration;
 use nervelight_engines::{Engine, EngineError};
 
 pub use handle::{Inference, Openings};
-pub use job::Job;
-// Nobody looks on yet.
-#[allow(unused_imports)]
-pub use onlooker::Onlooker;
-pub use onlooker::Onlookers;
+#[cfg(test)]
+pub use job::Computed;
+pub use job::{Job, Origin};
+pub use offer::{Offer, Why};
+pub use onlooker::{Onlooker, Onlookers};
 pub use shared::Shared;
 
 /// The model that an answer came from.
 pub use crate::frame::Model;
+
+/// How an engine's thread works.
+#[derive(Clone, Default)]
+pub struct WorkSettings {
+    /// Maps are averaged over time.
+    pub steady: bool,
+    /// Who sees the answers before that.
+    pub onlookers: Onlookers,
+    /// What it computes is never shown: whatever else wants the processor goes first.
+    pub is_spare: bool,
+}
 
 /// Opens an engine, at the start and again after failures.
 pub type OpenEngine = Box<dyn FnMut() -> Result<(Box<dyn Engine>, Arc<Model>), EngineError> + Send>;

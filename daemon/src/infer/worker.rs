@@ -11,35 +11,55 @@ use nervelight_engines::{Engine, EngineError};
 use crate::infer::job::{Computed, Job};
 use crate::infer::shared::Shared;
 use crate::infer::steady::SteadyMaps;
-use crate::infer::{Model, Onlookers, OpenEngine};
+use crate::infer::{Model, Onlookers, OpenEngine, WorkSettings};
 
 /// Failures in a row after which the engine is opened anew.
 const FAILURES_TO_REOPEN: u32 = 3;
 /// Least time from one opening to the next.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Yields to the video, as do the threads that the engine starts.
+const NICE: i32 = 5;
+/// Yields to the engine whose masks are shown, too.
+const NICE_SPARE: i32 = 15;
+
 /// The thread's own end.
 pub struct Worker {
     /// Opens an engine, at the start and again after failures.
-    pub open: OpenEngine,
+    open: OpenEngine,
+    nice: i32,
     /// Averages maps over time, if that is wanted.
-    pub steady: Option<SteadyMaps>,
+    steady: Option<SteadyMaps>,
     /// Who sees the answers before that.
-    pub onlookers: Onlookers,
+    onlookers: Onlookers,
     /// Crops to compute.
-    pub requests: Receiver<Job>,
+    requests: Receiver<Job>,
     /// Their maps.
-    pub answers: Sender<Job>,
+    answers: Sender<Job>,
     /// Hears of every opening, and why one failed.
-    pub openings: Sender<Result<Arc<Model>, EngineError>>,
+    openings: Sender<Result<Arc<Model>, EngineError>>,
     /// What others look at.
-    pub shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 impl Worker {
+    /// Of an engine that `open` opens.
+    pub fn new(
+        open: OpenEngine,
+        settings: WorkSettings,
+        requests: Receiver<Job>,
+        answers: Sender<Job>,
+        openings: Sender<Result<Arc<Model>, EngineError>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let WorkSettings { steady, onlookers, is_spare } = settings;
+        let (nice, steady) = (if is_spare { NICE_SPARE } else { NICE }, steady.then(SteadyMaps::default));
+        Self { open, nice, steady, onlookers, requests, answers, openings, shared }
+    }
+
     /// Opens the engine and computes until there is nobody left to ask.
     pub fn run(mut self) {
-        yield_to_the_video();
+        yield_to_others(self.nice);
         let mut engine = self.open_engine();
         if engine.is_none() {
             // What keeps an engine from opening at the start is not tried again: a build may take minutes.
@@ -58,17 +78,24 @@ impl Worker {
             // An opening may take long, and is no hang.
             self.shared.begin();
             job.outcome = self.compute(&mut engine, &mut job);
-            self.onlookers.iter().for_each(|onlooker| onlooker.see(&job));
-            match (&job.outcome, &mut self.steady) {
-                (Ok(_), Some(steady)) => steady.apply(&mut job),
-                (Err(_), Some(steady)) => steady.forget(),
-                (_, None) => {}
+            if !job.is_aside {
+                self.show(&mut job);
             }
             failures = if job.outcome.is_ok() { 0 } else { failures + 1 };
             self.shared.end();
             if self.answers.send(job).is_err() {
                 break;
             }
+        }
+    }
+
+    /// Shows an answer to those who look on, and makes its map steady.
+    fn show(&mut self, job: &mut Job) {
+        self.onlookers.iter().for_each(|onlooker| onlooker.see(job));
+        match (&job.outcome, &mut self.steady) {
+            (Ok(_), Some(steady)) => steady.apply(job),
+            (Err(_), Some(steady)) => steady.forget(),
+            (_, None) => {}
         }
     }
 
@@ -123,8 +150,8 @@ fn words(panic: &(dyn Any + Send)) -> String {
 
 /// Threads that the engine starts inherit this thread's lower priority: when there are fewer cores
 /// than work, the frame that is due goes first.
-fn yield_to_the_video() {
-    if let Err(e) = rustix::process::nice(5) {
+fn yield_to_others(nice: i32) {
+    if let Err(e) = rustix::process::nice(nice) {
         tracing::warn!(error = %e, "cannot lower the engine's priority");
     }
 }

@@ -11,7 +11,7 @@ use nervelight_engines::contract;
 
 use crate::config::SyncMode;
 use crate::frame::{Frame, OverlayState, Picture, Sector, SignalState};
-use crate::infer::{Inference, Job, Model};
+use crate::infer::{Inference, Job, Model, Origin};
 use crate::path::change::{Change, Event, Retired, SinkChange, Sinks};
 use crate::path::layout::Layout;
 use crate::path::mask::Mask;
@@ -39,6 +39,8 @@ pub struct FramePath {
     timeline: Timeline,
     signal: Signal,
     inference: Inference,
+    /// The engine before it, while that is at a crop that may be shown.
+    leaving: Option<Inference>,
     mask: Mask,
     /// When the frame of `mask` arrived, and the model it came from; none before the first.
     mask_of: Option<(Instant, Arc<Model>)>,
@@ -70,6 +72,7 @@ impl FramePath {
             timeline: Timeline::default(),
             signal: Signal::new(Instant::now()),
             inference,
+            leaving: None,
             mask: Mask::default(),
             mask_of: None,
             failing: false,
@@ -91,11 +94,7 @@ impl FramePath {
     /// Makes a change. What leaves the path goes to the supervisor.
     pub fn apply(&mut self, change: Change) {
         match change {
-            Change::Model(inference) => {
-                let old = std::mem::replace(&mut self.inference, inference);
-                self.failing = false;
-                self.retire(Retired::Model(old));
-            }
+            Change::Model(inference) => self.change_model(inference),
             Change::Sink(SinkChange::Add(id, mut sink, info)) => {
                 // The layout may have changed while it opened.
                 let mut goes_on = |layout: &Layout| layout.fits(&info) || sink.follow(&layout.info);
@@ -187,7 +186,8 @@ impl FramePath {
         let (ai, picture) = (self.state, self.signal.state());
         self.show(&frame.buffer, State { ai, signal: true, picture, nerve, arrived }, spacing);
         let (latency, overhead) = (arrived.elapsed(), begun.elapsed().saturating_sub(waited));
-        self.tally.shown(FrameFigures { state: self.state, latency, overhead, mask_age, dice });
+        let is_scan = self.shows_scan();
+        self.tally.shown(FrameFigures { state: self.state, latency, overhead, mask_age, dice, is_scan });
         Ok(frame.buffer)
     }
 
@@ -206,6 +206,7 @@ impl FramePath {
     /// # Errors
     /// When there is no memory for a frame.
     pub fn wait(&mut self, now: Instant) -> Result<Option<gst::Buffer>> {
+        self.let_leave();
         if !self.settings.is_live {
             return Ok(None);
         }
@@ -235,40 +236,6 @@ impl FramePath {
         Ok(Some(buffer))
     }
 
-    /// Takes in what the engine answered in the meantime.
-    fn read_answers(&mut self) {
-        while let Some(job) = self.inference.answer(Duration::ZERO) {
-            // In exact mode an answer that comes now is too late for its frame.
-            let usable = self.settings.mode == SyncMode::Latest && job.number >= self.first_of_layout;
-            self.read(job, usable);
-        }
-    }
-
-    fn read(&mut self, job: Job, usable: bool) {
-        match &job.outcome {
-            Ok(computed) => {
-                self.tally.engine(computed.took);
-                if self.failing {
-                    tracing::info!("the engine answers again");
-                }
-                self.failing = false;
-                if usable {
-                    let Model { threshold, min_area, .. } = *computed.model;
-                    self.mask.update(&job.map, threshold, min_area);
-                    self.mask_of = Some((job.arrived, computed.model.clone()));
-                }
-            }
-            Err(error) => {
-                self.tally.engine_error();
-                if !self.failing {
-                    tracing::error!(%error, frame = job.number, "the engine failed; the video goes on without overlay");
-                }
-                self.failing = true;
-            }
-        }
-        self.inference.recycle(job);
-    }
-
     /// Gives the engine the frame's crop; in `exact` mode waits for the answer. Returns the time spent waiting.
     fn ask(&mut self, frame: &Frame) -> Result<Duration> {
         let Some(layout) = &self.layout else { return Ok(Duration::ZERO) };
@@ -286,7 +253,16 @@ impl FramePath {
         let mut is_asked = false;
         if let (Ok(cropper), true) = (&layout.crop, is_ready) {
             let fill = |crop: &mut contract::Plane| cropper.copy(luma, stride, crop);
-            let skipped = self.inference.submit(self.number, self.first_of_layout, frame.arrived, fill);
+            let spacing = self.settings.spacing.or(frame.spacing);
+            let of = Origin {
+                number: self.number,
+                scene: self.first_of_layout,
+                arrived: frame.arrived,
+                spacing: spacing.map(|spacing| spacing.map(|mm| mm * cropper.scale())),
+                is_scan: self.shows_scan(),
+                has_picture: !self.settings.is_live || self.signal.state().has_picture(),
+            };
+            let skipped = self.inference.submit(of, fill);
             self.tally.crops_skipped(skipped);
             is_asked = true;
         } else {
@@ -301,7 +277,8 @@ impl FramePath {
         let begun = Instant::now();
         if let Some(job) = self.inference.answer(self.settings.engine_timeout) {
             let waited = begun.elapsed();
-            self.read(job, true);
+            self.read(&job, true);
+            self.inference.recycle(job);
             return waited;
         }
         tracing::error!(
@@ -368,11 +345,15 @@ impl FramePath {
     }
 
     /// Everything that has to be ended, once no frame comes any more.
-    pub fn dismantle(self) -> (Inference, Sinks) {
+    pub fn dismantle(mut self) -> (Inference, Sinks) {
+        if let Some(leaving) = self.leaving.take() {
+            self.retire(Retired::Model(leaving));
+        }
         (self.inference, self.sinks)
     }
 }
 
+mod answers;
 mod observe;
 mod show;
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub struct Counters {
     pub crops_skipped: AtomicU64,
     /// Answers of the engine that were errors.
     pub engine_errors: AtomicU64,
+    /// Frames of a moving scan while the overlay was wanted, and those of them without a mask.
+    pub scans: [AtomicU64; 2],
     /// Rounds of the frame thread: they stand still when it hangs.
     pub beats: AtomicU64,
     state: AtomicU8,
@@ -80,6 +82,8 @@ pub struct FrameFigures {
     pub mask_age: Option<Duration>,
     /// Dice of that mask against the truth.
     pub dice: Option<f64>,
+    /// It is a moving picture of the scanner's that the model sees.
+    pub is_scan: bool,
 }
 
 /// A measurement on its way to the quantiles.
@@ -114,6 +118,10 @@ impl Tally {
             OverlayState::On => add(&counters.masked, 1),
             OverlayState::Off | OverlayState::Stale => add(&counters.badged, 1),
             OverlayState::Disabled => {}
+        }
+        if frame.is_scan && frame.state != OverlayState::Disabled {
+            add(&counters.scans[0], 1);
+            add(&counters.scans[1], u64::from(frame.state != OverlayState::On));
         }
         add(&counters.frames_out, 1);
         self.sample(Sample::Frame(frame));

@@ -6,9 +6,12 @@ use serde::Serialize;
 
 use crate::config::SyncMode;
 use crate::frame::{LumaStatistics, NerveSize, OverlayState, Sector};
+use crate::harvest::HarvestFigures;
 use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::status::Quantiles;
+use crate::status::deployment::{ModelFigures, ModelsMoment};
+use crate::status::follow::FollowFigures;
 use crate::status::signal::SignalFigures;
 
 /// The figures at one moment: `/status`, and `report.json` at the end.
@@ -67,6 +70,15 @@ pub struct Snapshot {
     /// How far the build of the engine is, while there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine_build: Option<BuildProgress>,
+    /// Deployments, and models that are not shown.
+    #[serde(flatten)]
+    pub models: ModelsMoment,
+    /// How the cart stands to the registry's tag that it follows, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow: Option<FollowFigures>,
+    /// What was kept for retraining, where that is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harvest: Option<HarvestFigures>,
     /// Why the run ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -136,6 +148,8 @@ pub struct RunInfo {
     pub sector: Option<SectorInfo>,
     /// What computes the masks, or will once it is open.
     pub engine: EngineInfo,
+    /// The model that computes them.
+    pub model: ModelFigures,
     /// Counts the openings of engines, from 1; 0 before the first.
     pub engine_generation: u64,
     /// Why it could not be opened; the video goes on without it.
@@ -168,7 +182,13 @@ impl RunInfo {
     }
 
     /// Before the first frame; `engine` is open, or will be.
-    pub fn new(source: String, engine: EngineInfo, engine_generation: u64, sync: SyncMode) -> Self {
+    pub fn new(
+        source: String,
+        engine: EngineInfo,
+        model: ModelFigures,
+        engine_generation: u64,
+        sync: SyncMode,
+    ) -> Self {
         Self {
             source,
             source_failed: None,
@@ -177,6 +197,7 @@ impl RunInfo {
             frames_problem: None,
             sector: None,
             engine,
+            model,
             engine_generation,
             engine_failed: None,
             sync,

@@ -1,17 +1,18 @@
-//! Keeps an engine open: the first, and another one when it hangs. After failures the engine's own thread opens it anew.
+//! Keeps an engine open: the first, another one when it hangs, and another model's when that is to take its place. After
+//! failures the engine's own thread opens it anew.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use nervelight_engines::bundle::threshold_byte;
 use nervelight_engines::tensorrt::{self, TensorrtError};
-use nervelight_engines::{BuildMonitor, BuildProgress, Bundle, EngineError, EngineInfo, open_proven};
+use nervelight_engines::{BuildMonitor, BuildProgress, Bundle, EngineError, EngineInfo};
 
 use crate::config::Config;
-use crate::infer::{Inference, Model, Onlookers, OpenEngine, Openings, Shared};
+use crate::infer::{Inference, Model, Onlookers, Openings, Shared};
 use crate::supervise::backoff::Backoff;
+use crate::supervise::opener::{Opener, Openers};
 
 /// An engine that is at one crop for so many times `sync.engine_timeout`, and for [`LEAST_HANG`], is opened anew.
 const HANGS: u32 = 4;
@@ -28,6 +29,10 @@ pub enum EngineNews {
     Lost(String),
     /// Another engine is open, to take the place of the one that hangs.
     Replacement(Inference),
+    /// It is at one crop for so long, and another model stands by.
+    Hangs(Duration),
+    /// Another model's engine is open and proven, or cannot be.
+    Candidate(Result<Arc<Model>, EngineError>),
 }
 
 /// The engine that runs, or will once it is built.
@@ -40,62 +45,40 @@ pub struct FirstEngine {
 
 /// Opens engines and looks after the one at work.
 pub struct EngineKeeper {
-    opener: Opener,
+    common: Openers,
     hang: Duration,
-    shared: Arc<Shared>,
-    openings: Openings,
+    active: Seat,
+    /// Another engine of the same model, while it is being opened.
     replacement: Option<(Inference, Openings)>,
+    /// Another model's.
+    candidate: Option<Candidate>,
+    /// The model before, ready to come back at once.
+    standby: Option<Standby>,
     /// The last opening failed.
     has_failed: bool,
     backoff: Backoff,
     may_open: Instant,
 }
 
-/// What every opening needs.
-#[derive(Clone)]
-struct Opener {
-    config: Config,
-    bundle: Arc<Bundle>,
-    onlookers: Onlookers,
-    monitor: Arc<BuildMonitor>,
-    openings: Arc<AtomicU64>,
+/// A model's engine, whoever holds it.
+struct Seat {
+    opener: Opener,
+    shared: Arc<Shared>,
+    openings: Openings,
+    model: Option<Arc<Model>>,
+    /// Stops what is being built.
+    cancel: Arc<AtomicBool>,
 }
 
-impl Opener {
-    /// For the model in `bundle`; `monitor` shows a build and stops it.
-    fn new(config: &Config, bundle: Bundle, onlookers: Onlookers, monitor: Arc<BuildMonitor>) -> Self {
-        Self {
-            config: config.clone(),
-            bundle: Arc::new(bundle),
-            onlookers,
-            monitor,
-            openings: Arc::default(),
-        }
-    }
+struct Candidate {
+    seat: Seat,
+    inference: Inference,
+}
 
-    /// Starts an engine's thread, which reports when the engine is open.
-    fn start(&self) -> Result<(Inference, Openings)> {
-        Inference::start_opening(self.open(), self.config.overlay.steady, self.onlookers.clone())
-    }
-
-    /// Opens the engine and proves it on the bundle's golden frames, which also warms it up.
-    fn open(&self) -> OpenEngine {
-        let this = self.clone();
-        Box::new(move || {
-            let (engine, agreement) = open_proven(&this.bundle, &this.config.engine, &this.monitor)?;
-            tracing::info!(dice = agreement.dice, "golden frames agree");
-            // One byte of one frame, which sounds like a failure and is none.
-            tracing::debug!(max_diff = agreement.max_diff, "largest difference of a probability x 255");
-            let (manifest, overlay) = (&this.bundle.manifest, &this.config.overlay);
-            let model = Model {
-                engine: engine.info().clone(),
-                threshold: threshold_byte(overlay.threshold.unwrap_or(manifest.threshold)),
-                min_area: overlay.min_area.unwrap_or(manifest.min_area),
-                generation: this.openings.fetch_add(1, Ordering::Relaxed) + 1,
-            };
-            Ok((engine, Arc::new(model)))
-        })
-    }
+struct Standby {
+    seat: Seat,
+    /// None while the frame thread has it still, or somebody borrows it.
+    inference: Option<Inference>,
 }
 
 impl EngineKeeper {
@@ -111,28 +94,31 @@ impl EngineKeeper {
         onlookers: Onlookers,
         stop: &Arc<AtomicBool>,
     ) -> Result<Option<(Self, Inference, FirstEngine)>> {
-        let opener = Opener::new(config, bundle, onlookers, Arc::new(BuildMonitor::new(stop.clone())));
-        let (inference, first, openings) = if config.engine.backend.is_tensorrt() && config.source.is_live() {
-            let engine = tensorrt::probe(&opener.bundle, &config.engine)?.info;
-            let (inference, openings) = opener.start()?;
-            (inference, FirstEngine { engine, generation: 0 }, openings)
-        } else {
-            let Some((inference, model, openings)) =
-                Inference::start(opener.open(), config.overlay.steady, opener.onlookers.clone(), stop)?
-            else {
-                return Ok(None);
+        let common = Openers { config: config.clone(), onlookers, openings: Arc::default() };
+        let opener = common.of(Arc::new(bundle), BuildMonitor::new(stop.clone()));
+        let (inference, first, openings, model) =
+            if config.engine.backend.is_tensorrt() && config.source.is_live() {
+                let engine = tensorrt::probe(opener.bundle(), &config.engine)?.info;
+                let (inference, openings) = opener.start(false)?;
+                (inference, FirstEngine { engine, generation: 0 }, openings, None)
+            } else {
+                let Some((inference, model, openings)) =
+                    Inference::start(opener.open(), opener.work(false), stop)?
+                else {
+                    return Ok(None);
+                };
+                log_ready(&model.engine);
+                let first = FirstEngine { engine: model.engine.clone(), generation: model.generation };
+                (inference, first, openings, Some(model))
             };
-            log_ready(&model.engine);
-            let first = FirstEngine { engine: model.engine.clone(), generation: model.generation };
-            (inference, first, openings)
-        };
         let now = Instant::now();
         let keeper = Self {
-            opener,
+            common,
             hang: (config.sync.engine_timeout * HANGS).max(LEAST_HANG),
-            shared: inference.shared(),
-            openings,
+            active: Seat { opener, shared: inference.shared(), openings, model, cancel: stop.clone() },
             replacement: None,
+            candidate: None,
+            standby: None,
             has_failed: false,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             may_open: now,
@@ -142,33 +128,127 @@ impl EngineKeeper {
 
     /// How far the build of the engine is, while there is one.
     pub fn progress(&self) -> Option<BuildProgress> {
-        self.opener.monitor.progress()
+        self.active.opener.progress()
     }
 
     /// Whether an engine is being opened to take the place of the present one.
     pub fn is_opening(&self) -> bool {
-        self.replacement.is_some() || !(self.shared.is_open() || self.has_failed)
+        self.replacement.is_some() || !(self.active.shared.is_open() || self.has_failed)
     }
 
     /// Opens another engine; the present one stays at work until then.
     pub fn reopen(&mut self) {
-        match self.opener.start() {
+        match self.active.opener.start(false) {
             Ok(opening) => self.replacement = Some(opening),
             Err(error) => tracing::error!(%error, "the engine cannot be opened anew"),
         }
     }
 
+    /// An opener of another model, whose builds `cancel` stops.
+    pub fn opener(&self, bundle: Arc<Bundle>, cancel: Arc<AtomicBool>) -> Opener {
+        self.common.of(bundle, BuildMonitor::new(cancel))
+    }
+
+    /// Opens another model's engine beside the one at work; [`EngineNews::Candidate`] follows.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn try_out(&mut self, opener: Opener, cancel: Arc<AtomicBool>) -> Result<()> {
+        let (inference, openings) = opener.start(false)?;
+        let seat = Seat { opener, shared: inference.shared(), openings, model: None, cancel };
+        self.candidate = Some(Candidate { seat, inference });
+        Ok(())
+    }
+
+    /// Opens another model's engine to stand by, for a way back at once.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn stand_by(&mut self, opener: Opener, cancel: Arc<AtomicBool>) -> Result<()> {
+        let (inference, openings) = opener.start(false)?;
+        let seat = Seat { opener, shared: inference.shared(), openings, model: None, cancel };
+        self.standby = Some(Standby { seat, inference: Some(inference) });
+        Ok(())
+    }
+
+    /// The candidate is at work from now on, and the model at work until now stands by. Returns what the frame thread has to
+    /// be given, and what is over.
+    pub fn swap_in(&mut self) -> Option<(Inference, Vec<Inference>)> {
+        let candidate = self.candidate.take()?;
+        let over = self.replacement.take().map(|(inference, _)| inference);
+        let over = over.into_iter().chain(self.release_standby()).collect();
+        let Candidate { seat, inference } = candidate;
+        let old = std::mem::replace(&mut self.active, seat);
+        self.standby = Some(Standby { seat: old, inference: None });
+        (self.has_failed, self.may_open) = (false, Instant::now());
+        Some((inference, over))
+    }
+
+    /// The model before is at work from now on, at once. None where it does not stand by, or somebody has it.
+    pub fn way_back(&mut self) -> Option<(Inference, Vec<Inference>)> {
+        let is_here = |standby: &mut Standby| standby.inference.as_ref().is_some_and(Inference::is_open);
+        let mut standby = self.standby.take_if(is_here)?;
+        let over = self.replacement.take().map(|(inference, _)| inference).into_iter().collect();
+        // What was opened to stand by has not been heard of yet.
+        let opened = standby.seat.openings.try_iter().filter_map(Result::ok).last();
+        standby.seat.model = opened.or(standby.seat.model);
+        self.active = standby.seat;
+        (self.has_failed, self.may_open) = (false, Instant::now());
+        Some((standby.inference?, over))
+    }
+
+    /// The frame thread gave an engine back. Returns it where it is of no use any more.
+    pub fn retired(&mut self, mut inference: Inference) -> Option<Inference> {
+        match &mut self.standby {
+            Some(Standby { seat, inference: place @ None })
+                if Arc::ptr_eq(&seat.shared, &inference.shared()) =>
+            {
+                inference.forget();
+                *place = Some(inference);
+                None
+            }
+            _ => Some(inference),
+        }
+    }
+
+    /// Lends the engine that stands by; [`Self::retired`] takes it back.
+    pub fn lend_standby(&mut self) -> Option<Inference> {
+        self.standby.as_mut()?.inference.take()
+    }
+
+    /// Nothing has to stand by any more.
+    pub fn release_standby(&mut self) -> Option<Inference> {
+        self.standby.take()?.inference
+    }
+
+    /// The candidate is not wanted.
+    pub fn drop_candidate(&mut self) -> Option<Inference> {
+        let candidate = self.candidate.take()?;
+        candidate.seat.cancel.store(true, Ordering::Relaxed);
+        Some(candidate.inference)
+    }
+
+    /// What the model at work is, once its engine is open.
+    pub fn model(&self) -> Option<&Arc<Model>> {
+        self.active.model.as_ref()
+    }
+
+    /// Its bundle.
+    pub fn bundle(&self) -> &Arc<Bundle> {
+        self.active.opener.bundle()
+    }
+
     /// Looks at the engine; returns what became of it.
     pub fn look(&mut self, now: Instant) -> Vec<EngineNews> {
-        let mut news: Vec<_> = self.openings.try_iter().filter_map(told).collect();
-        if let Some(why) = self.shared.lost() {
+        let mut news: Vec<_> = self.active.openings.try_iter().filter_map(told).collect();
+        if let Some(why) = self.active.shared.lost() {
             news.push(EngineNews::Lost(why.into()));
         }
         if let Some((inference, openings)) = self.replacement.take() {
             match openings.try_recv() {
                 Ok(opened @ Ok(_)) => {
                     self.backoff.succeeded(now);
-                    (self.shared, self.openings) = (inference.shared(), openings);
+                    (self.active.shared, self.active.openings) = (inference.shared(), openings);
                     news.extend(told(opened));
                     news.push(EngineNews::Replacement(inference));
                 }
@@ -181,18 +261,50 @@ impl EngineKeeper {
         }
         for of in &news {
             match of {
-                EngineNews::Runs(_) => self.has_failed = false,
+                EngineNews::Runs(model) => {
+                    (self.has_failed, self.active.model) = (false, Some(model.clone()));
+                }
                 EngineNews::Failed(_) | EngineNews::Lost(_) => self.has_failed = true,
-                EngineNews::Replacement(_) => {}
+                _ => {}
             }
         }
-        let busy = self.shared.busy_for();
+        news.extend(self.look_at_candidate());
+        let busy = self.active.shared.busy_for();
         if busy > self.hang && self.replacement.is_none() && now >= self.may_open {
-            tracing::error!(seconds = busy.as_secs_f64(), "the engine hangs; it is opened anew");
             self.may_open = self.backoff.failed(now);
-            self.reopen();
+            if self.standby.is_some() {
+                tracing::error!(seconds = busy.as_secs_f64(), "the engine of the new model hangs");
+                news.push(EngineNews::Hangs(busy));
+            } else {
+                tracing::error!(seconds = busy.as_secs_f64(), "the engine hangs; it is opened anew");
+                self.reopen();
+            }
         }
         news
+    }
+
+    fn look_at_candidate(&mut self) -> Option<EngineNews> {
+        let candidate = self.candidate.as_mut()?;
+        let opened = candidate.seat.openings.try_recv().ok()?;
+        match opened {
+            Ok(model) => {
+                log_ready(&model.engine);
+                candidate.seat.model = Some(model.clone());
+                Some(EngineNews::Candidate(Ok(model)))
+            }
+            Err(error) if error.is_device_lost() => Some(EngineNews::Lost(error.to_string())),
+            Err(error) => Some(EngineNews::Candidate(Err(error))),
+        }
+    }
+}
+
+impl Drop for EngineKeeper {
+    /// A build that nobody waits for any more need not go on.
+    fn drop(&mut self) {
+        let candidate = self.candidate.as_ref().map(|candidate| &candidate.seat);
+        for seat in candidate.into_iter().chain([&self.active]) {
+            seat.cancel.store(true, Ordering::Relaxed);
+        }
     }
 }
 

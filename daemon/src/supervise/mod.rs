@@ -4,6 +4,8 @@
 mod backoff;
 mod engine;
 mod errand;
+mod models;
+mod opener;
 mod priority;
 mod reaper;
 mod report;
@@ -23,17 +25,24 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Sink};
 use crate::control::control;
-use crate::infer::Onlookers;
+use crate::deploy;
+use crate::deploy::store::{Ask, Store};
+use crate::follow::Follower;
+use crate::harvest::Harvest;
+use crate::infer::{Onlooker, Onlookers};
 use crate::model::{self, First};
 use crate::path::{self, FramePath, PathSettings};
 use crate::sink::{self, Encoders, SinkContext, Whep};
 use crate::source::slot::FrameCounts;
-use crate::status::{LiveFigures, RunInfo, SignalLog, StatusCell, prometheus, tally};
+use crate::status::models::ModelsView;
+use crate::status::{Events, FollowCell, LiveFigures, RunInfo, SignalLog, StatusCell, prometheus, tally};
 use crate::supervise::engine::EngineKeeper;
+use crate::supervise::models::ModelKeeper;
 use crate::supervise::reaper::Reaper;
 use crate::supervise::sinks::SinkKeeper;
 use crate::supervise::source::SourceKeeper;
 use crate::supervise::supervisor::Supervisor;
+use crate::upload::Uploads;
 use crate::web::{Audit, Entrance, Page};
 
 /// How long the end waits for engines and pipelines that hang.
@@ -50,15 +59,22 @@ pub fn run(config: &Config) -> Result<()> {
     let entrance = config.http.as_ref().map(Entrance::open).transpose()?;
     let audit = entrance.as_ref().map_or_else(|| Audit::open(None), |entrance| Ok(entrance.audit()))?;
     let metrics = prometheus::install()?;
-    let First { bundle, mut models } = model::first(config)?;
+    let First { bundle, models } = model::first(config)?;
+    let (view, happenings) = (ModelsView::default(), Events::default());
+    let store = models::start_store(config, models, &view)?;
+    let shown = models::figures_of(&bundle);
     let reaper = Reaper::start()?;
-    let onlookers = Onlookers::default();
+    let (watch, watched) = deploy::watch();
+    let watch = store.is_some().then(|| Arc::new(watch) as Arc<dyn Onlooker>);
+    let harvest = config.harvest.as_ref().map(|of| Harvest::start(of, config.source.kind())).transpose()?;
+    let keeps = harvest.iter().map(|harvest| harvest.watcher() as Arc<dyn Onlooker>);
+    let onlookers: Onlookers = watch.into_iter().chain(keeps).collect();
     let Some((engine, inference, first)) = EngineKeeper::start(config, bundle, onlookers, &stop)? else {
-        return stopped_early();
+        return stopped_early(store);
     };
     let frames = Arc::new(FrameCounts::default());
     let Some((source, slot)) = SourceKeeper::start(config, &frames, &stop)? else {
-        return stopped_early();
+        return stopped_early(store);
     };
     let (tally, counters, samples) = tally();
     let (events, heard) = unbounded();
@@ -68,6 +84,12 @@ pub fn run(config: &Config) -> Result<()> {
     let (pictures, _) = watch::channel(None);
     let whep = Whep::new(Instant::now());
     let (cell, (control, requests)) = (StatusCell::default(), control());
+    let uploads = config.store.as_ref().map(|store| Uploads::open(&store.join("uploads"))).transpose()?;
+    let follow = FollowCell::default();
+    if let (Some(what), Some(store)) = (&config.follow, &config.store) {
+        let (control, cell, follow) = (control.clone(), cell.clone(), follow.clone());
+        Follower::new(what.clone(), store.clone(), control, cell, follow, stop.clone()).start()?;
+    }
     if let Some(entrance) = entrance {
         let has_preview = config.sinks.iter().any(|sink| matches!(sink, Sink::Preview));
         let page = Page {
@@ -78,11 +100,20 @@ pub fn run(config: &Config) -> Result<()> {
             metrics: metrics.clone(),
             begun: whep.begun,
             audit: audit.clone(),
+            models: view.clone(),
+            events: happenings.clone(),
+            uploads,
         };
         tracing::info!("page at {}", entrance.describe()?);
         entrance.serve(page)?;
     }
-    let run_info = RunInfo::new(config.source.to_string(), first.engine, first.generation, config.sync.mode);
+    let run_info = RunInfo::new(
+        config.source.to_string(),
+        first.engine,
+        shown.clone(),
+        first.generation,
+        config.sync.mode,
+    );
     let source_name = run_info.shown().source.into();
     let context = SinkContext {
         live,
@@ -92,12 +123,25 @@ pub fn run(config: &Config) -> Result<()> {
         encoders: Encoders::default(),
         source: source_name,
     };
+    let parts = models::Parts {
+        store,
+        view,
+        events: happenings.clone(),
+        watched,
+        offer: None,
+        audit: audit.clone(),
+        counters: counters.clone(),
+        shown,
+    };
     let mut supervisor = Supervisor {
         config,
         changes: thread.changes.clone(),
         heard,
         requests,
         engine,
+        models: ModelKeeper::new(config, &reaper, parts)?,
+        events: happenings,
+        harvest,
         source,
         sinks: SinkKeeper::new(&config.sinks, context),
         reaper: &reaper,
@@ -109,6 +153,7 @@ pub fn run(config: &Config) -> Result<()> {
         overlay: config.overlay.enabled,
         asked: VecDeque::new(),
         unsent: VecDeque::new(),
+        follow,
         cell,
         metrics,
         stop,
@@ -133,22 +178,25 @@ pub fn run(config: &Config) -> Result<()> {
         None => (None, vec![], None),
     };
     // A model on probation is tried anew after an orderly stop, and given up after any other end.
-    if let (Some(models), Ok(_)) = (&mut models, &ended)
-        && let Err(error) = models.stop_probation()
-    {
-        tracing::error!(%error, "the next start will go back to the model before");
-    }
+    supervisor.models.end(ended.is_ok());
     // The slot first: a source that waits for room in it could not be stopped.
     drop(slot);
     let outcome = supervisor.finish(sinks, ended);
+    let harvest = supervisor.harvest.take();
     drop(supervisor);
     reaper.take(inference);
     reaper.finish(PATIENCE);
+    // Nothing shows it pictures any more.
+    harvest.into_iter().for_each(Harvest::finish);
     audit.finish();
     outcome
 }
 
-fn stopped_early() -> Result<()> {
+fn stopped_early(store: Option<Store>) -> Result<()> {
+    if let Some(store) = store {
+        store.ask(Ask::Stop);
+        store.end();
+    }
     tracing::info!("stopped before the first frame");
     Ok(())
 }

@@ -12,12 +12,16 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::config::{Config, Source};
 use crate::control::{Command, ControlError, ErrorKind, Reply, Request};
 use crate::frame::{SignalState, describe};
+use crate::harvest::{self, Harvest};
 use crate::infer::DeviceLost;
 use crate::path::{Change, Event, Retired, Sinks};
 use crate::source::gstreamer::{STALL, STALLED};
 use crate::source::slot::{FrameCounts, Slot};
-use crate::status::{Counters, LiveFigures, Moment, RunInfo, SignalLog, Snapshot, StatusCell, prometheus};
+use crate::status::{
+    Counters, Events, FollowCell, LiveFigures, Moment, RunInfo, SignalLog, Snapshot, StatusCell, prometheus,
+};
 use crate::supervise::engine::{EngineKeeper, EngineNews};
+use crate::supervise::models::{ModelKeeper, News};
 use crate::supervise::reaper::Reaper;
 use crate::supervise::report;
 use crate::supervise::sinks::SinkKeeper;
@@ -45,6 +49,12 @@ pub struct Supervisor<'a> {
     pub requests: Receiver<Request>,
     /// The engine.
     pub engine: EngineKeeper,
+    /// Models that come and go.
+    pub models: ModelKeeper<'a>,
+    /// Where events go.
+    pub events: Events,
+    /// What is kept for retraining, where that is wanted.
+    pub harvest: Option<Harvest>,
     /// The source.
     pub source: SourceKeeper,
     /// The sinks.
@@ -67,6 +77,8 @@ pub struct Supervisor<'a> {
     pub asked: VecDeque<Request>,
     /// Changes that the frame thread has had no room for.
     pub unsent: VecDeque<Change>,
+    /// How the cart stands to the registry's tag that it follows.
+    pub follow: FollowCell,
     /// Where the newest snapshot goes.
     pub cell: StatusCell,
     /// Renders Prometheus' text.
@@ -107,6 +119,8 @@ impl Supervisor<'_> {
             self.send_changes();
             self.figures.read_samples();
             self.look_at_engine(now)?;
+            let news = self.models.look(&mut self.engine, now);
+            self.take_news(news);
             self.look_at_source(now);
             for change in self.sinks.look(now)? {
                 self.change(change);
@@ -160,6 +174,7 @@ impl Supervisor<'_> {
             },
             Event::Signal(state) => {
                 say(self.signal.state(), state);
+                self.events.send("signal", &state);
                 self.signal.enter(state, Instant::now());
             }
             Event::Sector { sector, crop, scale } => {
@@ -175,7 +190,10 @@ impl Supervisor<'_> {
                     request.answer(Ok(Reply::Overlay { enabled }));
                 }
             }
-            Event::Retired(Retired::Model(inference)) => self.reaper.take(inference),
+            Event::Retired(Retired::Model(inference)) => {
+                let news = self.models.retired(&mut self.engine, inference, Instant::now());
+                self.take_news(news);
+            }
             Event::Retired(Retired::Source(slot)) => self.reaper.take(slot),
             Event::Retired(Retired::Sink(id, sink)) => self.sinks.retired(id, sink),
             Event::Ended(how) => return Ok(Some(how)),
@@ -226,8 +244,11 @@ impl Supervisor<'_> {
                 self.engine.reopen();
                 request.answer(Ok(Reply::EngineOpening));
             }
-            Command::Model(_) => {
-                request.answer(refused(ErrorKind::Conflict, "there is no store of models here"))
+            Command::Flag { reason } => request.answer(harvest::flag(self.harvest.as_ref(), reason)),
+            Command::Model(ref what) => {
+                let what = what.clone();
+                let news = self.models.carry_out(request, what, &mut self.engine);
+                self.take_news(news);
             }
             Command::RetrySink { sink } => request.answer(self.sinks.retry(sink, Instant::now())),
         }
@@ -240,6 +261,7 @@ impl Supervisor<'_> {
                     self.run_info.engine = model.engine.clone();
                     self.run_info.engine_generation = model.generation;
                     self.run_info.engine_failed = None;
+                    self.events.send("engine", &*model);
                 }
                 EngineNews::Failed(why) => {
                     // Opening it is tried again every second.
@@ -250,9 +272,30 @@ impl Supervisor<'_> {
                 }
                 EngineNews::Lost(why) => return Err(DeviceLost(why).into()),
                 EngineNews::Replacement(inference) => self.change(Change::Model(inference)),
+                EngineNews::Hangs(busy) => {
+                    let news = self.models.hangs(busy.as_secs_f64(), &mut self.engine, now);
+                    self.take_news(news);
+                }
+                EngineNews::Candidate(opened) => {
+                    let news = self.models.candidate(opened, &mut self.engine, now);
+                    self.take_news(news);
+                }
             }
         }
         Ok(())
+    }
+
+    fn take_news(&mut self, news: News) {
+        if let Some((model, figures)) = news.shown {
+            self.run_info.model = figures;
+            self.run_info.engine_failed = None;
+            if let Some(model) = model {
+                self.run_info.engine = model.engine.clone();
+                self.run_info.engine_generation = model.generation;
+                self.events.send("engine", &*model);
+            }
+        }
+        news.changes.into_iter().for_each(|change| self.change(change));
     }
 
     fn look_at_source(&mut self, now: Instant) {
@@ -298,7 +341,9 @@ impl Supervisor<'_> {
         self.run_info.source_reconnects = self.source.reconnects();
         let (sinks, build) = (self.sinks.figures(), self.engine.progress());
         let signal = self.signal.figures(Instant::now());
-        let moment = Moment { signal, sinks, build, error, has_ended };
+        let models = self.models.moment(Instant::now());
+        let (follow, harvest) = (self.follow.get(), self.harvest.as_ref().map(Harvest::figures));
+        let moment = Moment { signal, sinks, build, models, follow, harvest, error, has_ended };
         self.figures.snapshot(&self.run_info, moment)
     }
 

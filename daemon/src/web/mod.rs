@@ -20,14 +20,19 @@ use crate::config::Http;
 use crate::control::Control;
 use crate::sink::Whep;
 use crate::sink::preview::Pictures;
-use crate::status::StatusCell;
+use crate::status::models::ModelsView;
+use crate::status::{Events, StatusCell};
 use crate::tls::Identity;
+use crate::upload::Uploads;
 use crate::web::auth::Gate;
 
 pub use audit::Audit;
 
 /// Time between two looks at the tokens: one that is revoked is so within it.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Time between two looks for uploads that nobody goes on with.
+const SWEEP: Duration = Duration::from_secs(3600);
 
 /// What the page shows and whom it tells.
 #[derive(Clone)]
@@ -46,6 +51,12 @@ pub struct Page {
     pub begun: Instant,
     /// Where it is written down who did what.
     pub audit: Audit,
+    /// The stored models, and the shadow's report.
+    pub models: ModelsView,
+    /// What happens.
+    pub events: Events,
+    /// Bundles on their way in; none where there is no store of models.
+    pub uploads: Option<Uploads>,
 }
 
 /// The way in: port, certificate, tokens and audit log.
@@ -104,6 +115,7 @@ impl Entrance {
             guard = guard.certified(move |host| named.is_for(host));
             acceptor = Some(Arc::new(move || identity.acceptor()));
         }
+        let uploads = page.uploads.clone();
         let router = routes::router(page, gate.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("http".into()).spawn(move || {
@@ -114,6 +126,16 @@ impl Entrance {
                     audit.look();
                 }
             });
+            if let Some(uploads) = uploads {
+                runtime.spawn(async move {
+                    loop {
+                        tokio::time::sleep(SWEEP).await;
+                        let uploads = uploads.clone();
+                        // A disk may be slow.
+                        let _ = tokio::task::spawn_blocking(move || uploads.sweep()).await;
+                    }
+                });
+            }
             if let Err(error) = runtime.block_on(nervelight_web::serve(listener, guard, acceptor, router)) {
                 tracing::error!(%error, "the page is not served; the video goes on");
             }

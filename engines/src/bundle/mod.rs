@@ -13,6 +13,7 @@ mod external;
 mod files;
 mod head;
 mod manifest;
+mod pack;
 mod signature;
 
 use std::io;
@@ -30,8 +31,10 @@ pub use error::BundleError;
 pub use head::Head;
 use head::Pages;
 pub use manifest::{FileDigest, Geometry, Manifest, Provenance, SCHEMA, threshold_byte};
-
 pub use signature::{DIGEST_MARK, KeyError, PublicKey, Trust};
+
+/// Bytes of a bundle as a tar, at most.
+pub const LARGEST_TAR: u64 = files::LIMITS.bytes + (files::LIMITS.entries as u64) * 2048;
 
 const MANIFEST: &str = "manifest.json";
 /// The name that minisign gives to the signature of [`MANIFEST`].

@@ -11,6 +11,7 @@ mod import;
 mod keygen;
 mod layers;
 mod phantom;
+mod push;
 mod quantize;
 mod sign;
 mod split;
@@ -63,6 +64,8 @@ enum Command {
     Keygen(keygen::Arguments),
     /// Give a bundle a serial and a signature
     Sign(sign::Arguments),
+    /// Put a bundle into a registry that carts follow
+    Push(push::Arguments),
     /// Add precisions to a bundle
     Quantize(quantize::Arguments),
     /// Compare every layer in ONNX Runtime with the trained network
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Keygen(arguments) => keygen::run(&arguments).map(done),
         Command::Sign(arguments) => sign::run(&arguments).map(done),
+        Command::Push(arguments) => push::run(&arguments).map(done),
         Command::Quantize(arguments) => quantize::run(&arguments).map(done),
         Command::Layers(arguments) => layers::run(&arguments).map(done),
         Command::Train(arguments) => train::run(&arguments),

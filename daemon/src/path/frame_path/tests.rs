@@ -82,7 +82,7 @@ fn fake_inference(threshold: u8, openings: &Arc<AtomicU32>) -> (Inference, Order
         Ok((engine as Box<dyn Engine>, Arc::new(model)))
     });
     let (inference, ..) =
-        Inference::start(open, false, Default::default(), &AtomicBool::new(false)).unwrap().unwrap();
+        Inference::start(open, Default::default(), &AtomicBool::new(false)).unwrap().unwrap();
     (inference, Orders { orders, begun })
 }
 

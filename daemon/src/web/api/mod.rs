@@ -3,10 +3,13 @@
 
 mod control;
 pub mod document;
+mod harvest;
+mod models;
 mod page;
 mod picture;
 mod session;
 mod status;
+mod uploads;
 mod whep;
 
 use utoipa::OpenApi;
@@ -40,4 +43,7 @@ pub fn router() -> OpenApiRouter<Page> {
         .merge(picture::router())
         .merge(whep::router())
         .merge(control::router())
+        .merge(models::router())
+        .merge(uploads::router())
+        .merge(harvest::router())
 }

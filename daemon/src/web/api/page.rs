@@ -18,7 +18,9 @@ pub fn router() -> OpenApiRouter<Page> {
         .routes(routes!(css))
         .routes(routes!(js))
         .routes(routes!(webrtc))
+        .routes(routes!(models))
         .routes(routes!(login))
+        .routes(routes!(harvest))
         .routes(routes!(document))
 }
 
@@ -59,6 +61,20 @@ async fn webrtc() -> Response {
     responses((status = 200, content_type = "text/javascript", body = String)))]
 async fn login() -> Response {
     file("text/javascript", include_str!("../login.js"))
+}
+
+/// What it says of models.
+#[utoipa::path(get, path = "/models.js", tag = "page", security(()),
+    responses((status = 200, content_type = "text/javascript", body = String)))]
+async fn models() -> Response {
+    file("text/javascript", include_str!("../models.js"))
+}
+
+/// What it says of crops that are kept.
+#[utoipa::path(get, path = "/harvest.js", tag = "page", security(()),
+    responses((status = 200, content_type = "text/javascript", body = String)))]
+async fn harvest() -> Response {
+    file("text/javascript", include_str!("../harvest.js"))
 }
 
 /// This document.

@@ -4,7 +4,8 @@
 mod modifications;
 mod page;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use nervelight_engines::probation::Bounds;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -45,8 +46,10 @@ struct Evaluated {
 pub struct Protocol {
     /// The gates of a cart, in their order.
     gates: Vec<Gate>,
-    /// Bounds as the cart's configuration sets them; none where no configuration was given.
-    cart: Option<toml::Table>,
+    /// Bounds as the cart's configuration sets them, or the defaults.
+    cart: toml::Table,
+    /// No configuration was given.
+    is_default: bool,
     /// Least difference of Dice that had to be ruled out.
     fail_below: Option<f64>,
     /// Whether it was.
@@ -195,31 +198,22 @@ impl Protocol {
                  otherwise the cart goes back by itself",
             ),
         ];
-        let cart = cart.map(bounds).transpose()?;
-        Ok(Self { gates, cart, fail_below, passed })
+        let is_default = cart.is_none();
+        Ok(Self { gates, cart: bounds(cart)?, is_default, fail_below, passed })
     }
 }
 
-/// The bounds in a cart's configuration: its sections about deploying and about whose models it takes, without places.
-fn bounds(text: &str) -> Result<toml::Table> {
-    let whole: toml::Table = text.parse().context("--cart: it is no TOML")?;
-    let mut found = toml::Table::new();
-    if let Some(toml::Value::Table(deploy)) = whole.get("deploy") {
-        found.insert("deploy".into(), toml::Value::Table(deploy.clone()));
-    }
+/// The bounds of the probation in a cart's configuration, or the defaults; and whose models it takes, without places.
+fn bounds(text: Option<&str>) -> Result<toml::Table> {
+    let mut whole: toml::Table = text.unwrap_or_default().parse().context("--cart: it is no TOML")?;
+    let deploy = whole.remove("deploy").map_or_else(|| Ok(Bounds::default()), toml::Value::try_into);
+    let deploy = toml::Value::try_from(deploy.context("--cart: [deploy]")?)?;
+    let mut found = toml::Table::from_iter([("deploy".to_owned(), deploy)]);
     let model = whole.get("model").and_then(toml::Value::as_table);
-    let required = model.and_then(|model| model.get("require_signature"));
-    let keys = model.and_then(|model| model.get("keys"));
-    for (name, value) in [("model.require_signature", required), ("model.keys", keys)] {
-        if let Some(value) = value {
-            found.insert(name.into(), value.clone());
+    for name in ["require_signature", "keys"] {
+        if let Some(value) = model.and_then(|model| model.get(name)) {
+            found.insert(format!("model.{name}"), value.clone());
         }
-    }
-    if found.is_empty() {
-        bail!(
-            "--cart: it sets nothing about deploying: neither [deploy] nor model.keys. Name the cart's configuration, or \
-             leave --cart out"
-        );
     }
     Ok(found)
 }
@@ -257,9 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_without_bounds_is_refused() {
-        for text in ["[source]\nkind = \"phantom\"\n", "=", ""] {
-            assert!(Protocol::new(Some(text), None, None).unwrap_err().to_string().contains("--cart"));
+    fn bounds_are_the_carts_or_the_defaults() {
+        let min_dice = |text| {
+            Protocol::new(text, None, None).map(|protocol| protocol.cart["deploy"]["min_dice"].clone())
+        };
+        assert_eq!(min_dice(None).unwrap().as_float(), Some(0.7));
+        assert_eq!(min_dice(Some("[deploy]\nmin_dice = 0.9\n")).unwrap().as_float(), Some(0.9));
+        for wrong in ["=", "[deploy]\nmin_dise = 0.9\n"] {
+            assert!(format!("{:#}", min_dice(Some(wrong)).unwrap_err()).contains("--cart"));
         }
     }
 }

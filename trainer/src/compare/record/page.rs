@@ -61,16 +61,11 @@ fn protocol(protocol: &Protocol) -> String {
         );
     }
     html += "</table>";
-    match &protocol.cart {
-        None => {
-            html += "<p class=about>The cart's own bounds are in its configuration; none was given here (--cart).</p>"
-        }
-        Some(cart) => {
-            html += "<h3>Bounds in the cart's configuration</h3>";
-            let json = serde_json::to_value(cart).unwrap_or_default();
-            html += &values(&json);
-        }
-    }
+    html += match protocol.is_default {
+        true => "<h3>Bounds of the probation: the defaults, no cart's configuration was given</h3>",
+        false => "<h3>Bounds in the cart's configuration</h3>",
+    };
+    html += &values(&serde_json::to_value(&protocol.cart).unwrap_or_default());
     html += "<h3>The comparison's own bound</h3>";
     html += &match (protocol.fail_below, protocol.passed) {
         (Some(limit), Some(passed)) => format!(

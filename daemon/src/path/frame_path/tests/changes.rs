@@ -128,6 +128,87 @@ fn a_model_is_swapped_between_two_frames_and_reads_its_own_maps() {
     assert_eq!((model.threshold, model.generation), (251, 2));
 }
 
+/// Waits until an engine has begun with so many crops.
+fn wait_until_begun(orders: &Orders, crops: u32) {
+    while orders.begun.load(Ordering::Relaxed) < crops {
+        std::thread::yield_now();
+    }
+}
+
+fn shown_generation(bench: &Bench) -> Option<u64> {
+    bench.path.mask_of.as_ref().map(|(_, model)| model.generation)
+}
+
+#[test]
+fn a_swap_leaves_the_mask_until_the_new_model_answers() {
+    let mut bench = Bench::new(SyncMode::Latest);
+    bench.show(40, ms(0));
+    bench.orders.send(Order::Answer).unwrap();
+    while bench.path.mask_of.is_none() {
+        bench.path.read_answers();
+        std::thread::yield_now();
+    }
+    assert_eq!(bench.show(40, ms(33)), NERVE);
+    wait_until_begun(&bench.orders, 2);
+    let (inference, orders) = fake_inference(100, &bench.openings);
+    bench.path.apply(Change::Model(inference));
+    let retired = |bench: &Bench| {
+        let is_model = |event: &Event| matches!(event, Event::Retired(Retired::Model(_)));
+        bench.heard.try_iter().filter(is_model).count()
+    };
+    assert_eq!(retired(&bench), 0, "it is at a crop that may be shown");
+    assert_eq!(bench.show(40, ms(66)), NERVE, "the old model's mask");
+    // The old one answers first: its mask is newer than what is shown.
+    bench.orders.send(Order::Answer).unwrap();
+    while bench.path.mask_of.as_ref().is_some_and(|(of, _)| *of != bench.start + ms(33)) {
+        bench.path.read_answers();
+        std::thread::yield_now();
+    }
+    assert_eq!((shown_generation(&bench), retired(&bench)), (Some(1), 1));
+    assert_eq!(bench.show(40, ms(99)), NERVE);
+    orders.send(Order::Answer).unwrap();
+    while shown_generation(&bench) != Some(2) {
+        bench.path.read_answers();
+        std::thread::yield_now();
+    }
+    assert_eq!(bench.count(|c| &c.badged), 1, "only before the first mask");
+}
+
+#[test]
+fn an_engine_that_comes_back_brings_no_old_answers() {
+    let mut bench = Bench::new(SyncMode::Latest);
+    bench.show(40, ms(0));
+    wait_until_begun(&bench.orders, 1);
+    let (inference, orders) = fake_inference(128, &bench.openings);
+    bench.path.apply(Change::Model(inference));
+    bench.show(40, ms(33));
+    orders.send(Order::Answer).unwrap();
+    while shown_generation(&bench) != Some(2) {
+        bench.path.read_answers();
+        std::thread::yield_now();
+    }
+    // The new one has answered, so that the old one is gone, at its crop as it is.
+    let old = bench.heard.try_iter().find_map(|event| match event {
+        Event::Retired(Retired::Model(old)) => Some(old),
+        _ => None,
+    });
+    bench.orders.send(Order::Answer).unwrap();
+    let old = old.unwrap();
+    while old.busy_for() > Duration::ZERO {
+        std::thread::yield_now();
+    }
+    bench.path.apply(Change::Model(old));
+    bench.path.read_answers();
+    assert_eq!(shown_generation(&bench), Some(2), "its answer to a frame of long ago is forgotten");
+    bench.show(40, ms(66));
+    bench.orders.send(Order::Answer).unwrap();
+    while shown_generation(&bench) != Some(1) {
+        bench.path.read_answers();
+        std::thread::yield_now();
+    }
+    assert_eq!(bench.path.mask_of.as_ref().map(|(of, _)| *of), Some(bench.start + ms(66)));
+}
+
 #[test]
 fn no_signal_is_shown_without_a_first_frame() {
     let mut bench = Bench::new(SyncMode::Latest);

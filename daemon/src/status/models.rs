@@ -1,0 +1,90 @@
+//! The store of models and the shadow's report, where readers find them.
+
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+
+use crate::lock::lock;
+use crate::status::shadow::ShadowReport;
+
+/// A stored bundle.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoredFigures {
+    /// SHA-256 of its manifest.
+    pub digest: String,
+    /// The model's name.
+    pub name: String,
+    /// The model's version.
+    pub version: String,
+    /// Its place in the order of releases.
+    pub serial: Option<u64>,
+    /// Name of the key that signed it, where a known one did.
+    pub signer: Option<String>,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When it came, in UTC.
+    pub stored_at: String,
+    /// Why it cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// What is in the store, and which of it runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct StoreFigures {
+    /// Digest of the bundle that runs.
+    pub active: Option<String>,
+    /// Digest of the one before it.
+    pub previous: Option<String>,
+    /// Digest of the one on probation.
+    pub probation: Option<String>,
+    /// Least serial that is accepted.
+    pub floor: u64,
+    /// The last time that the store went back, and why.
+    pub rolled_back: Option<RolledBackFigures>,
+    /// Every stored bundle.
+    pub models: Vec<StoredFigures>,
+}
+
+/// A model that was left for the one before it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RolledBackFigures {
+    /// Digest of the bundle that was left.
+    pub digest: String,
+    /// Why.
+    pub why: String,
+    /// When, in UTC.
+    pub when: String,
+}
+
+/// The newest of both.
+#[derive(Clone, Default)]
+pub struct ModelsView(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    store: Option<StoreFigures>,
+    shadow: Option<Arc<ShadowReport>>,
+}
+
+impl ModelsView {
+    /// Replaces what is known of the store.
+    pub fn put_store(&self, store: StoreFigures) {
+        lock(&self.0).store = Some(store);
+    }
+
+    /// What is in the store; none where there is none.
+    pub fn store(&self) -> Option<StoreFigures> {
+        lock(&self.0).store.clone()
+    }
+
+    /// Replaces the shadow's report.
+    pub fn put_shadow(&self, report: Arc<ShadowReport>) {
+        lock(&self.0).shadow = Some(report);
+    }
+
+    /// The report of the shadow that runs, or of the last one; none before the first.
+    pub fn shadow(&self) -> Option<Arc<ShadowReport>> {
+        lock(&self.0).shadow.clone()
+    }
+}

@@ -1,0 +1,231 @@
+//! What a person or a program asks about models.
+
+use std::time::Instant;
+
+use super::{ModelKeeper, News, Purpose};
+use crate::control::{Answer, ControlError, ErrorKind, ModelCommand, Reply, Request};
+use crate::deploy::store::Ask;
+use crate::deploy::{Deployment, Happened, failure};
+use crate::status::deployment::{Failure, Kind, State};
+use crate::status::models::StoreFigures;
+use crate::supervise::engine::EngineKeeper;
+
+/// Digits of a digest that are enough to name it.
+const LEAST_DIGITS: usize = 8;
+
+fn refuse<T>(kind: ErrorKind, message: impl Into<String>) -> Result<T, ControlError> {
+    Err(ControlError::new(kind, message))
+}
+
+impl ModelKeeper<'_> {
+    /// Carries out a command about models; `request` is answered at once, or when the store has answered.
+    pub fn carry_out(&mut self, request: Request, what: ModelCommand, engine: &mut EngineKeeper) -> News {
+        let (now, mut news) = (Instant::now(), News::default());
+        let Some(store) = self.view.store().filter(|_| self.store.is_some()) else {
+            request.answer(refuse(
+                ErrorKind::Conflict,
+                "there is no store of models here. Set model.store in the daemon's configuration to a folder",
+            ));
+            return news;
+        };
+        let answer = match what {
+            ModelCommand::Deploy { bundle, who } => match self.free() {
+                Ok(()) => {
+                    self.begin(Kind::Deploy, who, now);
+                    self.opening.push_back(Purpose::Deployment);
+                    self.ask(Ask::Stage(bundle));
+                    Ok(Reply::Deploying { deployment: self.deployments })
+                }
+                Err(error) => {
+                    // It belongs to the daemon: whoever sent it may send it again.
+                    if let Err(error) = std::fs::remove_file(&bundle) {
+                        tracing::warn!(%error, tar = %bundle.display(), "cannot be removed");
+                    }
+                    Err(error)
+                }
+            },
+            ModelCommand::Use { digest } => {
+                find(&store, &digest).and_then(|digest| self.use_stored(digest, engine, now, &mut news))
+            }
+            ModelCommand::RollBack => self.roll_back(&store, engine, now, &mut news),
+            ModelCommand::Shadow { digest: Some(digest) } => {
+                find(&store, &digest).and_then(|digest| self.start_shadow(digest))
+            }
+            ModelCommand::Shadow { digest: None } => match self.shadow.is_some() {
+                true => {
+                    self.end_shadow("somebody ended it");
+                    Ok(Reply::Shadow { digest: None })
+                }
+                false => refuse(ErrorKind::Conflict, "no shadow runs"),
+            },
+            ModelCommand::Prune => {
+                self.prune();
+                self.pruning.push_back(request);
+                return news;
+            }
+        };
+        request.answer(answer);
+        news
+    }
+
+    /// Whether a deployment may begin.
+    fn free(&self) -> Result<(), ControlError> {
+        if let Some(deployment) = self.deployment.as_ref().filter(|deployment| !deployment.state().is_over())
+        {
+            let (id, who, state) = (deployment.id, &deployment.who, deployment.state().name());
+            return refuse(
+                ErrorKind::Conflict,
+                format!(
+                    "deployment {id} by {who} is at {state}. Wait for its end, or end it: POST /api/v1/models/rollback"
+                ),
+            );
+        }
+        if self.going_back.is_some() {
+            return refuse(ErrorKind::Conflict, "the model before is just being shown again. Wait for it");
+        }
+        Ok(())
+    }
+
+    /// Whether [`ModelCommand::RollBack`] would do anything.
+    pub(super) fn can_go_back(&self) -> bool {
+        if self.deployment.as_ref().is_some_and(|deployment| !deployment.state().is_over()) {
+            return true;
+        }
+        let Some(store) = self.view.store().filter(|_| self.going_back.is_none()) else { return false };
+        let left = store.rolled_back.map(|left| left.digest);
+        store.previous.is_some_and(|previous| previous != self.shown.digest && Some(previous) != left)
+    }
+
+    fn begin(&mut self, kind: Kind, who: String, now: Instant) {
+        self.deployments += 1;
+        self.probed = None;
+        self.deployment = Some(Deployment::new(self.deployments, kind, who, now));
+        self.tell(now);
+    }
+
+    /// An operator knows which model to run.
+    fn use_stored(
+        &mut self,
+        digest: String,
+        engine: &mut EngineKeeper,
+        now: Instant,
+        news: &mut News,
+    ) -> Answer {
+        let is_on_probation = self.probation.is_some();
+        if digest == self.shown.digest {
+            if !is_on_probation {
+                return refuse(ErrorKind::Conflict, "this model is shown already");
+            }
+            // Whoever says so has seen enough.
+            self.happen(Happened::Passed, engine, now, news);
+            return Ok(Reply::ModelOpening { digest });
+        }
+        if is_on_probation && self.before.as_ref().is_some_and(|(model, _)| model.digest == digest) {
+            self.happen(Happened::Failed(failure::withdrawn("an operator")), engine, now, news);
+            return Ok(Reply::ModelOpening { digest });
+        }
+        self.free()?;
+        self.begin(Kind::Use, "an operator".into(), now);
+        self.open(Purpose::Deployment, digest.clone());
+        Ok(Reply::ModelOpening { digest })
+    }
+
+    /// Ends what goes on, or goes back to the model before the present one.
+    fn roll_back(
+        &mut self,
+        store: &StoreFigures,
+        engine: &mut EngineKeeper,
+        now: Instant,
+        news: &mut News,
+    ) -> Answer {
+        let state = self.deployment.as_ref().map(Deployment::state);
+        match state {
+            Some(State::Swapping) => {
+                return refuse(ErrorKind::Conflict, "the model is just being swapped. Try again in a second");
+            }
+            Some(state) if !state.is_over() => {
+                let failed = failure::withdrawn("an operator");
+                let failed = match state {
+                    State::Probation => failed,
+                    _ => Failure { message: "an operator ended it before it was shown".into(), ..failed },
+                };
+                self.happen(Happened::Failed(failed), engine, now, news);
+                let digest = match &self.before {
+                    Some((model, _)) if state == State::Probation => model.digest.clone(),
+                    _ => self.shown.digest.clone(),
+                };
+                return Ok(Reply::ModelOpening { digest });
+            }
+            _ => self.free()?,
+        }
+        let Some(previous) = store.previous.clone().filter(|previous| *previous != self.shown.digest) else {
+            return refuse(
+                ErrorKind::Conflict,
+                "no earlier model is stored to go back to. Choose one: POST /api/v1/models/DIGEST/use",
+            );
+        };
+        if let Some(left) = store.rolled_back.as_ref().filter(|left| left.digest == previous) {
+            return refuse(
+                ErrorKind::Conflict,
+                format!(
+                    "the model before was left because of this: {}. To run it all the same, choose it: POST \
+                     /api/v1/models/{previous}/use",
+                    left.why
+                ),
+            );
+        }
+        self.begin(Kind::RollBack, "an operator".into(), now);
+        self.open(Purpose::Deployment, previous.clone());
+        Ok(Reply::ModelOpening { digest: previous })
+    }
+
+    fn start_shadow(&mut self, digest: String) -> Answer {
+        if digest == self.shown.digest {
+            return refuse(ErrorKind::Conflict, "this model is shown; a shadow is another one");
+        }
+        self.free()?;
+        self.open(Purpose::Shadow, digest.clone());
+        Ok(Reply::Shadow { digest: Some(digest) })
+    }
+
+    fn prune(&self) {
+        let candidate = self.candidate.as_ref().map(|candidate| candidate.bundle.digest.clone());
+        let shadow = self.shadow.as_ref().map(|shadow| shadow.figures().model.digest);
+        let keep = [Some(self.shown.digest.clone()), candidate, shadow];
+        self.ask(Ask::Prune(keep.into_iter().flatten().collect()));
+    }
+
+    pub(super) fn pruned(&mut self, pruned: Result<Vec<String>, Failure>) {
+        if let Some(request) = self.pruning.pop_front() {
+            request.answer(match pruned {
+                Ok(digests) => Ok(Reply::Pruned { digests }),
+                Err(failed) => {
+                    refuse(ErrorKind::Unavailable, format!("{}. {}", failed.message, failed.remedy))
+                }
+            });
+        }
+    }
+}
+
+/// The stored digest that begins so.
+fn find(store: &StoreFigures, beginning: &str) -> Result<String, ControlError> {
+    let wanted = beginning.to_ascii_lowercase();
+    if wanted.len() < LEAST_DIGITS || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return refuse(
+            ErrorKind::BadRequest,
+            format!("a digest is 64 hexadecimal digits; its first {LEAST_DIGITS} are enough"),
+        );
+    }
+    let mut found = store.models.iter().filter(|model| model.digest.starts_with(&wanted));
+    match (found.next(), found.next()) {
+        (None, _) => refuse(
+            ErrorKind::NotFound,
+            format!("no model {wanted} is stored. GET /api/v1/models lists those that are"),
+        ),
+        (Some(model), None) => Ok(model.digest.clone()),
+        (Some(_), Some(_)) => refuse(
+            ErrorKind::BadRequest,
+            format!("{wanted} is the beginning of several digests. Give more digits"),
+        ),
+    }
+}
