@@ -61,15 +61,15 @@ impl Machine {
 
     /// Syncs a folder, and with it what is in folders that were renamed into or out of it.
     fn sync(&mut self, folder: &Path) -> io::Result<()> {
-        sim::sync_dir(folder)?;
         let is_here = |path: &Path| path.parent() == Some(folder);
         let (here, moved): (Vec<_>, Vec<_>) =
             self.moved.drain(..).partition(|(from, to)| is_here(from) || is_here(to));
         self.moved = moved;
-        // Of a rename between two folders turmoil-fs keeps half when one of them is synced.
-        for path in here.iter().flat_map(|(from, to)| [from, to]) {
-            sim::sync_dir(path.parent().unwrap_or(folder))?;
+        // Of a rename between two folders turmoil-fs keeps half: the new name only where its folder is synced first.
+        for (_, to) in &here {
+            sim::sync_dir(to.parent().unwrap_or(folder))?;
         }
+        sim::sync_dir(folder)?;
         here.iter().try_for_each(|(_, to)| folders(to)?.iter().try_for_each(sim::sync_dir))
     }
 }
