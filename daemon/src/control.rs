@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 /// What a person or a program may ask the running daemon to do.
-// Models are not asked about yet.
-#[allow(dead_code)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Show the overlay or not.
@@ -62,7 +60,6 @@ impl Reason {
 }
 
 /// What may be done about models.
-#[allow(dead_code)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelCommand {
     /// Verify, store, prove, swap in and try out the bundle in this tar, which belongs to the daemon from now on.
@@ -89,7 +86,6 @@ pub enum ModelCommand {
 }
 
 /// What was done.
-#[allow(dead_code)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {

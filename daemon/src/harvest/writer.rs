@@ -155,7 +155,8 @@ impl Writer {
             // Its lock first.
             self.shelf = None;
             let opened = Shelf::open(&self.settings.path);
-            let proven = |shelf: Shelf| if self.has_failed { shelf.probe().map(|()| shelf) } else { Ok(shelf) };
+            let proven =
+                |shelf: Shelf| if self.has_failed { shelf.probe().map(|()| shelf) } else { Ok(shelf) };
             match opened.and_then(proven) {
                 Ok(shelf) => {
                     let (items, bytes) = shelf.holds();

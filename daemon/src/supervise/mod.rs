@@ -14,6 +14,7 @@ mod sinks;
 mod source;
 mod supervisor;
 mod systemd;
+mod words;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
