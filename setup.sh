@@ -23,8 +23,9 @@ case $what in train | test) packages+=(ffmpeg) ;; esac
 if [ "$what" = test ] && ! command -v chromedriver >/dev/null && grep -q '^ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver)
 fi
-# The other ends of the tests' streams: an X server, an OpenIGTLink library, an RTSP server, DICOM tools.
-[ "$what" != test ] || packages+=(skopeo valgrind xvfb libopenigtlink-dev python3-gi gir1.2-gst-rtsp-server-1.0 openssl dcmtk)
+# The other ends of the tests' streams and pushes: an X server, an OpenIGTLink library, an RTSP server, DICOM tools, minisign,
+# a tool of container registries.
+[ "$what" != test ] || packages+=(minisign skopeo valgrind xvfb libopenigtlink-dev python3-gi gir1.2-gst-rtsp-server-1.0 openssl dcmtk)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -76,6 +77,8 @@ case $what in train | test) need torch 2.11.0 ;; esac
 [ "$what" != test ] || need pyigtl 0.3.4
 # A WebRTC stack of somebody else's, as a viewer.
 [ "$what" != test ] || need aiortc 1.16.0
+# Asks the API whatever its document allows, and what it does not.
+[ "$what" != test ] || need schemathesis 4.32.5
 # Writes DICOM files for the tests.
 [ "$what" != test ] || need pydicom 3.0.2
 

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 /// What a person or a program may ask the running daemon to do.
-// Models are not asked about yet.
-#[allow(dead_code)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Show the overlay or not.
@@ -22,12 +20,46 @@ pub enum Command {
         /// Its place in the configuration, from 0.
         sink: usize,
     },
+    /// Keep the pictures around this moment for retraining.
+    Flag {
+        /// Why.
+        reason: Reason,
+    },
     /// Change which model runs. Answered when it is known whether that can begin; how it goes on is in the status.
     Model(ModelCommand),
 }
 
+/// Why somebody flagged a moment. A list and no text: people write names into texts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Nobody said.
+    #[default]
+    Unspecified,
+    /// The outline is wrong.
+    WrongOutline,
+    /// There is a nerve that was not found.
+    MissedNerve,
+    /// What was found is no nerve.
+    NoNerve,
+    /// The mask flickers or jumps.
+    Unsteady,
+}
+
+impl Reason {
+    /// As programs call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::WrongOutline => "wrong_outline",
+            Self::MissedNerve => "missed_nerve",
+            Self::NoNerve => "no_nerve",
+            Self::Unsteady => "unsteady",
+        }
+    }
+}
+
 /// What may be done about models.
-#[allow(dead_code)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelCommand {
     /// Verify, store, prove, swap in and try out the bundle in this tar, which belongs to the daemon from now on.
@@ -54,8 +86,7 @@ pub enum ModelCommand {
 }
 
 /// What was done.
-#[allow(dead_code)]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// The overlay is shown, or not, from the next frame on.
@@ -70,6 +101,8 @@ pub enum Reply {
         /// Its place in the configuration.
         sink: usize,
     },
+    /// The pictures of the last second and of the next are kept.
+    Flagged,
     /// A deployment has begun; the status says how it goes on.
     Deploying {
         /// Counts the deployments of this process, from 1.

@@ -13,6 +13,7 @@ mod deploy;
 mod exit;
 mod follow;
 mod frame;
+mod harvest;
 mod igtl;
 mod infer;
 mod lock;
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use nervelight_engines::{EngineError, say, telemetry};
 
-use crate::cmd::{bench, build, cert, check, completions, engines, options, run, token};
+use crate::cmd::{bench, build, cert, check, completions, engines, models, options, run, token, verify};
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -71,6 +72,25 @@ Examples:
     /// List the engines that were built on this machine, verify them, and remove those of no use.
     #[command(after_help = "Example:\n  nervelightd engines --prune")]
     Engines(engines::Arguments),
+    /// Verify a bundle: its signature, every file, its golden frames.
+    #[command(after_help = "\
+Examples:
+  nervelightd verify nerve.tar --keys keys/lab-2026.pub
+  nervelightd verify nerve.tar --config /etc/nervelight/cart.toml   # as this cart would")]
+    Verify(verify::Arguments),
+    /// List the models that this machine stores, choose one, go back, remove the rest.
+    #[command(after_help = "\
+Examples:
+  nervelightd models --config /etc/nervelight/cart.toml
+  nervelightd models use 3f9a11c2 --store /var/lib/nervelight
+  nervelightd models rollback --config /etc/nervelight/cart.toml")]
+    Models(models::Arguments),
+    /// List or export the crops that were kept for retraining.
+    #[command(after_help = "\
+Examples:
+  nervelightd harvest list --config /etc/nervelight/cart.toml
+  nervelightd harvest export --config /etc/nervelight/cart.toml --to /media/usb/cart7 --since 7d")]
+    Harvest(cmd::harvest::Arguments),
     /// Measure every backend and precision of a bundle on this machine, the engine alone and the pipeline.
     #[command(after_help = "Example:\n  nervelightd bench --bundle nerve.bundle --json bench.json")]
     Bench(bench::Arguments),
@@ -112,6 +132,9 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Build(arguments) => build::build(&arguments),
         Command::Engines(arguments) => engines::engines(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
+        Command::Models(arguments) => models::models(&arguments),
+        Command::Harvest(arguments) => cmd::harvest::harvest(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Deploy(arguments) => cmd::deploy::deploy(&arguments),
         Command::Token(arguments) => token::token(&arguments),

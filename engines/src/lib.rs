@@ -19,6 +19,7 @@ pub mod onnx;
 mod open;
 pub mod openvino;
 mod precision;
+pub mod probation;
 pub mod processor;
 pub mod say;
 pub mod settings;

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, Key, TypingData, WebDriver, WebElement};
 use tokio::runtime::Runtime;
 
+use crate::web::ask;
 use crate::{Cart, free_port, wait_for};
 
 /// A page loads and answers well within it.
@@ -22,6 +23,7 @@ pub struct Browser {
     runtime: Runtime,
     driver: Option<WebDriver>,
     server: Child,
+    port: u16,
     _profile: TempDir,
 }
 
@@ -48,7 +50,7 @@ impl Browser {
         };
         let profile = tempfile::tempdir()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut browser = Self { runtime, driver: None, server, _profile: profile };
+        let mut browser = Self { runtime, driver: None, server, port, _profile: profile };
         wait_for("chromedriver", || std::net::TcpStream::connect(("127.0.0.1", port)).ok())?;
         let mut wanted = DesiredCapabilities::chrome();
         let profile = format!("--user-data-dir={}", browser._profile.path().display());
@@ -62,6 +64,8 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            // Pages with a certificate that signs itself.
+            "--ignore-certificate-errors",
             "--window-size=1500,950",
             &profile,
         ] {
@@ -142,6 +146,47 @@ impl Browser {
     pub fn press_with(&self, held: Key, key: char) -> Result<()> {
         let chain = self.driver()?.action_chain().key_down(held.clone()).send_keys(key).key_up(held);
         Ok(self.runtime.block_on(chain.perform())?)
+    }
+
+    /// Draws along `points` of the window with a pointer of this `kind`: `mouse`, `touch` or `pen`.
+    ///
+    /// # Errors
+    /// When the browser does not do it.
+    pub fn stroke(&self, kind: &str, points: &[(i64, i64)]) -> Result<()> {
+        let mut actions = vec![];
+        for (n, (x, y)) in points.iter().enumerate() {
+            actions.push(json!({ "type": "pointerMove", "duration": 30, "x": x, "y": y }));
+            if n == 0 {
+                actions.push(json!({ "type": "pointerDown", "button": 0 }));
+            }
+        }
+        actions.push(json!({ "type": "pointerUp", "button": 0 }));
+        let parameters = json!({ "pointerType": kind });
+        self.act(&json!([{ "type": "pointer", "id": kind, "parameters": parameters, "actions": actions }]))
+    }
+
+    /// Presses each of `keys` while `held` is held.
+    ///
+    /// # Errors
+    /// When the browser does not do it.
+    pub fn press_while(&self, held: char, keys: &[char]) -> Result<()> {
+        let press = |key: &char| {
+            [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
+        };
+        let mut actions = vec![json!({ "type": "keyDown", "value": held })];
+        actions.extend(keys.iter().flat_map(press));
+        actions.push(json!({ "type": "keyUp", "value": held }));
+        self.act(&json!([{ "type": "key", "id": "keys", "actions": actions }]))
+    }
+
+    /// Actions as WebDriver has them (w3.org/TR/webdriver2, 15.7); the crate knows no fingers and no pens.
+    fn act(&self, actions: &Value) -> Result<()> {
+        let path = format!("/session/{}/actions", self.driver()?.session_id());
+        let (host, body) =
+            (format!("Host: 127.0.0.1:{}", self.port), json!({ "actions": actions }).to_string());
+        let answer = ask(self.port, "POST", &path, &[&host], &body)?;
+        ensure!(answer.status == 200, "{}", answer.text());
+        Ok(())
     }
 
     /// Makes the window as large as that of a device, such as a phone of 390 by 844.

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail};
 
 /// Bytes of the header of every message.
 const HEADER: usize = 58;
+/// The status' code while a mask is shown.
+pub const AI_ON: usize = 1;
 /// Bytes of the header of an image.
 const IMAGE: usize = 72;
 
@@ -22,6 +24,8 @@ pub struct Bundle {
     pub frame: Vec<u8>,
     /// 1 in the nerve.
     pub mask: Vec<u8>,
+    /// The status' code.
+    pub code: usize,
     /// The status' words.
     pub status: String,
 }
@@ -71,6 +75,7 @@ impl Client {
                 ("IMAGE", "NervelightImage") => (bundle.size, bundle.frame) = image(content)?,
                 ("IMAGE", "NervelightMask") => bundle.mask = image(content)?.1,
                 ("STATUS", _) => {
+                    bundle.code = number16(content, 0);
                     bundle.status = String::from_utf8_lossy(content).into();
                     return Ok(bundle);
                 }

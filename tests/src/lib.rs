@@ -1,5 +1,6 @@
 //! Runs the built programs as their users would, and looks at what they made.
 
+pub mod access;
 pub mod browser;
 pub mod bundles;
 pub mod clock;

@@ -46,7 +46,7 @@ fn other_sites_neither_read_nor_change_anything() {
         ("GET", "/status", ""),
         ("GET", "/metrics", ""),
         ("GET", "/", ""),
-        ("PUT", "/overlay", off),
+        ("PUT", "/api/v1/overlay", off),
     ] {
         for headers in
             [vec![rebound.as_str(), &there], vec![&own, "Origin: http://evil.example"], vec![&rebound]]
@@ -55,7 +55,7 @@ fn other_sites_neither_read_nor_change_anything() {
             assert_eq!(answer.status, 403, "{method} {path} {headers:?}: {}", answer.text());
         }
     }
-    assert_eq!(ask(port, "PUT", "/overlay", &[&own], off).unwrap().status, 403, "no origin at all");
+    assert_eq!(ask(port, "PUT", "/api/v1/overlay", &[&own], off).unwrap().status, 403, "no origin at all");
     let picture =
         [own.as_str(), "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"];
     assert_eq!(
@@ -92,7 +92,7 @@ fn every_picture_comes_with_its_own_state() {
     let (mut seen, mut chunk) = (vec![], [0; 65536]);
     while states.len() < 60 {
         if states.len() == 10 {
-            request(port, "PUT", "/overlay", "{\"enabled\": false}").unwrap();
+            request(port, "PUT", "/api/v1/overlay", "{\"enabled\": false}").unwrap();
         }
         let n = stream.read(&mut chunk).unwrap();
         assert!(n > 0, "the stream ended");
@@ -148,7 +148,7 @@ fn idle_connections_end() {
     write!(idle[1], "GET / HTTP/1.1\r\nHost: lo").unwrap();
     let (host, origin) = (format!("Host: localhost:{port}"), format!("Origin: http://localhost:{port}"));
     let head = format!("{host}\r\n{origin}\r\nContent-Type: application/json\r\n");
-    write!(idle[2], "PUT /overlay HTTP/1.1\r\n{head}Content-Length: 20\r\n\r\n{{").unwrap();
+    write!(idle[2], "PUT /api/v1/overlay HTTP/1.1\r\n{head}Content-Length: 20\r\n\r\n{{").unwrap();
     write!(idle[3], "GET /status HTTP/1.1\r\n{host}\r\n\r\n").unwrap();
     for (n, stream) in idle.iter_mut().enumerate() {
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -213,31 +213,31 @@ fn a_slow_reader_is_dropped() {
 }
 
 #[test]
-fn only_loopback_unless_a_proxy_is_named() {
+fn a_proxy_on_this_machine_brings_others() {
     let port = free_port().unwrap();
-    let config = |more: &str| {
+    let config = |listen: &str, more: &str| {
         Cart::new(&format!(
             "source = {{ kind = \"phantom\" }}\nmodel = {{ bundle = \"BUNDLE\" }}\nsinks = [{{ kind = \"preview\" }}]\n\
              sync = {{ max_mask_age_ms = 60000, engine_timeout_ms = 60000 }}\n\
-             [http]\nlisten = \"0.0.0.0:{port}\"\n{more}"
+             [http]\nlisten = \"{listen}:{port}\"\n{more}"
         ))
         .unwrap()
     };
-    let said = config("").refused().unwrap();
-    assert!(said.contains("http.listen: is not on loopback") && said.contains("http.proxy_hosts"), "{said}");
-    assert!(
-        config("proxy_hosts = [\"https://x/\"]")
-            .refused()
-            .unwrap()
-            .contains("http.proxy_hosts: must be names")
-    );
+    for more in ["", "proxy_hosts = [\"cart7.example.org\"]"] {
+        let said = config("0.0.0.0", more).refused().unwrap();
+        assert!(said.contains("http.listen: is not on loopback") && said.contains("http.tokens"), "{said}");
+    }
+    let wrong = config("127.0.0.1", "proxy_hosts = [\"https://x/\"]").refused().unwrap();
+    assert!(wrong.contains("http.proxy_hosts: must be names"), "{wrong}");
 
-    let cart = config("proxy_hosts = [\"cart7.example.org\"]");
+    let cart = config("127.0.0.1", "proxy_hosts = [\"cart7.example.org\"]");
     let running = cart.start().unwrap();
     wait_for("the daemon", || status(port).filter(|s| s["ai"] == "on")).unwrap();
     let proxied = ["Host: cart7.example.org", "Origin: https://cart7.example.org"];
-    assert_eq!(ask(port, "PUT", "/overlay", &proxied, "{\"enabled\": false}").unwrap().status, 204);
+    assert_eq!(ask(port, "PUT", "/api/v1/overlay", &proxied, "{\"enabled\": false}").unwrap().status, 204);
+    let who = ask(port, "GET", "/api/v1/session", &proxied, "").unwrap();
+    assert!(who.text().contains("\"role\":\"operate\""), "to change the model takes a token: {}", who.text());
     let other = ["Host: cart8.example.org", "Origin: https://cart8.example.org"];
-    assert_eq!(ask(port, "PUT", "/overlay", &other, "{\"enabled\": true}").unwrap().status, 403);
+    assert_eq!(ask(port, "PUT", "/api/v1/overlay", &other, "{\"enabled\": true}").unwrap().status, 403);
     assert!(running.terminate().unwrap().success);
 }

@@ -309,7 +309,7 @@ fn a_sidecar_says_which_model_and_when_the_overlay_was_off() {
     wait_for("a mask", || status(port).filter(|s| s["ai"] == "on")).unwrap();
     for enabled in [false, true] {
         let body = format!("{{\"enabled\": {enabled}}}");
-        assert!(request(port, "PUT", "/overlay", &body).is_some());
+        assert!(request(port, "PUT", "/api/v1/overlay", &body).is_some());
         sleep(Duration::from_millis(500));
     }
     wait_for("a mask", || status(port).filter(|s| s["ai"] == "on")).unwrap();

@@ -173,9 +173,9 @@ fn the_page_shows_picture_figures_and_metrics_and_switches_the_overlay() {
     }
     drop(stream);
 
-    request(port, "PUT", "/overlay", "{\"enabled\": false}").unwrap();
+    request(port, "PUT", "/api/v1/overlay", "{\"enabled\": false}").unwrap();
     wait_for("no overlay", || status(port).filter(|s| s["ai"] == "disabled")).unwrap();
-    request(port, "PUT", "/overlay", "{\"enabled\": true}").unwrap();
+    request(port, "PUT", "/api/v1/overlay", "{\"enabled\": true}").unwrap();
     wait_for("the overlay again", || status(port).filter(|s| s["ai"] == "on")).unwrap();
     assert!(running.terminate().unwrap().success);
 }

@@ -82,14 +82,14 @@ fn a_monitor_that_fails_comes_back() {
     let running = cart.start().unwrap();
     wait_until(port, "the first failure", |s| s["sinks"][0]["failures"].as_u64() >= Some(1));
     wait_until(port, "the monitor again", |s| s["sinks"][0]["frames"].as_u64() > Some(15));
-    let refused = ask_as_page(port, "/sinks/1/retry");
+    let refused = ask_as_page(port, "/api/v1/sinks/1/retry");
     assert_eq!((refused.status, error_kind(&refused.body)), (409, "conflict".into()), "the other one works");
-    assert_eq!(error_kind(&ask_as_page(port, "/sinks/7/retry").body), "not_found");
+    assert_eq!(error_kind(&ask_as_page(port, "/api/v1/sinks/7/retry").body), "not_found");
     // Nobody waits for the third attempt's time.
     wait_until(port, "the second failure", |s| {
         s["sinks"][0]["failures"].as_u64() >= Some(2) && s["sinks"][0]["failed"].is_string()
     });
-    wait_for("a retry", || (ask_as_page(port, "/sinks/0/retry").status == 200).then_some(())).unwrap();
+    wait_for("a retry", || (ask_as_page(port, "/api/v1/sinks/0/retry").status == 200).then_some(())).unwrap();
     let s = wait_until(port, "the monitor once more", |s| s["sinks"][0]["frames"].as_u64() > Some(25));
     assert_eq!(s["sinks"][1]["failed"], Value::Null);
     running.terminate().unwrap();
@@ -103,8 +103,8 @@ fn ask_as_page(port: u16, path: &str) -> nervelight_tests::web::Answer {
 
 fn error_kind(body: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(body).unwrap();
-    assert!(answer["error"]["message"].as_str().unwrap().len() > 10, "a sentence for people: {answer}");
-    answer["error"]["kind"].as_str().unwrap().into()
+    assert!(answer["detail"].as_str().unwrap().len() > 10, "a sentence for people: {answer}");
+    answer["code"].as_str().unwrap().into()
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn status_names_the_engine_that_runs_and_the_last_minute() {
         "{s:#}"
     );
     assert!(minute["engine_ms"]["p50"].as_f64().unwrap() > 0.0, "{s:#}");
-    let reopened = ask_as_page(port, "/engine/reopen");
+    let reopened = ask_as_page(port, "/api/v1/engine/reopen");
     assert_eq!((reopened.status, reopened.text().as_str()), (200, "\"engine_opening\""));
     wait_until(port, "the second engine", |s| number(&s["engine_generation"]) == 2);
     wait_until(port, "the overlay", |s| s["ai"] == "on");
@@ -271,7 +271,11 @@ fn a_monitor_that_hangs_holds_up_nothing_and_is_tried_once() {
     );
     let threads = || fs::read_dir(format!("/proc/{}/task", running.pid().as_raw_nonzero())).unwrap().count();
     let before = threads();
-    assert_eq!(error_kind(&ask_as_page(port, "/sinks/0/retry").body), "conflict", "it would hang, too");
+    assert_eq!(
+        error_kind(&ask_as_page(port, "/api/v1/sinks/0/retry").body),
+        "conflict",
+        "it would hang, too"
+    );
     std::thread::sleep(Duration::from_secs(3));
     assert!(threads() <= before, "no attempt is made while one hangs");
     let ended = running.terminate().unwrap();
@@ -287,9 +291,9 @@ fn what_is_asked_wrongly_is_answered_for_programs() {
     wait_until(port, "video", |s| s["frames_out"].as_u64() > Some(0));
     let (host, origin) = (format!("Host: localhost:{port}"), format!("Origin: http://localhost:{port}"));
     for body in ["", "{", "{\"enabled\": 1}", "{\"enabled\": true, \"more\": 1}"] {
-        let answer = ask(port, "PUT", "/overlay", &[&host, &origin], body).unwrap();
+        let answer = ask(port, "PUT", "/api/v1/overlay", &[&host, &origin], body).unwrap();
         assert_eq!((answer.status / 100, error_kind(&answer.body)), (4, "bad_request".into()), "{body}");
     }
-    assert_eq!(error_kind(&ask_as_page(port, "/sinks/-1/retry").body), "bad_request");
+    assert_eq!(error_kind(&ask_as_page(port, "/api/v1/sinks/-1/retry").body), "bad_request");
     assert!(running.terminate().unwrap().success);
 }

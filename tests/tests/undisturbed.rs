@@ -78,15 +78,18 @@ fn disturb(port: u16) {
         // Before the first frame, or after the last.
         let Some(s) = status(port) else { continue };
         let opened = s["engine_generation"].as_u64().unwrap_or(0);
-        if opened == generation && opened <= TIMES && request(port, "POST", "/engine/reopen", "").is_some() {
+        if opened == generation
+            && opened <= TIMES
+            && request(port, "POST", "/api/v1/engine/reopen", "").is_some()
+        {
             generation += 1;
         }
         if s["sinks"][1]["failed"].is_string() {
             // It may have been opened by itself meanwhile.
-            let _ = request(port, "POST", "/sinks/1/retry", "");
+            let _ = request(port, "POST", "/api/v1/sinks/1/retry", "");
         }
         overlay = !overlay;
-        let _ = request(port, "PUT", "/overlay", &format!("{{\"enabled\": {overlay}}}"));
+        let _ = request(port, "PUT", "/api/v1/overlay", &format!("{{\"enabled\": {overlay}}}"));
     }
 }
 

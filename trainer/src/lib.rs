@@ -1,7 +1,7 @@
 //! The trainer: makes data, trains, evaluates and exports the nerve segmentation network.
 //!
 //! One folder is one room, and its `mod.rs` says what it may use. `cmd` knows all; then `export`, `compare`,
-//! `analyze` and `import`; `report`; `evaluate`; `train`; `metrics`; `weights`; `net` and `data`; `util`.
+//! `analyze`, `import` and `sign`; `report`; `evaluate`; `train`; `metrics`; `weights`; `net` and `data`; `util`.
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
@@ -20,6 +20,7 @@ mod metrics;
 mod net;
 mod phantom;
 mod report;
+mod sign;
 mod train;
 mod util;
 mod weights;

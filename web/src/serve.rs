@@ -1,7 +1,7 @@
 //! Connections: so many at most, each for as long as it is of use.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 
 struct Connection {
     task: JoinHandle<()>,
+    address: IpAddr,
     last_use: LastUse,
 }
 
@@ -70,7 +71,10 @@ pub async fn serve(
         connections.retain(|connection| !connection.task.is_finished());
         match accepted {
             Ok((stream, peer)) => {
-                if connections.len() < most || close_idle(&mut connections) {
+                let has_room = connections.len() < most
+                    || close_idle(&mut connections)
+                    || close_greedy(&mut connections, peer.ip(), most / 2);
+                if has_room {
                     let acceptor = acceptor.as_ref().map(|acceptor| acceptor());
                     connections.push(open(stream, Peer(peer), acceptor, router.clone()));
                 }
@@ -103,6 +107,17 @@ fn close_idle(connections: &mut Vec<Connection>) -> bool {
     }
 }
 
+/// Closes a connection of an address that holds more than `share` of them, for one of another address.
+fn close_greedy(connections: &mut Vec<Connection>, newcomer: IpAddr, share: usize) -> bool {
+    let held = |address| connections.iter().filter(|connection| connection.address == address).count();
+    let place = connections
+        .iter()
+        .position(|connection| connection.address != newcomer && held(connection.address) > share);
+    let Some(place) = place else { return false };
+    connections.swap_remove(place).task.abort();
+    true
+}
+
 fn open(stream: TcpStream, peer: Peer, acceptor: Option<TlsAcceptor>, router: Router) -> Connection {
     // Pictures must not wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
@@ -116,7 +131,7 @@ fn open(stream: TcpStream, peer: Peer, acceptor: Option<TlsAcceptor>, router: Ro
             Err(_) => tracing::trace!("no TLS in time"),
         }
     });
-    Connection { task, last_use }
+    Connection { task, address: peer.0.ip(), last_use }
 }
 
 async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, router: Router) {

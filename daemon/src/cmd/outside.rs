@@ -43,6 +43,13 @@ pub fn files(config: &Config) -> Vec<Finding> {
         });
         findings.push(Finding { name: "sink", key, may_pass, found: found.map(|()| None) });
     }
+    if let Some(harvest) = &config.harvest {
+        let path = &harvest.path;
+        // The folder is made where there is none.
+        let inside = if path.is_dir() { path.join("item") } else { path.clone() };
+        let found = create_beside(&inside).map(|()| Some(path.display().to_string()));
+        findings.push(Finding { name: "harvest", key: "harvest.path".into(), may_pass: true, found });
+    }
     if let Some(path) = &config.report {
         // It is written beside its place and renamed over what is there.
         let found = refuse_what_is_no_file(path).and_then(|()| create_beside(path));

@@ -6,6 +6,7 @@
 mod deploy;
 mod engine;
 mod follow;
+mod harvest;
 mod http;
 mod log;
 mod mistakes;
@@ -23,12 +24,14 @@ use std::time::Duration;
 
 use nervelight_engines::EngineSettings;
 use nervelight_engines::bundle::PublicKey;
+use nervelight_engines::probation::Bounds;
 use nervelight_engines::settings::{self, Problem, Problems};
 use serde::Deserialize;
 
 use crate::redact;
 pub use deploy::Probation;
 pub use follow::Follow;
+pub use harvest::{FlagKey, Harvest};
 pub use http::Http;
 use mistakes::Mistakes;
 pub use overlay::Overlay;
@@ -76,6 +79,8 @@ pub struct Config {
     pub sinks: Vec<Sink>,
     /// The page and the API; none to serve nothing.
     pub http: Option<Http>,
+    /// What is kept for retraining; none for nothing.
+    pub harvest: Option<Harvest>,
     /// Where figures are written at the end.
     pub report: Option<PathBuf>,
     /// Time between lines of figures in the log.
@@ -88,7 +93,7 @@ pub struct Config {
 struct Raw {
     source: source::RawSource,
     model: model::RawModel,
-    deploy: deploy::RawDeploy,
+    deploy: Bounds,
     engine: EngineSettings,
     #[serde(deserialize_with = "region::word_or_table")]
     region: region::RawRegion,
@@ -96,6 +101,7 @@ struct Raw {
     overlay: overlay::RawOverlay,
     sinks: Vec<sinks::RawSink>,
     http: http::RawHttp,
+    harvest: harvest::RawHarvest,
     report: report::RawReport,
     log: log::RawLog,
 }
@@ -135,13 +141,14 @@ impl Raw {
     fn resolve(&self, base: &Path) -> Result<Config, Vec<Problem>> {
         let mut mistakes = Mistakes::default();
         let source = self.source.resolve(base, &mut mistakes);
-        let probation = self.deploy.resolve(&mut mistakes);
+        let probation = Probation::resolve(&self.deploy, &mut mistakes);
         let engine = engine::resolve(&self.engine, base, &mut mistakes);
         self.region.check(&mut mistakes);
         let sync = self.sync.resolve(source.as_ref().is_none_or(Source::is_live), &mut mistakes);
         let overlay = self.overlay.resolve(&mut mistakes);
         let sinks = sinks::resolve(&self.sinks, &self.http, base, &mut mistakes);
         let mut http = self.http.resolve(base, &mut mistakes);
+        let harvest = self.harvest.resolve(base, &mut mistakes);
         let exposed = http.as_ref().is_some_and(|http| !http.listen.ip().is_loopback());
         let model = self.model.resolve(exposed, base, &mut mistakes);
         let bundle = model.as_ref().and_then(|model| model.bundle.as_deref());
@@ -172,6 +179,7 @@ impl Raw {
                 overlay,
                 sinks: sinks.into_iter().flatten().collect(),
                 http,
+                harvest,
                 report,
                 log_interval,
             }),
@@ -263,6 +271,8 @@ mod tests {
         let default = follow::RawFollow::default();
         assert_eq!((follow.poll_s, follow.plain_http), (default.poll_s, default.plain_http));
         assert!(raw.report.path.is_some() && !raw.region.pad);
+        let harvest = &raw.harvest;
+        assert!(harvest.path.is_some() && harvest.key_device.is_some() && harvest.key.is_some());
         assert_eq!(raw.region.skin_y, Some(0));
         assert!(!raw.overlay.steady && !raw.overlay.measure);
         assert_eq!(raw.http.proxy_hosts, ["cart7.example.org"]);
@@ -285,6 +295,10 @@ mod tests {
             (raw.overlay.color, raw.overlay.enabled),
             (default.overlay.color, default.overlay.enabled)
         );
+        let figures = |h: &harvest::RawHarvest| {
+            (h.quota_mb, h.min_interval_s, h.uncertainty, h.area_jump, h.case_gap_min)
+        };
+        assert_eq!(figures(&raw.harvest), figures(&default.harvest));
         assert_eq!((raw.http.listen, raw.log.interval_s), (default.http.listen, default.log.interval_s));
     }
 

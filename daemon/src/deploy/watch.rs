@@ -246,6 +246,8 @@ pub mod tests {
             arrived: Instant::now(),
             is_scan,
             is_aside: false,
+            spacing: None,
+            has_picture: true,
             crop: plane(),
             map,
             outcome: Ok(computed),

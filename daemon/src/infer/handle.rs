@@ -89,6 +89,8 @@ impl Inference {
             arrived: now,
             is_scan: false,
             is_aside: false,
+            spacing: None,
+            has_picture: false,
             crop: plane(),
             map: plane(),
             outcome: Err(EngineError::Infer("not computed yet".into())),
@@ -104,6 +106,7 @@ impl Inference {
         let Some(mut job) = self.spare.pop() else { return 1 };
         (job.number, job.scene, job.arrived) = (of.number, of.scene, of.arrived);
         (job.is_scan, job.is_aside) = (of.is_scan, false);
+        (job.spacing, job.has_picture) = (of.spacing, of.has_picture);
         fill(&mut job.crop);
         self.send(job)
     }

@@ -19,12 +19,33 @@ pub struct Job {
     pub is_scan: bool,
     /// Computed beside what is shown: nobody looks on, and the map stays as the network computed it.
     pub is_aside: bool,
+    /// Width and height of a pixel of the crop in mm, where known.
+    pub spacing: Option<[f32; 2]>,
+    /// The crop is of the scanner's picture, be it frozen, and not a card's own or none.
+    pub has_picture: bool,
     /// Full-range luma.
     pub crop: Box<Plane>,
     /// Probability x 255; valid if `outcome` is good.
     pub map: Box<Plane>,
     /// How the map was computed.
     pub outcome: Result<Computed, EngineError>,
+}
+
+/// What a crop was taken from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// Number of the frame.
+    pub number: u64,
+    /// Crops of different scenes have nothing to do with each other.
+    pub scene: u64,
+    /// When the frame arrived.
+    pub arrived: Instant,
+    /// Width and height of a pixel of the crop in mm, where known.
+    pub spacing: Option<[f32; 2]>,
+    /// See [`Job::is_scan`].
+    pub is_scan: bool,
+    /// See [`Job::has_picture`].
+    pub has_picture: bool,
 }
 
 /// What computed a map.
@@ -34,17 +55,4 @@ pub struct Computed {
     pub took: Duration,
     /// The model it has loaded.
     pub model: Arc<Model>,
-}
-
-/// The frame that a crop is taken from.
-#[derive(Debug, Clone, Copy)]
-pub struct Origin {
-    /// Its number.
-    pub number: u64,
-    /// See [`Job::scene`].
-    pub scene: u64,
-    /// When it arrived.
-    pub arrived: Instant,
-    /// See [`Job::is_scan`].
-    pub is_scan: bool,
 }

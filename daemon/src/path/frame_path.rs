@@ -253,13 +253,16 @@ impl FramePath {
         let mut is_asked = false;
         if let (Ok(cropper), true) = (&layout.crop, is_ready) {
             let fill = |crop: &mut contract::Plane| cropper.copy(luma, stride, crop);
-            let origin = Origin {
+            let spacing = self.settings.spacing.or(frame.spacing);
+            let of = Origin {
                 number: self.number,
                 scene: self.first_of_layout,
                 arrived: frame.arrived,
+                spacing: spacing.map(|spacing| spacing.map(|mm| mm * cropper.scale())),
                 is_scan: self.shows_scan(),
+                has_picture: !self.settings.is_live || self.signal.state().has_picture(),
             };
-            let skipped = self.inference.submit(origin, fill);
+            let skipped = self.inference.submit(of, fill);
             self.tally.crops_skipped(skipped);
             is_asked = true;
         } else {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 use nervelight_engines::BuildProgress;
 
+use crate::harvest::HarvestFigures;
 use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::source::slot::FrameCounts;
@@ -43,6 +44,8 @@ pub struct Moment {
     pub models: ModelsMoment,
     /// How the cart stands to the tag that it follows.
     pub follow: Option<FollowFigures>,
+    /// What was kept for retraining, where that is wanted.
+    pub harvest: Option<HarvestFigures>,
     /// Why the run ended early.
     pub error: Option<String>,
     /// No frame comes any more: what was not shown is lost.
@@ -133,6 +136,7 @@ impl LiveFigures {
             engine_build: moment.build,
             models: moment.models,
             follow: moment.follow,
+            harvest: moment.harvest.map(harvest),
             error: moment.error.map(|error| redact(&error).into_owned()),
         }
     }
@@ -151,6 +155,12 @@ impl LiveFigures {
 
 fn rate(frames: u64, seconds: f64) -> f64 {
     (frames as f64 / seconds.max(1e-3) * 10.0).round() / 10.0
+}
+
+/// Without credentials.
+fn harvest(figures: HarvestFigures) -> HarvestFigures {
+    let failed = figures.failed.as_deref().map(|why| redact(why).into_owned());
+    HarvestFigures { failed, ..figures }
 }
 
 /// Without credentials.

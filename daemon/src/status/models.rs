@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::lock::lock;
+use crate::status::deployment::DeploymentFigures;
 use crate::status::shadow::ShadowReport;
 
 /// A stored bundle.
@@ -64,6 +65,7 @@ pub struct ModelsView(Arc<Mutex<Seen>>);
 #[derive(Default)]
 struct Seen {
     store: Option<StoreFigures>,
+    deployment: Option<DeploymentFigures>,
     shadow: Option<Arc<ShadowReport>>,
 }
 
@@ -76,6 +78,16 @@ impl ModelsView {
     /// What is in the store; none where there is none.
     pub fn store(&self) -> Option<StoreFigures> {
         lock(&self.0).store.clone()
+    }
+
+    /// Replaces the deployment.
+    pub fn put_deployment(&self, deployment: DeploymentFigures) {
+        lock(&self.0).deployment = Some(deployment);
+    }
+
+    /// The present deployment, or the last one; none before the first.
+    pub fn deployment(&self) -> Option<DeploymentFigures> {
+        lock(&self.0).deployment.clone()
     }
 
     /// Replaces the shadow's report.

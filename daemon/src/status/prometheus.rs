@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::frame::{OverlayState, SignalState};
+use crate::harvest::HarvestFigures;
 use crate::lock::lock;
 use crate::sink::RecordedFiles;
 use crate::status::deployment::{ModelFigures, State};
@@ -50,6 +51,9 @@ pub fn publish(snapshot: &Snapshot) {
         metrics::counter!("nervelight_signal_transitions_total", "state" => name)
             .absolute(signal.entered.get(name).copied().unwrap_or_default());
         metrics::counter!("nervelight_signal_seconds_total", "state" => name).absolute(seconds as u64);
+    }
+    if let Some(harvest) = &snapshot.harvest {
+        publish_harvest(harvest);
     }
     for SinkFigures { output: sink, failures } in &snapshot.sinks {
         let name = sink.name.clone();
@@ -121,3 +125,15 @@ fn follow(figures: &FollowFigures) {
 
 /// Labels of the models that ran.
 static SHOWN: Mutex<Vec<[(&str, String); 5]>> = Mutex::new(vec![]);
+
+fn publish_harvest(harvest: &HarvestFigures) {
+    for (why, kept) in &harvest.kept {
+        metrics::counter!("nervelight_harvest_kept_total", "why" => *why).absolute(*kept);
+    }
+    metrics::counter!("nervelight_harvest_lost_total").absolute(harvest.lost);
+    metrics::counter!("nervelight_harvest_unseen_total").absolute(harvest.unseen);
+    metrics::counter!("nervelight_harvest_deleted_total").absolute(harvest.deleted);
+    metrics::gauge!("nervelight_harvest_items").set(harvest.items as f64);
+    metrics::gauge!("nervelight_harvest_bytes").set(harvest.bytes as f64);
+    metrics::gauge!("nervelight_harvest_failed").set(f64::from(u8::from(harvest.failed.is_some())));
+}

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::SyncMode;
 use crate::frame::{LumaStatistics, NerveSize, OverlayState, Sector};
+use crate::harvest::HarvestFigures;
 use crate::redact::redact;
 use crate::sink::OutputStatus;
 use crate::status::Quantiles;
@@ -75,6 +76,9 @@ pub struct Snapshot {
     /// How the cart stands to the registry's tag that it follows, where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow: Option<FollowFigures>,
+    /// What was kept for retraining, where that is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harvest: Option<HarvestFigures>,
     /// Why the run ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -273,7 +273,10 @@ impl EngineKeeper {
         if busy > self.hang && self.replacement.is_none() && now >= self.may_open {
             self.may_open = self.backoff.failed(now);
             if self.standby.is_some() {
-                tracing::error!(seconds = busy.as_secs_f64(), "the engine of the new model hangs");
+                tracing::error!(
+                    seconds = busy.as_secs_f64(),
+                    "the engine hangs, and another model stands by"
+                );
                 news.push(EngineNews::Hangs(busy));
             } else {
                 tracing::error!(seconds = busy.as_secs_f64(), "the engine hangs; it is opened anew");

@@ -14,6 +14,7 @@ mod sinks;
 mod source;
 mod supervisor;
 mod systemd;
+mod words;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ use crate::control::control;
 use crate::deploy;
 use crate::deploy::store::{Ask, Store};
 use crate::follow::Follower;
-use crate::infer::{Onlooker, Onlookers};
+use crate::harvest::Harvest;
+use crate::infer::{Offer, Onlooker, Onlookers};
 use crate::model::{self, First};
 use crate::path::{self, FramePath, PathSettings};
 use crate::sink::{self, Encoders, SinkContext, Whep};
@@ -65,7 +67,9 @@ pub fn run(config: &Config) -> Result<()> {
     let reaper = Reaper::start()?;
     let (watch, watched) = deploy::watch();
     let watch = store.is_some().then(|| Arc::new(watch) as Arc<dyn Onlooker>);
-    let onlookers: Onlookers = watch.into_iter().collect();
+    let harvest = config.harvest.as_ref().map(|of| Harvest::start(of, config.source.kind())).transpose()?;
+    let keeps = harvest.iter().map(|harvest| harvest.watcher() as Arc<dyn Onlooker>);
+    let onlookers: Onlookers = watch.into_iter().chain(keeps).collect();
     let Some((engine, inference, first)) = EngineKeeper::start(config, bundle, onlookers, &stop)? else {
         return stopped_early(store);
     };
@@ -125,7 +129,7 @@ pub fn run(config: &Config) -> Result<()> {
         view,
         events: happenings.clone(),
         watched,
-        offer: None,
+        offer: harvest.as_ref().map(|harvest| harvest.watcher() as Arc<dyn Offer>),
         audit: audit.clone(),
         counters: counters.clone(),
         shown,
@@ -138,6 +142,7 @@ pub fn run(config: &Config) -> Result<()> {
         engine,
         models: ModelKeeper::new(config, &reaper, parts)?,
         events: happenings,
+        harvest,
         source,
         sinks: SinkKeeper::new(&config.sinks, context),
         reaper: &reaper,
@@ -178,9 +183,12 @@ pub fn run(config: &Config) -> Result<()> {
     // The slot first: a source that waits for room in it could not be stopped.
     drop(slot);
     let outcome = supervisor.finish(sinks, ended);
+    let harvest = supervisor.harvest.take();
     drop(supervisor);
     reaper.take(inference);
     reaper.finish(PATIENCE);
+    // Nothing shows it pictures any more.
+    harvest.into_iter().for_each(Harvest::finish);
     audit.finish();
     outcome
 }

@@ -11,7 +11,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::{Config, Source};
 use crate::control::{Command, ControlError, ErrorKind, Reply, Request};
-use crate::frame::{SignalState, describe};
+use crate::frame::describe;
+use crate::harvest::{self, Harvest};
 use crate::infer::DeviceLost;
 use crate::path::{Change, Event, Retired, Sinks};
 use crate::source::gstreamer::{STALL, STALLED};
@@ -26,6 +27,7 @@ use crate::supervise::report;
 use crate::supervise::sinks::SinkKeeper;
 use crate::supervise::source::{Ended, SourceKeeper};
 use crate::supervise::systemd::Watchdog;
+use crate::supervise::words::{log, say};
 
 /// Time between two looks at everything.
 const TICK: Duration = Duration::from_millis(20);
@@ -52,6 +54,8 @@ pub struct Supervisor<'a> {
     pub models: ModelKeeper<'a>,
     /// Where events go.
     pub events: Events,
+    /// What is kept for retraining, where that is wanted.
+    pub harvest: Option<Harvest>,
     /// The source.
     pub source: SourceKeeper,
     /// The sinks.
@@ -241,6 +245,7 @@ impl Supervisor<'_> {
                 self.engine.reopen();
                 request.answer(Ok(Reply::EngineOpening));
             }
+            Command::Flag { reason } => request.answer(harvest::flag(self.harvest.as_ref(), reason)),
             Command::Model(ref what) => {
                 let what = what.clone();
                 let news = self.models.carry_out(request, what, &mut self.engine);
@@ -338,8 +343,8 @@ impl Supervisor<'_> {
         let (sinks, build) = (self.sinks.figures(), self.engine.progress());
         let signal = self.signal.figures(Instant::now());
         let models = self.models.moment(Instant::now());
-        let follow = self.follow.get();
-        let moment = Moment { signal, sinks, build, models, follow, error, has_ended };
+        let (follow, harvest) = (self.follow.get(), self.harvest.as_ref().map(Harvest::figures));
+        let moment = Moment { signal, sinks, build, models, follow, harvest, error, has_ended };
         self.figures.snapshot(&self.run_info, moment)
     }
 
@@ -377,39 +382,5 @@ impl Supervisor<'_> {
             (Some(error), Ok(())) => bail!(error),
             (Some(error), Err(unwritten)) => bail!("{error}\n{unwritten:#}"),
         }
-    }
-}
-
-/// What a new state of the signal means, once.
-fn say(before: SignalState, state: SignalState) {
-    match state {
-        SignalState::NoSignal => {
-            tracing::error!("no signal: the source sends no frames. Check its cable and power");
-        }
-        SignalState::NoInput => tracing::error!(
-            "no input: the capture card shows its own picture. Check the cable to the ultrasound machine, and its \
-             power"
-        ),
-        SignalState::Black => {
-            tracing::warn!("the picture is black. Check that the ultrasound machine shows one")
-        }
-        _ if before == SignalState::NoSignal => tracing::info!("the source's frames are back"),
-        _ if matches!(before, SignalState::Black | SignalState::NoInput) => {
-            tracing::info!("there is a picture again");
-        }
-        // Calm: a clinician freezes a picture many times in an hour.
-        SignalState::Waiting | SignalState::Ok | SignalState::Frozen | SignalState::GeometryChanged => {}
-    }
-}
-
-fn log(s: &Snapshot) {
-    tracing::info!(
-        ai = ?s.ai, frames_in = s.frames_in, frames_out = s.frames_out, dropped = s.dropped, fps = s.fps,
-        engine_p50_ms = s.engine_ms.p50, engine_p99_ms = s.engine_ms.p99,
-        latency_p50_ms = s.latency_ms.p50, latency_p99_ms = s.latency_ms.p99, latency_max_ms = s.latency_ms.max,
-        mask_age_p99_ms = s.mask_age_ms.p99, "figures"
-    );
-    if let Some(build) = &s.engine_build {
-        tracing::info!(engine = %build.what, phase = %build.phase, done = build.done, seconds = build.seconds, "building");
     }
 }

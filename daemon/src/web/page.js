@@ -1,3 +1,4 @@
+import { flag, kept } from "/harvest.js";
 import { identify, isKnown, may, start, whyNot } from "/login.js";
 import { models } from "/models.js";
 import { Refused, obstacle, watch as watchWebrtc } from "/webrtc.js";
@@ -173,8 +174,8 @@ function put(state, picture, width, height, clock, way) {
 /** Says in words what stands on the screen. */
 function look() {
   takeOver();
-  id("overlay").disabled = !may("operate");
-  say("why-not", whyNot("operate"));
+  id("overlay").disabled = id("flag").disabled = !may("operate");
+  say("why-not", whyNot("Switching the overlay or flagging a moment", "operate"));
   const age = shown ? performance.now() - shown.at + shown.late : Infinity;
   const old = age > FRESH_MS || document.hidden;
   id("live").classList.toggle("old", old);
@@ -205,8 +206,9 @@ function look() {
       : "The program runs; the ultrasound machine has not sent a picture yet.";
   }
   if (shown) what = "Not live";
-  say("state", shown ? "Not live: no fresh picture" : "No picture yet");
-  id("state").dataset.kind = id("warning").dataset.kind = shown || !connected ? "lost" : "none";
+  const asked = !isKnown() && !id("log-in").hidden;
+  say("state", asked ? "Log in to see the picture" : shown ? "Not live: no fresh picture" : "No picture yet");
+  id("state").dataset.kind = id("warning").dataset.kind = !asked && (shown || !connected) ? "lost" : "none";
   say("what", what);
   say("why", why);
   say("explained", "");
@@ -285,13 +287,14 @@ function figures(s) {
     const item = element("li", `${sink.name}: FAILED. ${sink.failed} It is tried again by itself. `, "failed");
     const again = element("button", "Try again now");
     again.onclick = () => ask("POST", `/api/v1/sinks/${number}/retry`, "It could not be tried again");
-    Object.assign(again, { disabled: !may("operate"), title: whyNot("operate") });
+    Object.assign(again, { disabled: !may("operate"), title: whyNot("Trying again now", "operate") });
     item.append(again);
     return item;
   }));
   troubles = s.sinks.filter(sink => sink.failed).map(sink => sink.name.startsWith("file ")
     ? `RECORDING STOPPED: ${sink.name.slice(5)}: ${sink.failed}` : `OUTPUT FAILED: ${sink.name}: ${sink.failed}`);
   models(s, ask, may("operate"), whyNot("operate"));
+  kept(s.harvest);
   const e = s.engine;
   id("model").textContent = `Model ${e.model}, ${e.precision}, ${e.runtime}, ${e.provider}, ${e.digest}. ` +
     `Mode ${s.sync}, frames ${s.frames}. Nervelight ${s.version}.`;
@@ -315,7 +318,7 @@ async function ask(method, path, failure, body) {
       method, headers: { "Content-Type": "application/json" },
       body: body && JSON.stringify(body), signal: AbortSignal.timeout(2000),
     });
-    if (answer.ok) return;
+    if (answer.ok) return true;
     why = (await answer.json()).detail;
   } catch { /* no answer, or none of the daemon's own */ }
   complaint = `${failure}: ${why}`;
@@ -339,11 +342,14 @@ const fullChanged = () => id("full").setAttribute("aria-pressed",
 
 id("overlay").onclick = switchOverlay;
 id("full").onclick = switchFull;
+const flagMoment = () => may("operate") && flag(ask);
+id("flag").onclick = flagMoment;
 document.onfullscreenchange = fullChanged;
 document.onkeydown = event => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || event.target === id("token")) return;
   if (event.key === "f") switchFull();
   else if (event.key === "o") switchOverlay();
+  else if (event.key === "k") flagMoment();
   else if (event.key === "Escape" && id("live").classList.contains("full")) switchFull();
 };
 // Nobody looks at a hidden page, and what it showed is old when it comes back.

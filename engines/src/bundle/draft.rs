@@ -9,6 +9,7 @@ use super::{Bundle, BundleError, FileDigest, Golden, MANIFEST, Manifest, SIGNATU
 use crate::contract::{HEIGHT, Plane, WIDTH};
 use crate::digest::sha256;
 use crate::store::atomic::{self, Access};
+use crate::store::disk;
 
 /// A bundle being put together; [`Draft::write`] makes it appear whole or not at all.
 #[derive(Debug)]
@@ -17,7 +18,26 @@ pub struct Draft {
     files: BTreeMap<String, Vec<u8>>,
 }
 
+/// Makes a signature of a manifest.
+type Signing<'a> = &'a dyn Fn(&[u8]) -> io::Result<Vec<u8>>;
+
 impl Draft {
+    /// What `bundle` holds, to be written anew. Nothing is signed in it.
+    ///
+    /// # Errors
+    /// When one of its files cannot be read.
+    pub fn of(bundle: &Bundle) -> Result<Self, BundleError> {
+        let manifest = bundle.manifest.clone();
+        let read = |name: &String| Ok((name.clone(), bundle.read(name)?));
+        let files = manifest.files.keys().map(read).collect::<Result<_, BundleError>>()?;
+        Ok(Self { manifest, files })
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&mut self) -> &mut Manifest {
+        &mut self.manifest
+    }
+
     /// Starts a bundle; `manifest.files` is filled in by [`Draft::write`].
     pub fn new(manifest: Manifest) -> Self {
         Self { manifest, files: BTreeMap::new() }
@@ -44,7 +64,23 @@ impl Draft {
     ///
     /// # Errors
     /// When `path` exists already or the disk refuses.
-    pub fn write(mut self, path: &Path) -> Result<Bundle, BundleError> {
+    pub fn write(self, path: &Path) -> Result<Bundle, BundleError> {
+        self.write_with(path, None)
+    }
+
+    /// The same, with the signature that `sign` makes of the manifest.
+    ///
+    /// # Errors
+    /// The errors of [`Self::write`], and of `sign`.
+    pub fn write_signed(
+        self,
+        path: &Path,
+        sign: impl Fn(&[u8]) -> io::Result<Vec<u8>>,
+    ) -> Result<Bundle, BundleError> {
+        self.write_with(path, Some(&sign))
+    }
+
+    fn write_with(mut self, path: &Path, sign: Option<Signing<'_>>) -> Result<Bundle, BundleError> {
         let fail = |source| BundleError::Write { path: path.into(), source };
         if path.exists() {
             return Err(fail(io::ErrorKind::AlreadyExists.into()));
@@ -54,6 +90,9 @@ impl Draft {
             self.manifest.files.insert(name.clone(), digest);
         }
         let manifest = serde_json::to_vec_pretty(&self.manifest).map_err(|e| fail(e.into()))?;
+        if let Some(sign) = sign {
+            self.files.insert(SIGNATURE.into(), sign(&manifest).map_err(fail)?);
+        }
         self.files.insert(MANIFEST.into(), manifest);
 
         let parent = atomic::directory(path);
@@ -66,7 +105,7 @@ impl Draft {
             fs::rename(temporary.path(), path).map_err(fail)?;
             // It has another name now.
             let _ = temporary.keep();
-            atomic::sync(parent).map_err(fail)?;
+            disk::sync(parent).map_err(fail)?;
         }
         Bundle::open(path)
     }
@@ -87,7 +126,7 @@ impl Draft {
         // A name that is not on the disk is lost with the power, whatever it named.
         let directories: BTreeSet<&Path> =
             self.files.keys().filter_map(|name| Path::new(name).parent()).collect();
-        directories.into_iter().try_for_each(|directory| atomic::sync(&root.join(directory)))
+        directories.into_iter().try_for_each(|directory| disk::sync(&root.join(directory)))
     }
 
     /// The manifest and its signature come first: what they say is known before anything is unpacked.

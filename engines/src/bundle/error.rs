@@ -1,6 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::files::LIMITS;
 use super::{Geometry, SCHEMA};
 use crate::contract::{HEIGHT, WIDTH};
 use crate::store::unpack::UnpackError;
@@ -121,6 +122,17 @@ pub enum BundleError {
         /// The bundle.
         path: PathBuf,
     },
+    /// A manifest that promises too much.
+    #[error(
+        "{path} is too large: its manifest names files of {found} bytes; {} in all and {} in one file are accepted. \
+         Export a smaller one", LIMITS.bytes, LIMITS.file
+    )]
+    TooLarge {
+        /// The bundle.
+        path: PathBuf,
+        /// Bytes of all files.
+        found: u64,
+    },
     /// A model for other frames.
     #[error(
         "{path}: the model takes {}x{} crops, this version takes {WIDTH}x{HEIGHT}. Export a model for that size",
@@ -209,6 +221,7 @@ impl BundleError {
             Self::Manifest { .. } => "bad_manifest",
             Self::Schema { .. } => "other_schema",
             Self::Geometry { .. } => "other_geometry",
+            Self::TooLarge { .. } => "too_large",
             Self::Unsigned { .. } => "unsigned",
             Self::UnknownKey { .. } => "unknown_key",
             Self::Signature { .. } => "bad_signature",

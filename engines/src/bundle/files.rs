@@ -27,7 +27,7 @@ pub fn read(root: &Path, name: &str, expected: u64) -> io::Result<Vec<u8>> {
         }
     }
     let file = disk::open(&path)?;
-    if !file.metadata()?.is_file() {
+    if !disk::is_regular(&file)? {
         return Err(irregular());
     }
     let mut bytes = Vec::new();

@@ -128,6 +128,10 @@ impl Head {
         }
         let own = text.len() + signature.as_ref().map_or(0, Vec::len);
         let bytes = manifest.files.values().fold(own as u64, |sum, file| sum.saturating_add(file.bytes));
+        let is_large = |bytes: u64| bytes > files::LIMITS.file;
+        if bytes > files::LIMITS.bytes || manifest.files.values().any(|file| is_large(file.bytes)) {
+            return Err(BundleError::TooLarge { path: bundle(), found: bytes });
+        }
         Ok(Self { manifest, digest, signer, bytes })
     }
 

@@ -148,6 +148,11 @@ impl Bundle {
         &self.root
     }
 
+    /// Whether there is a signature, of whoever.
+    pub fn is_signed(&self) -> bool {
+        disk::kind(&self.root.join(SIGNATURE)).is_ok()
+    }
+
     /// `name version` of the model.
     pub fn model(&self) -> String {
         format!("{} {}", self.manifest.name, self.manifest.version)

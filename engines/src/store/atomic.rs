@@ -3,11 +3,13 @@
 //! A file is written under a temporary name in its own directory, synced and renamed; then the directory is synced.
 //! A failure leaves the old file as it was, and nothing beside it.
 
-use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
+
+use super::disk::{self, File};
+
+pub use super::disk::sync;
 
 /// Beginning of the names of files that are being written.
 const UNFINISHED: &str = ".new-";
@@ -41,26 +43,18 @@ pub fn write_with(
     fill: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     let directory = directory(path);
-    // The temporary file removes itself on every way out but the last.
-    let mut file = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(directory)?;
-    fill(file.as_file_mut())?;
+    let temporary = tempfile::Builder::new().prefix(UNFINISHED).make_in(directory, disk::create_new)?;
+    // It removes itself on every way out but the last.
+    let (mut file, temporary) = temporary.into_parts();
+    fill(&mut file)?;
     if access == Access::Everybody {
-        file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+        disk::set_mode(&file, 0o644)?;
     }
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    sync(directory)
-}
-
-/// Makes what was renamed or removed in `directory` outlive a power cut.
-///
-/// # Errors
-/// When the disk refuses.
-pub fn sync(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    file.sync_all()?;
+    disk::rename(&temporary, path)?;
+    // It has another name now.
+    let _ = temporary.keep();
+    disk::sync(directory)
 }
 
 /// The directory that `path` lies in.
@@ -73,12 +67,12 @@ pub fn directory(path: &Path) -> &Path {
 /// # Errors
 /// When one cannot be removed.
 pub fn sweep(directory: &Path) -> io::Result<()> {
-    for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+    for (path, _) in disk::entries(directory).unwrap_or_default() {
         // A file that is being written now looks the same, and is younger.
-        let age = file.metadata().ok().and_then(|meta| meta.modified().ok()?.elapsed().ok());
-        let is_left = age.is_some_and(|age| age > LEFT_BEHIND);
-        if is_left && file.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            remove(&file.path())?;
+        let age = disk::modified(&path).ok().and_then(|at| at.elapsed().ok());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if age.is_some_and(|age| age > LEFT_BEHIND) && name.starts_with(UNFINISHED) {
+            remove(&path)?;
         }
     }
     Ok(())
@@ -89,7 +83,7 @@ pub fn sweep(directory: &Path) -> io::Result<()> {
 /// # Errors
 /// When it stays.
 pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
+    match disk::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
@@ -97,15 +91,18 @@ pub fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs::{self, File};
+    use std::os::unix::fs::PermissionsExt;
     use std::time::SystemTime;
+
+    use super::*;
 
     #[test]
     fn a_write_that_fails_leaves_the_old_file_and_nothing_beside_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.json");
         write(&path, Access::Umask, b"old").unwrap();
-        let full = |file: &mut File| {
+        let full = |file: &mut disk::File| {
             file.write_all(b"half of the n")?;
             Err(io::ErrorKind::StorageFull.into())
         };

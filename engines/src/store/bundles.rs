@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::atomic;
+use super::{atomic, disk};
 
 /// Moves the bundle `from`, which is whole and on the disk, to `to` on the same file system. A tar that is there is
 /// replaced. A directory that is there changes places with it at once, since one that is not empty gives way to no other;
@@ -19,7 +19,7 @@ pub fn put(from: &Path, to: &Path) -> io::Result<()> {
         true => renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE)?,
         false => fs::rename(from, to)?,
     }
-    atomic::sync(atomic::directory(to))
+    disk::sync(atomic::directory(to))
 }
 
 #[cfg(test)]

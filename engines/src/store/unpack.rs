@@ -76,8 +76,12 @@ pub fn examine(path: &Path, limits: &Limits) -> Result<(), UnpackError> {
     for (number, entry) in archive.entries_with_seek()?.raw(true).enumerate() {
         let entry = entry?;
         let kind = entry.header().entry_type();
-        if !kind.is_file() && !kind.is_dir() && entry.size() > limits.name {
+        let is_name = kind.is_gnu_longname() || kind.is_gnu_longlink() || kind.is_pax_local_extensions();
+        if is_name && entry.size() > limits.name {
             return Err(UnpackError::Name(entry.size()));
+        }
+        if !(is_name || kind.is_file() || kind.is_dir() || kind.is_pax_global_extensions()) {
+            return Err(UnpackError::Irregular(entry.path()?.into_owned()));
         }
         if number >= limits.entries {
             return Err(UnpackError::Entries(limits.entries));

@@ -74,7 +74,10 @@ fn a_resumed_probation_goes_back_too() {
 #[test]
 fn proof_kills_at_any_time_leave_the_old_model_or_the_new() {
     let kills = count(5, 100);
-    let setting = Setting { deploy: "{ probation_s = 1, probation_frames = 10 }", ..Setting::default() };
+    let setting = Setting {
+        deploy: "{ probation_s = 1, probation_frames = 10, max_latency_factor = 1000 }",
+        ..Setting::default()
+    };
     let mut ward = Ward::new(setting).settled();
     let (mut versions, mut news) = (vec!["1".to_owned()], 0);
     for n in 0..kills {

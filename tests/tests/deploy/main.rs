@@ -8,6 +8,8 @@ mod operator;
 mod page;
 mod shadow;
 mod swaps;
+#[cfg(feature = "tensorrt")]
+mod tensorrt;
 
 use std::path::PathBuf;
 
@@ -23,18 +25,27 @@ pub const FIRST: Recipe =
 
 /// A running cart with a store, whose first model is [`FIRST`].
 pub struct Ward {
+    /// Its folder.
     pub cart: Cart,
+    /// Its page.
     pub port: u16,
+    /// The daemon, while it runs.
     pub running: Option<Running>,
 }
 
 /// What differs from cart to cart.
 pub struct Setting<'a> {
+    /// `[source]`
     pub source: &'a str,
+    /// `[deploy]`
     pub deploy: &'a str,
+    /// `[sync]`
     pub sync: &'a str,
+    /// `[engine]`
     pub engine: &'a str,
+    /// `[model]`
     pub model: &'a str,
+    /// `sinks`
     pub sinks: &'a str,
 }
 
@@ -42,8 +53,8 @@ impl Default for Setting<'_> {
     fn default() -> Self {
         Self {
             source: "{ kind = \"phantom\", fps = 30, seed = 7 }",
-            deploy: "{ probation_s = 2, probation_frames = 40 }",
-            // However busy the machine is.
+            deploy: "{ probation_s = 2, probation_frames = 40, max_latency_factor = 1000 }",
+            // However busy the machine is; so is the factor.
             sync: "{ mode = \"latest\", max_mask_age_ms = 5000, engine_timeout_ms = 5000 }",
             engine: "{ backend = \"onnx\", threads = 1 }",
             model: "{ bundle = \"first.tar\", store = \"store\" }",
@@ -53,11 +64,21 @@ impl Default for Setting<'_> {
 }
 
 impl Ward {
+    /// Starts one.
     pub fn new(setting: Setting<'_>) -> Self {
         Self::with(setting, FIRST)
     }
 
+    /// Starts one with another first model.
     pub fn with(setting: Setting<'_>, first: Recipe) -> Self {
+        let mut ward = Self::prepared(setting);
+        first.write(&ward.cart.path("first.tar"), "1").unwrap();
+        ward.running = Some(ward.cart.start().unwrap());
+        ward
+    }
+
+    /// One that does not run yet, and has no model.
+    pub fn prepared(setting: Setting<'_>) -> Self {
         let port = free_port().unwrap();
         let Setting { source, deploy, sync, engine, model, sinks } = setting;
         let cart = Cart::new(&format!(
@@ -66,9 +87,7 @@ impl Ward {
              overlay = {{ outline = false }}\n"
         ))
         .unwrap();
-        first.write(&cart.path("first.tar"), "1").unwrap();
-        let running = Some(cart.start().unwrap());
-        Self { cart, port, running }
+        Self { cart, port, running: None }
     }
 
     /// Waits until the first model has answered some frames.
@@ -88,8 +107,9 @@ impl Ward {
     pub fn deploy(&self, name: &str, recipe: Recipe) -> u64 {
         let (status, answer) = deploy(self.port, &self.bundle(name, recipe)).unwrap();
         assert_eq!(status, 202, "{answer}");
-        let begun = deployment(self.port).unwrap_or_default();
-        begun["id"].as_u64().unwrap_or(1)
+        let id = answer["deploying"]["deployment"].as_u64().unwrap();
+        assert_eq!(deployment(self.port).unwrap()["id"], id, "it is known at once");
+        id
     }
 
     /// `/status`, once `is_so` of it.

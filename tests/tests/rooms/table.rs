@@ -26,8 +26,9 @@ pub const CRATES: &[Crate] = &[
             ("source", &["config", "frame", "igtl", "lock", "pipeline", "redact", "secret"]),
             ("model", &["config"]),
             ("infer", &["exit", "frame"]),
+            ("harvest", &["config", "control", "infer", "lock"]),
             ("sink", &["config", "frame", "igtl", "lock", "pipeline", "secret", "tls", "writable"]),
-            ("status", &["config", "frame", "lock", "redact", "sink", "source"]),
+            ("status", &["config", "frame", "harvest", "lock", "redact", "sink", "source"]),
             ("deploy", &["config", "infer", "status"]),
             ("path", &["config", "frame", "infer", "sink", "source", "status"]),
             ("upload", &["lock"]),
@@ -37,8 +38,8 @@ pub const CRATES: &[Crate] = &[
             (
                 "supervise",
                 &[
-                    "config", "control", "deploy", "follow", "frame", "infer", "model", "path", "pipeline",
-                    "sink", "source", "status", "upload", "web",
+                    "config", "control", "deploy", "follow", "frame", "harvest", "infer", "model", "path",
+                    "pipeline", "sink", "source", "status", "upload", "web",
                 ],
             ),
             (
@@ -48,6 +49,7 @@ pub const CRATES: &[Crate] = &[
                     "config",
                     "exit",
                     "frame",
+                    "harvest",
                     "infer",
                     "model",
                     "path",
@@ -74,6 +76,7 @@ pub const CRATES: &[Crate] = &[
             ("components", &[]),
             ("library", &[]),
             ("processor", &[]),
+            ("probation", &[]),
             ("name", &[]),
             ("precision", &["name"]),
             ("settings", &[]),
@@ -132,12 +135,13 @@ pub const CRATES: &[Crate] = &[
             ("analyze", &["data", "report", "util"]),
             ("export", &["data", "evaluate", "metrics", "net", "util", "weights"]),
             ("phantom", &["util"]),
+            ("sign", &[]),
             ("import", &["data", "util"]),
             (
                 "cmd",
                 &[
                     "analyze", "compare", "data", "evaluate", "export", "import", "metrics", "net",
-                    "phantom", "report", "train", "util", "weights",
+                    "phantom", "report", "sign", "train", "util", "weights",
                 ],
             ),
         ],
@@ -204,7 +208,8 @@ pub const CRATES: &[Crate] = &[
     Crate {
         folder: "tests",
         rooms: &[
-            ("browser", &[]),
+            ("access", &["web"]),
+            ("browser", &["web"]),
             ("onnx", &[]),
             ("bundles", &["onnx"]),
             ("clock", &[]),

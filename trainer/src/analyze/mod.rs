@@ -12,6 +12,7 @@ mod picture;
 pub mod planted;
 mod profile;
 pub mod resolve;
+pub mod review;
 mod scan;
 mod strip;
 

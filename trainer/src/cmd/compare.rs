@@ -1,9 +1,11 @@
 //! `compare`: what a second evaluation does better and worse than a first, on the same frames.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nervelight_engines::store::atomic::{self, Access};
 
+use crate::compare::record::{self, Protocol, Record};
 use crate::compare::{Comparison, SavedEvaluation, output};
 
 /// Arguments of `compare`.
@@ -13,6 +15,7 @@ Examples:
   nervelight-train compare runs/first runs/second
   nervelight-train compare first-fp32-auto.evaluation first-int8-auto.evaluation --out int8.html
   nervelight-train compare runs/first runs/second --out frames.csv --fail-below 0.02
+  nervelight-train compare runs/first runs/second --fail-below 0.02 --record change.html --cart cart.toml
 
 Every frame is compared with itself. Intervals come from drawing patients anew; `above 0` is the share
 of draws in which B has the larger figure.")]
@@ -30,6 +33,22 @@ pub struct Arguments {
     /// reaches below -X
     #[arg(long, value_name = "X", value_parser = loss)]
     fail_below: Option<f64>,
+    /// Write the change record to this .html, and to the .json beside it: what changed, by which protocol it
+    /// is let through, and what it does. `sign --record` keeps both in the bundle
+    #[arg(long, value_name = "FILE", value_parser = page)]
+    record: Option<PathBuf>,
+    /// For the record: the cart's configuration, whose bounds it quotes
+    #[arg(long, value_name = "FILE", requires = "record")]
+    cart: Option<PathBuf>,
+    /// For the record: the report of B in shadow mode on a cart, as JSON
+    #[arg(long, value_name = "FILE", requires = "record")]
+    shadow: Option<PathBuf>,
+}
+
+fn page(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_page = path.extension().is_some_and(|extension| extension == "html");
+    if is_page { Ok(path) } else { Err("give it a name that ends in .html".into()) }
 }
 
 fn loss(text: &str) -> Result<f64, String> {
@@ -58,7 +77,33 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         std::fs::write(out, text).with_context(|| format!("{}: write", out.display()))?;
         outln!("\nwritten to {}", out.display());
     }
-    arguments.fail_below.map_or(Ok(()), |limit| check(&comparison, limit))
+    let checked = arguments.fail_below.map_or(Ok(()), |limit| check(&comparison, limit));
+    if let Some(path) = &arguments.record {
+        write_record(arguments, &comparison, path, checked.is_ok())?;
+    }
+    checked
+}
+
+/// Writes the change record, of a change that is not supported too.
+fn write_record(arguments: &Arguments, comparison: &Comparison, path: &Path, passed: bool) -> Result<()> {
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))
+    };
+    let cart = arguments.cart.as_ref().map(read).transpose()?;
+    let shadow = arguments.shadow.as_ref().map(|path| {
+        let text = read(path)?;
+        serde_json::from_str(&text).with_context(|| format!("--shadow: {} is no JSON", path.display()))
+    });
+    let passed = arguments.fail_below.map(|_| passed);
+    let protocol = Protocol::new(cart.as_deref(), arguments.fail_below, passed)?;
+    let record = Record::of(comparison, protocol, shadow.transpose()?)?;
+    let json = path.with_extension("json");
+    for (path, text) in [(path, record::html(&record)), (&*json, serde_json::to_string_pretty(&record)?)] {
+        atomic::write(path, Access::Umask, text.as_bytes())
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
+    outln!("\nchange record in {} and {}", path.display(), json.display());
+    Ok(())
 }
 
 /// Fails unless a loss of Dice above `limit` can be ruled out.

@@ -8,6 +8,7 @@ use nervelight_engines::Bundle;
 use nervelight_engines::bundle::{Draft, Geometry, Manifest, Provenance};
 use nervelight_engines::store::bundles;
 
+use crate::cmd::sign::sign;
 use crate::data::{evenly_spaced, select};
 use crate::export::golden::golden;
 use crate::export::onnx::{Outputs, model};
@@ -15,6 +16,7 @@ use crate::export::quantize::{Job, Options, extend};
 use crate::export::{self, beside, command_line, stem, verify};
 use crate::metrics::{self, Thresholded, predict};
 use crate::net::Module;
+use crate::sign::SigningKey;
 use crate::train::{RunDir, Which, trained};
 
 /// Arguments of `export`.
@@ -24,6 +26,7 @@ Examples:
   nervelight-train export --run runs/first --out first.bundle
   nervelight-train export --run runs/first --out first.tar --threshold 0.5 --min-area 400
   nervelight-train export --run runs/first --out first.bundle --layers
+  nervelight-train export --run runs/first --out first.tar --sign keys/lab-2026.key
 
 The bundle appears once ONNX Runtime computes the trained network's maps from its fp32 model. The other
 precisions follow. One that loses too much is left out, and the table says why.
@@ -58,6 +61,15 @@ pub struct Arguments {
     frames: NonZeroUsize,
     #[command(flatten)]
     options: Options,
+    /// Sign the bundle with this secret key, a .key file of `keygen` or of minisign
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
+    /// The signed bundle's serial [default: the seconds since 1970, or one more than the key's last]
+    #[arg(long, value_name = "N", requires = "sign")]
+    serial: Option<u64>,
+    /// Keep this change record in the signed bundle: the .html of `compare --record`, and the .json beside it
+    #[arg(long, value_name = "FILE", requires = "sign")]
+    record: Option<PathBuf>,
     /// Compare every layer's output too
     #[arg(long)]
     layers: bool,
@@ -71,6 +83,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.out.exists() {
         bail!("{}: is there already; remove it or choose another name", arguments.out.display());
     }
+    // Its password is asked for before the work begins.
+    let key = arguments.sign.as_ref().map(|path| SigningKey::read(path)).transpose()?;
     let (run, settings, split) = RunDir::open(&arguments.run)?;
     let data = run.data(&settings, &split, arguments.data.as_deref())?;
     let frames = select(&data, &split, None)?;
@@ -155,6 +169,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     outln!("{name} {version} in {}: threshold {threshold}, least area {min_area}", out.display());
     for (name, value) in &bundle.manifest.provenance.metrics {
         outln!("  {name} {value:.4}");
+    }
+    if let Some(key) = &key {
+        // What was checked, from where it is now.
+        let bundle = Bundle::open(out)?;
+        sign(&bundle, key, arguments.serial, arguments.record.as_deref(), out)
+            .with_context(|| format!("{}: is there, but unsigned", out.display()))?;
     }
     Ok(())
 }

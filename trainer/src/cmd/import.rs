@@ -1,10 +1,10 @@
-//! `import`: frames of DICOM cines as a data set.
+//! `import`: frames of DICOM cines, or what carts kept for retraining, as a data set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::import::{Settings, import};
+use crate::import::{Settings, Taken, harvest, import};
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -12,6 +12,7 @@ use crate::import::{Settings, import};
 Examples:
   nervelight-train import cines/ --to data/carts --every 10
   nervelight-train import one.dcm two.dcm --to data/carts --patient 12
+  nervelight-train import --harvest /media/usb/cart7 --to data/carts
 
 Of each frame the 580x420 pixels in the middle of its ultrasound region are taken, as a cart takes its crop. Patients
 become numbers, the same for files with the same patient ID; files without one are one patient's per argument. A later
@@ -19,11 +20,17 @@ import does not know the patients of an earlier one: give it --patient. import.j
 file (by digest), and when; nothing else of the files is kept. Names that are drawn into the picture itself stay there,
 so look at the frames.
 
-A frame needs a mask, S_N_mask.tif, before it can be trained on.")]
+A frame needs a mask, S_N_mask.tif, before it can be trained on.
+
+--harvest takes what `nervelightd harvest export` wrote into the folder drafts, with the masks that the cart's model drew.
+Each case becomes a patient. Nothing of it is trained on before `analyze review`.")]
 pub struct Arguments {
     /// DICOM files, or folders of them
-    #[arg(required = true, value_name = "FILE|FOLDER")]
+    #[arg(required_unless_present = "harvest", value_name = "FILE|FOLDER")]
     from: Vec<PathBuf>,
+    /// A folder that `nervelightd harvest export` wrote; may be repeated
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["from", "patient", "every", "whole", "scale", "without_nerve"])]
+    harvest: Vec<PathBuf>,
     /// Data set to write: train/S_N.tif and import.json. What is there is kept
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
@@ -49,7 +56,10 @@ pub struct Arguments {
 /// # Errors
 /// When nothing could be imported; and, after the rest was, when frames are missing.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { from, to, patient, every, whole, scale, without_nerve } = arguments;
+    let Arguments { from, harvest, to, patient, every, whole, scale, without_nerve } = arguments;
+    if !harvest.is_empty() {
+        return run_harvest(harvest, to);
+    }
     let imported = import(&Settings {
         from,
         to,
@@ -70,6 +80,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     if !imported.missing.is_empty() {
         bail!("all but these frames was imported:\n  {}", imported.missing.join("\n  "));
+    }
+    Ok(())
+}
+
+fn run_harvest(from: &[PathBuf], to: &Path) -> Result<()> {
+    let Taken { frames, cases, known, folder, left_out } = harvest(from, to)?;
+    outln!("{frames} drafts of {cases} cases in {}, {known} were there", folder.display());
+    outln!("review them with `nervelight-train analyze review --data {} --reviewer NAME`", to.display());
+    if !left_out.is_empty() {
+        bail!("all but these items was imported:\n  {}", left_out.join("\n  "));
     }
     Ok(())
 }

@@ -8,10 +8,12 @@ mod compare;
 mod evaluate;
 mod export;
 mod import;
+mod keygen;
 mod layers;
 mod phantom;
 mod push;
 mod quantize;
+mod sign;
 mod split;
 mod train;
 mod watch;
@@ -58,6 +60,10 @@ enum Command {
     Compare(compare::Arguments),
     /// Write a trained network as a model bundle
     Export(export::Arguments),
+    /// Make a key pair to sign bundles with
+    Keygen(keygen::Arguments),
+    /// Give a bundle a serial and a signature
+    Sign(sign::Arguments),
     /// Put a bundle into a registry that carts follow
     Push(push::Arguments),
     /// Add precisions to a bundle
@@ -80,6 +86,8 @@ pub fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Watch(arguments) => watch::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Keygen(arguments) => keygen::run(&arguments).map(done),
+        Command::Sign(arguments) => sign::run(&arguments).map(done),
         Command::Push(arguments) => push::run(&arguments).map(done),
         Command::Quantize(arguments) => quantize::run(&arguments).map(done),
         Command::Layers(arguments) => layers::run(&arguments).map(done),

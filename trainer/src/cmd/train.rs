@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::INTERRUPTED;
 use super::evaluate;
-use crate::data::Dataset;
+use crate::data::{Dataset, drafts};
 use crate::net::Cost;
 use crate::train::{Outcome, Settings, train, watch};
 
@@ -55,6 +55,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
     })
     .context("cannot listen for Ctrl-C")?;
 
+    if let Some(notice) = drafts::notice(&settings.data)? {
+        errln!("{notice}");
+    }
     let data = Dataset::open(&settings.data, settings.corrections.as_deref())?;
     if let Some(applied) = &data.corrections {
         outln!("{applied}");

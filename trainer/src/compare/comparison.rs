@@ -139,7 +139,13 @@ pub mod tests {
     use crate::metrics::measure::tests::scored;
 
     fn evaluation(name: &str, frames: Vec<FrameMetrics>) -> SavedEvaluation {
-        let about = About { title: name.into(), warnings: vec![], data: "d".into(), tolerance: 4.0 };
+        let about = About {
+            title: name.into(),
+            warnings: vec![],
+            data: "d".into(),
+            tolerance: 4.0,
+            ..About::default()
+        };
         let frames = frames.into_iter().map(|frame| (frame.frame.clone(), frame)).collect();
         SavedEvaluation { folder: name.into(), about, frames }
     }

@@ -4,6 +4,7 @@
 
 mod comparison;
 pub mod output;
+pub mod record;
 mod saved;
 
 pub use comparison::Comparison;

@@ -23,7 +23,7 @@ fn warnings(comparison: &Comparison) -> Vec<String> {
 }
 
 /// Figures of one measure: A, B, difference, interval, part above 0.
-fn cells(change: &Change) -> [String; 5] {
+pub fn cells(change: &Change) -> [String; 5] {
     let Change { measure, means, interval, above } = change;
     let signed = |value: f64| format!("{}{}", if value >= 0.0 { "+" } else { "" }, measure.text(Some(value)));
     let interval = interval.map(|ends| ends.map(signed)).map(|[low, high]| format!("{low} to {high}"));

@@ -19,7 +19,7 @@ pub struct SavedEvaluation {
 }
 
 /// Of `summary.json`, what a comparison needs.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct About {
     pub title: String,
     pub warnings: Vec<String>,
@@ -27,6 +27,12 @@ pub struct About {
     pub data: String,
     /// Of the surface Dice, in pixels.
     pub tolerance: f64,
+    /// Where everything comes from: name and value. Evaluations of earlier versions have none.
+    #[serde(default)]
+    pub facts: Vec<(String, String)>,
+    /// The operating points used.
+    #[serde(default)]
+    pub points: Vec<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl SavedEvaluation {

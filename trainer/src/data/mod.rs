@@ -7,6 +7,7 @@ mod batch;
 mod corrections;
 pub mod crossings;
 mod dataset;
+pub mod drafts;
 mod error;
 mod frame;
 mod listing;

@@ -51,6 +51,7 @@ pub fn evaluate<'a>(
     let mut facts = vec![
         ("bundle", format!("{} {}, digest {}", path.display(), info.model, bundle.digest)),
         ("network", manifest.provenance.network.clone()),
+        ("weights", manifest.files.get("fp32.onnx").map_or_else(String::new, |file| file.sha256.clone())),
         ("trained by revision", manifest.provenance.revision.clone()),
         ("trained with seed", manifest.provenance.seed.to_string()),
         ("trained on data", manifest.provenance.data_digest.clone()),

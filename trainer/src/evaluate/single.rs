@@ -1,6 +1,10 @@
 //! Evaluates the trained network of one run.
 
+use std::fs::File;
+use std::path::Path;
+
 use anyhow::{Context, Result};
+use nervelight_engines::digest::sha256_of;
 
 use super::evaluation::{Case, Evaluation, data_facts, split_facts, warnings};
 use super::options::{OpenedRun, Options};
@@ -41,6 +45,8 @@ pub fn evaluate<'a>(opened: &OpenedRun, data: &'a Dataset, options: &Options) ->
     let mut facts = vec![
         ("run", format!("{}, {checkpoint} checkpoint", run.root().display())),
         ("network", format!("{} at width {}, 32-bit", module.network.name, module.network.width)),
+        ("weights", weights(&run.checkpoint(options.checkpoint))?),
+        ("evaluated by revision", env!("NERVELIGHT_REVISION").into()),
     ];
     facts.extend(data_facts(data, &frames));
     facts.extend(split_facts(split, data)?);
@@ -56,4 +62,10 @@ pub fn evaluate<'a>(opened: &OpenedRun, data: &'a Dataset, options: &Options) ->
         runs: vec![run.root().into()],
         data: data.digest.clone(),
     })
+}
+
+/// SHA-256 of the checkpoint.
+fn weights(path: &Path) -> Result<String> {
+    let digest = File::open(path).and_then(sha256_of);
+    digest.with_context(|| format!("{}: read", path.display()))
 }

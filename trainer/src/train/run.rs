@@ -8,6 +8,7 @@ use nervelight_engines::store::atomic::{self, Access};
 use super::history::{self, Validation};
 use super::settings::Settings;
 use super::state::State;
+use super::trained::Which;
 use crate::data::{Corrections, Dataset, Split};
 use crate::weights::{Checkpoint, checkpoint};
 
@@ -141,6 +142,14 @@ impl RunDir {
     /// Checkpoint of the lowest validation loss, parameters only.
     pub fn best(&self) -> PathBuf {
         self.root.join("checkpoints/best.safetensors")
+    }
+
+    /// One of the two.
+    pub fn checkpoint(&self, which: Which) -> PathBuf {
+        match which {
+            Which::Best => self.best(),
+            Which::Last => self.last(),
+        }
     }
 
     /// Writes a file of the run whole or not at all.

@@ -20,10 +20,7 @@ pub enum Which {
 
 /// The run's trained network, 32-bit whatever it was trained in: the reference for every engine.
 pub fn trained(run: &RunDir, settings: &Settings, which: Which, device: Device) -> Result<Module> {
-    let path = match which {
-        Which::Best => run.best(),
-        Which::Last => run.last(),
-    };
+    let path = run.checkpoint(which);
     if !path.exists() {
         let hint = match which {
             Which::Best => "train at least one epoch, or take --checkpoint last",

@@ -15,7 +15,7 @@ mod rng;
 mod table;
 pub mod text;
 
-pub use gray::write_gray;
+pub use gray::{encode_gray, write_gray};
 pub use nervelight_engines::digest::sha256;
 pub use overlay::overlay;
 pub use progress::Progress;

@@ -110,6 +110,18 @@ impl Source {
         }
     }
 
+    /// What kind it is, and nothing that tells one from another.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Phantom(_) => "phantom",
+            Self::File { .. } => "file",
+            Self::V4l2 { .. } => "v4l2",
+            Self::Pipeline { .. } => "pipeline",
+            Self::Igtl(_) => "igtl",
+            Self::Rtsp(_) => "rtsp",
+        }
+    }
+
     /// Whether it may send nothing for any time: a device without signal, what stands for one, and what is waited for.
     pub fn may_be_silent(&self) -> bool {
         self.is_waited_for() || matches!(self, Self::V4l2 { .. } | Self::Pipeline { live: true, .. })

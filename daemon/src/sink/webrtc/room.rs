@@ -174,9 +174,10 @@ impl Room {
         // Whoever writes an offer that no one thought of must not end everybody's picture.
         let taken =
             catch_unwind(AssertUnwindSafe(|| Viewer::new(name.clone(), offer, &self.common, Instant::now())));
-        let (viewer, answer) = taken.unwrap_or(Err(Refusal::Offer("it makes no sense".into())))?;
+        let (mut viewer, answer) = taken.unwrap_or(Err(Refusal::Offer("it makes no sense".into())))?;
+        let gone = viewer.presence();
         self.viewers.push(viewer);
-        Ok(Joined { viewer: name, answer })
+        Ok(Joined { viewer: name, answer, gone })
     }
 
     /// Takes the packets that have come.

@@ -12,6 +12,7 @@ use str0m::format::Codec;
 use str0m::media::{Media, MediaKind, MediaTime, Mid, Pt};
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
+use tokio::sync::oneshot;
 
 use crate::sink::webrtc::whep::Refusal;
 
@@ -62,6 +63,8 @@ pub struct Viewer {
     /// When it wants to be looked at again.
     pub due: Instant,
     is_over: bool,
+    /// Goes with it.
+    _present: oneshot::Sender<()>,
 }
 
 /// What a viewer asks for.
@@ -102,8 +105,16 @@ impl Viewer {
             heard: now,
             due: now,
             is_over: false,
+            _present: oneshot::channel().0,
         };
         Ok((viewer, answer))
+    }
+
+    /// Ends when the viewer is gone.
+    pub fn presence(&mut self) -> oneshot::Receiver<()> {
+        let (present, gone) = oneshot::channel();
+        self._present = present;
+        gone
     }
 
     /// Whether a packet is for this viewer.

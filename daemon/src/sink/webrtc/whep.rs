@@ -40,6 +40,8 @@ pub struct Joined {
     pub viewer: String,
     /// Our SDP.
     pub answer: String,
+    /// Ends when it is gone.
+    pub gone: oneshot::Receiver<()>,
 }
 
 /// Why a viewer was not let in.

@@ -32,7 +32,7 @@ impl ModelKeeper<'_> {
             ModelCommand::Deploy { bundle, who } => match self.free() {
                 Ok(()) => {
                     self.begin(Kind::Deploy, who, now);
-                    self.opening.push_back(Purpose::Deployment);
+                    self.opening.push_back(Purpose::Deployment(self.deployments));
                     self.ask(Ask::Stage(bundle));
                     Ok(Reply::Deploying { deployment: self.deployments })
                 }
@@ -126,7 +126,7 @@ impl ModelKeeper<'_> {
         }
         self.free()?;
         self.begin(Kind::Use, "an operator".into(), now);
-        self.open(Purpose::Deployment, digest.clone());
+        self.open(Purpose::Deployment(self.deployments), digest.clone());
         Ok(Reply::ModelOpening { digest })
     }
 
@@ -175,7 +175,7 @@ impl ModelKeeper<'_> {
             );
         }
         self.begin(Kind::RollBack, "an operator".into(), now);
-        self.open(Purpose::Deployment, previous.clone());
+        self.open(Purpose::Deployment(self.deployments), previous.clone());
         Ok(Reply::ModelOpening { digest: previous })
     }
 

@@ -54,6 +54,8 @@ pub struct ModelKeeper<'a> {
     candidate: Option<Candidate>,
     building: Option<Receiver<Result<(), EngineError>>>,
     probation: Option<Probation>,
+    /// When the store is asked again to keep the model.
+    keep_due: Option<Instant>,
     /// How the last probation went.
     probed: Option<ProbationFigures>,
     /// The model before, of which the probation is.
@@ -75,8 +77,8 @@ pub struct ModelKeeper<'a> {
 /// What a bundle is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// To be shown.
-    Deployment,
+    /// To be shown, by this deployment.
+    Deployment(u64),
     /// To run on spare time.
     Shadow,
     /// To stand by, for the probation that began before the daemon was stopped.
@@ -176,6 +178,7 @@ impl<'a> ModelKeeper<'a> {
             candidate: None,
             building: None,
             probation: None,
+            keep_due: None,
             probed: None,
             before: None,
             going_back: None,
@@ -220,6 +223,9 @@ impl<'a> ModelKeeper<'a> {
             self.look_due = now + LOOK;
             self.look_at_probation(engine, now, &mut news);
             self.look_at_shadow(now);
+            if let Some(figures) = self.moment(now).deployment {
+                self.view.put_deployment(figures);
+            }
         }
         news
     }

@@ -118,7 +118,10 @@ impl ModelKeeper<'_> {
             }
             Err(_) => {}
         }
-        if let (true, Some(inference)) = (shadow.is_open, shadow.inference.take()) {
+        if !shadow.is_open {
+            return;
+        }
+        if let Some(inference) = shadow.inference.take() {
             self.beside.run(inference);
             tracing::info!(model = %shadow.model.name, version = %shadow.model.version, "the shadow runs");
         }

@@ -58,6 +58,7 @@ impl ModelKeeper<'_> {
             }
         }
         self.events.send("deployment", &figures);
+        self.view.put_deployment(figures);
     }
 
     fn carry_out_task(&mut self, task: Task, engine: &mut EngineKeeper, now: Instant, news: &mut News) {
@@ -77,7 +78,13 @@ impl ModelKeeper<'_> {
                 let baseline = self.before.as_ref().map(|(_, history)| history.recent());
                 self.begin_probation(baseline, now);
             }
-            Task::Keep => self.ask(Ask::Keep),
+            Task::Keep => {
+                // Where the store could not, it is tried again.
+                if self.keep_due.is_none_or(|due| now >= due) {
+                    self.keep_due = Some(now + RETRY);
+                    self.ask(Ask::Keep);
+                }
+            }
             Task::Finish => {
                 self.probed = self.probation.take().map(|probation| probation.figures(now));
                 (self.before, self.candidate) = (None, None);
@@ -127,7 +134,11 @@ impl ModelKeeper<'_> {
             match told {
                 Told::Verified => self.happen(Happened::Verified, engine, now, news),
                 Told::Opened(opened) => match self.opening.pop_front() {
-                    Some(Purpose::Deployment) => self.opened(opened, engine, now, news),
+                    Some(Purpose::Deployment(id)) if id == self.deployments => {
+                        self.opened(opened, engine, now, news);
+                    }
+                    // Of one that was ended meanwhile.
+                    Some(Purpose::Deployment(_)) => {}
                     Some(Purpose::Shadow) => self.begin_shadow(opened, engine),
                     Some(purpose) => self.open_before(purpose, opened, engine),
                     None => {}
@@ -135,7 +146,6 @@ impl ModelKeeper<'_> {
                 Told::Recorded(Ok(())) => self.happen(Happened::Recorded, engine, now, news),
                 Told::Recorded(Err(failed)) => self.happen(Happened::Failed(failed), engine, now, news),
                 Told::Kept(Ok(())) => self.happen(Happened::Kept, engine, now, news),
-                // It is tried again with the next look.
                 Told::Kept(Err(failed)) => tracing::error!("{}. {}", failed.message, failed.remedy),
                 Told::WentBack(Ok(())) => {
                     if let Some(going_back) = &mut self.going_back {
@@ -261,7 +271,7 @@ impl ModelKeeper<'_> {
     }
 
     pub(super) fn begin_probation(&mut self, baseline: Option<Behaviour>, now: Instant) {
-        self.probed = None;
+        (self.probed, self.keep_due) = (None, None);
         // What was shown up to now is not the new model's doing.
         self.read_answers(now);
         self.probation = Some(Probation::new(self.bounds, baseline.unwrap_or_default(), now));
@@ -279,6 +289,10 @@ impl ModelKeeper<'_> {
     /// The shown engine is at one crop for so long.
     pub fn hangs(&mut self, seconds: f64, engine: &mut EngineKeeper, now: Instant) -> News {
         let mut news = News::default();
+        if self.probation.is_none() {
+            engine.reopen();
+            return news;
+        }
         let said = format!(
             "the engine is at one frame for {seconds:.1} s. Test the bundle with `nervelightd check --deep`"
         );

@@ -49,7 +49,7 @@ async fn overlay(
 
 /// Opens the engine anew, beside the one at work.
 #[utoipa::path(post, path = "/api/v1/engine/reopen", tag = "control", security(("token" = ["operate"])),
-    responses((status = 200, body = Object)))]
+    responses((status = 200, body = Reply)))]
 async fn reopen_engine(State(page): State<Page>) -> Result<Json<Reply>, Problem> {
     Ok(Json(page.control.ask(Command::ReopenEngine).await?))
 }
@@ -57,7 +57,7 @@ async fn reopen_engine(State(page): State<Page>) -> Result<Json<Reply>, Problem>
 /// Tries a sink that failed again now, not when its time comes.
 #[utoipa::path(post, path = "/api/v1/sinks/{sink}/retry", tag = "control", security(("token" = ["operate"])),
     params(("sink" = usize, Path, description = "The sink's place in the configuration, from 0.")),
-    responses((status = 200, body = Object)))]
+    responses((status = 200, body = Reply)))]
 async fn retry_sink(State(page): State<Page>, Path(sink): Path<usize>) -> Result<Json<Reply>, Problem> {
     Ok(Json(page.control.ask(Command::RetrySink { sink }).await?))
 }

@@ -14,14 +14,20 @@ const METHODS: [&str; 8] = ["get", "head", "post", "put", "patch", "delete", "op
 pub struct Document {
     text: String,
     /// What each path needs, by method in upper case.
-    needs: BTreeMap<String, BTreeMap<String, Option<Role>>>,
+    needs: BTreeMap<String, BTreeMap<String, Need>>,
 }
 
 /// What a request needs.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
     /// A caller with this role at least.
-    Role(Role),
+    Role {
+        /// The role.
+        role: Role,
+        /// Whether it is written down who asked: what changes something is, unless the route says `"x-audit": false`
+        /// because it is a part of what another one has announced. Who looks is not.
+        audited: bool,
+    },
     /// Nothing.
     Nothing,
     /// Another method: one of these.
@@ -38,8 +44,9 @@ impl Document {
         for (path, item) in paths.into_iter().flatten() {
             let operations = item.as_object_mut().into_iter().flatten();
             let known = operations.filter(|(method, _)| METHODS.contains(&method.as_str()));
-            let known =
-                known.filter_map(|(method, operation)| Some((method.to_uppercase(), complete(operation)?)));
+            let known = known.filter_map(|(method, operation)| {
+                Some((method.to_uppercase(), complete(method, operation)?))
+            });
             needs.insert(path.clone(), known.collect());
         }
         add_components(&mut document);
@@ -56,25 +63,24 @@ impl Document {
     pub fn need(&self, method: &Method, path: &str) -> Need {
         let Some(methods) = self.needs.get(path) else { return Need::Other(String::new()) };
         let as_get = (method == Method::HEAD).then(|| methods.get("GET")).flatten();
-        match methods.get(method.as_str()).or(as_get) {
-            Some(Some(role)) => Need::Role(*role),
-            Some(None) => Need::Nothing,
-            None => Need::Other(methods.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
-        }
+        let others = || Need::Other(methods.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
+        methods.get(method.as_str()).or(as_get).cloned().unwrap_or_else(others)
     }
 }
 
-/// Completes an operation; returns its least role, or none where it needs none. One that does not say is left out.
-fn complete(operation: &mut Value) -> Option<Option<Role>> {
+/// Completes an operation; returns what it needs. One that does not say is left out.
+fn complete(method: &str, operation: &mut Value) -> Option<Need> {
     operation["responses"]["default"] = json!({ "$ref": "#/components/responses/Problem" });
+    let is_change = !["get", "head", "options"].contains(&method)
+        && operation.get("x-audit") != Some(&Value::Bool(false));
     let security = operation.get_mut("security")?.as_array_mut()?;
     let Some(role) = security.first()?.get("token") else {
         let is_open = security.first()?.as_object().is_some_and(Map::is_empty);
-        return is_open.then_some(None);
+        return is_open.then_some(Need::Nothing);
     };
     let role = Role::named(role.get(0)?.as_str()?)?;
     security.push(json!({ "session": [role] }));
-    Some(Some(role))
+    Some(Need::Role { role, audited: is_change && role > Role::View })
 }
 
 fn add_components(document: &mut Value) {
@@ -107,4 +113,93 @@ fn add_components(document: &mut Value) {
         "description": "It was not done.",
         "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::web::api;
+
+    fn document() -> Document {
+        Document::new(api::router().get_openapi())
+    }
+
+    #[test]
+    fn the_committed_document_is_current() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+        let document = document();
+        if std::env::var_os("NERVELIGHT_RENEW").is_some() {
+            std::fs::write(&path, document.text()).unwrap();
+        }
+        let committed: Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_default()).unwrap_or_default();
+        let current: Value = serde_json::from_str(document.text()).unwrap();
+        let renew = "docs/openapi.json is not what the routes say. Renew it: NERVELIGHT_RENEW=1 cargo test -p nervelightd \
+                     the_committed_document_is_current";
+        assert!(committed == current, "{renew}");
+    }
+
+    #[test]
+    fn every_route_has_a_role_but_the_pages_files_and_the_log_in() {
+        let open: Vec<_> = document()
+            .needs
+            .iter()
+            .flat_map(|(path, methods)| methods.iter().map(move |(method, need)| (path, method, need)))
+            .filter(|(_, _, need)| **need == Need::Nothing)
+            .map(|(path, method, _)| format!("{method} {path}"))
+            .collect();
+        assert_eq!(
+            open,
+            [
+                "GET /",
+                "GET /api/v1/openapi.json",
+                "POST /api/v1/session",
+                "GET /login.js",
+                "GET /page.css",
+                "GET /page.js",
+                "GET /webrtc.js"
+            ]
+        );
+        let json: Value = serde_json::from_str(document().text()).unwrap();
+        let mut names = HashSet::new();
+        for (path, item) in json["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let known = document().needs[path].contains_key(&method.to_uppercase());
+                assert!(
+                    known,
+                    "{method} {path} says no role: nobody is let in. Add security((\"token\" = [...]))"
+                );
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(name.to_owned()), "{method} {path}: another route is named {name}, too");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_document_does_not_say_is_not_allowed() {
+        let document = document();
+        let role = |role, audited| Need::Role { role, audited };
+        assert_eq!(document.need(&Method::PUT, "/api/v1/overlay"), role(Role::Operate, true));
+        assert_eq!(document.need(&Method::HEAD, "/status"), role(Role::View, false));
+        assert_eq!(document.need(&Method::POST, "/whep"), role(Role::View, false));
+        assert_eq!(document.need(&Method::GET, "/page.js"), Need::Nothing);
+        assert_eq!(document.need(&Method::DELETE, "/whep"), Need::Other("OPTIONS, POST".into()));
+        assert_eq!(document.need(&Method::GET, "/hidden"), Need::Other(String::new()));
+        let silent = |security: Value| complete("get", &mut json!({ "responses": {}, "security": security }));
+        assert_eq!(silent(json!([{ "token": ["view"] }])), Some(role(Role::View, false)));
+        let mut part = json!({ "responses": {}, "x-audit": false, "security": [{ "token": ["deploy"] }] });
+        assert_eq!(complete("patch", &mut part), Some(role(Role::Deploy, false)));
+        for nonsense in [
+            json!(null),
+            json!([]),
+            json!([{ "token": [] }]),
+            json!([{ "token": ["admin"] }]),
+            json!([{ "x": [] }]),
+        ] {
+            assert_eq!(silent(nonsense.clone()), None, "{nonsense}");
+        }
+    }
 }

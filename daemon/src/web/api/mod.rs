@@ -3,6 +3,7 @@
 
 mod control;
 pub mod document;
+mod harvest;
 mod models;
 mod page;
 mod picture;
@@ -44,4 +45,5 @@ pub fn router() -> OpenApiRouter<Page> {
         .merge(control::router())
         .merge(models::router())
         .merge(uploads::router())
+        .merge(harvest::router())
 }

@@ -134,8 +134,7 @@ async fn shadow(State(page): State<Page>) -> Result<Response, Problem> {
 #[utoipa::path(get, path = "/api/v1/deployment", tag = "models", security(("token" = ["view"])),
     responses((status = 200, body = Object)))]
 async fn deployment(State(page): State<Page>) -> Result<Response, Problem> {
-    let deployment = page.status.get().and_then(|snapshot| snapshot.models.deployment);
-    match deployment {
+    match page.models.deployment() {
         Some(deployment) => Ok(Json(deployment).into_response()),
         None => Err(Problem::new(
             StatusCode::NOT_FOUND,

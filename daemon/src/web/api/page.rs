@@ -20,6 +20,7 @@ pub fn router() -> OpenApiRouter<Page> {
         .routes(routes!(webrtc))
         .routes(routes!(models))
         .routes(routes!(login))
+        .routes(routes!(harvest))
         .routes(routes!(document))
 }
 
@@ -67,6 +68,13 @@ async fn login() -> Response {
     responses((status = 200, content_type = "text/javascript", body = String)))]
 async fn models() -> Response {
     file("text/javascript", include_str!("../models.js"))
+}
+
+/// What it says of crops that are kept.
+#[utoipa::path(get, path = "/harvest.js", tag = "page", security(()),
+    responses((status = 200, content_type = "text/javascript", body = String)))]
+async fn harvest() -> Response {
+    file("text/javascript", include_str!("../harvest.js"))
 }
 
 /// This document.

@@ -82,8 +82,15 @@ async fn log_in(
 /// Ends the session.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "page", security(("token" = ["view"])),
     responses((status = 204)))]
-async fn log_out(Extension(gate): Extension<Arc<Gate>>, headers: HeaderMap) -> Response {
-    gate.log_out(&headers);
+async fn log_out(
+    Extension(gate): Extension<Arc<Gate>>,
+    Extension(audit): Extension<Audit>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    if gate.log_out(&headers) {
+        audit.record(&caller, "log out", "done");
+    }
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, set_cookie("", is_encrypted(&headers)))]).into_response()
 }
 

@@ -125,6 +125,7 @@ async fn look(
 /// Sends the bytes from `Upload-Offset` on. What came of a piece that broke off is kept; the answer's `Upload-Offset` says
 /// where to go on, be it a success or a conflict.
 #[utoipa::path(patch, path = "/api/v1/uploads/{id}", tag = "models", security(("token" = ["deploy"])),
+    extensions(("x-audit" = json!(false))),
     params(
         ("id" = String, Path, description = "The upload's name, from `Location`."),
         ("Upload-Offset" = u64, Header, description = "Bytes that are there.")

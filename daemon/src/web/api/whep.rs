@@ -64,11 +64,13 @@ async fn join(
         let problem = Problem::of(status, refusal.to_string());
         if status == StatusCode::SERVICE_UNAVAILABLE { problem.after(5) } else { problem }
     })?;
-    let (whep, viewer) = (whep.clone(), joined.viewer.clone());
-    // Who may look no longer does not.
+    let (whep, viewer, gone) = (whep.clone(), joined.viewer.clone(), joined.gone);
     tokio::spawn(async move {
-        caller.ended().await;
-        whep.leave(viewer).await;
+        tokio::select! {
+            // Who may look no longer does not.
+            () = caller.ended() => drop(whep.leave(viewer).await),
+            _ = gone => {}
+        }
     });
     let location = format!("/whep/{}", joined.viewer);
     let headers = [(header::CONTENT_TYPE, SDP.to_owned()), (header::LOCATION, location)];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -56,8 +56,8 @@ impl Admission {
             let detail = "there is nothing at this path. /api/v1/openapi.json lists what there is";
             return Err(Problem::of(StatusCode::NOT_FOUND, detail));
         };
-        let role = match self.document.need(&method, path.as_str()) {
-            Need::Role(role) => role,
+        let (role, audited) = match self.document.need(&method, path.as_str()) {
+            Need::Role { role, audited } => (role, audited),
             Need::Nothing => return Ok(next.run(request).await),
             Need::Other(allowed) => return Ok(not_allowed(&allowed)),
         };
@@ -70,10 +70,9 @@ impl Admission {
             return Err(Problem::new(StatusCode::FORBIDDEN, "role_too_weak", detail));
         }
         request.extensions_mut().insert(caller.clone());
-        // A piece of an upload is nothing by itself: its beginning and its deployment are written down.
-        let response = match method.is_safe() || method == Method::PATCH {
-            true => next.run(request).await,
-            false => self.recorded(role, &caller, request, next).await?,
+        let response = match audited {
+            true => self.recorded(role, &caller, request, next).await?,
+            false => next.run(request).await,
         };
         Ok(while_it_lasts(caller, response))
     }

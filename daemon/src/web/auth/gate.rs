@@ -85,11 +85,9 @@ impl Gate {
         Ok((Caller { name, role, address, lease: Some(lease) }, secret))
     }
 
-    /// Ends the session that the headers name.
-    pub fn log_out(&self, headers: &HeaderMap) {
-        if let Some(secret) = cookie(headers) {
-            self.sessions.end(secret);
-        }
+    /// Ends the session that the headers name; false if there is none.
+    pub fn log_out(&self, headers: &HeaderMap) -> bool {
+        cookie(headers).is_some_and(|secret| self.sessions.end(secret))
     }
 
     /// Whether the headers name a session, and no token that goes before it.

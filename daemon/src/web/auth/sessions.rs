@@ -69,9 +69,9 @@ impl Sessions {
         Some((session.token.clone(), session.lease.subscribe()))
     }
 
-    /// Ends the session with this secret.
-    pub fn end(&self, secret: &str) {
-        lock(&self.open).remove(&self.key.digest(secret));
+    /// Ends the session with this secret; false if there is none.
+    pub fn end(&self, secret: &str) -> bool {
+        lock(&self.open).remove(&self.key.digest(secret)).is_some()
     }
 
     /// Ends those that are too old, and those whose token is not good any more.
@@ -96,8 +96,7 @@ mod tests {
         assert!(
             sessions.find(&one).is_none() && lease.has_changed().is_err() && sessions.find(&two).is_some()
         );
-        sessions.end(&two);
-        assert!(sessions.find(&two).is_none());
+        assert!(sessions.end(&two) && !sessions.end(&two) && sessions.find(&two).is_none());
     }
 
     #[test]

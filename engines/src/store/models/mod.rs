@@ -13,6 +13,8 @@
 
 mod catalog;
 mod changes;
+#[cfg(test)]
+mod cuts;
 mod error;
 mod stage;
 mod state;
@@ -22,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Bundle;
 use crate::bundle::PublicKey;
-use crate::store::disk;
+use crate::store::{atomic, disk};
 
 pub use catalog::{Catalog, Stored};
 pub use error::ModelsError;
@@ -56,11 +58,15 @@ impl Models {
             let path = path.to_path_buf();
             move |source| ModelsError::Io { path, source }
         };
-        let uploads = root.join("uploads");
-        for folder in [root.join("bundles"), uploads, staging(root)] {
+        let is_new = disk::kind(root).is_err();
+        for folder in [root.join("bundles"), root.join("uploads"), staging(root)] {
             disk::create_folders(&folder).map_err(failed(&folder))?;
         }
         disk::sync(root).map_err(failed(root))?;
+        if is_new {
+            let parent = atomic::directory(root);
+            disk::sync(parent).map_err(failed(parent))?;
+        }
         let lock = disk::lock(&root.join("lock")).map_err(failed(root))?;
         let Some(lock) = lock else {
             return Err(ModelsError::Held { root: root.into() });

@@ -150,7 +150,7 @@ fn sync_all(folder: &Path) -> io::Result<()> {
             Kind::Folder => sync_all(&path)?,
             _ => {
                 let file = disk::open(&path)?;
-                disk::make_read_only(&file)?;
+                disk::set_mode(&file, 0o444)?;
                 file.sync_all()?;
             }
         }

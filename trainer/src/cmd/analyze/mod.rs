@@ -2,6 +2,7 @@
 
 mod report;
 mod resolve;
+mod review;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,8 @@ pub enum Command {
     Report(report::Arguments),
     /// Decide between masks that contradict each other
     Resolve(resolve::Arguments),
+    /// Accept, correct or reject masks that a model drew
+    Review(review::Arguments),
 }
 
 /// Does it.
@@ -26,5 +29,6 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Scan(arguments) => scan::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Resolve(arguments) => resolve::run(arguments),
+        Command::Review(arguments) => review::run(arguments),
     }
 }

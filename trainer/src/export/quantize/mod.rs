@@ -76,6 +76,8 @@ pub fn extend(bundle: &Bundle, job: &Job, options: &Options, path: &Path) -> Res
     let mut rows = vec![PrecisionResult::new(Precision::Fp32, fp32, &reference, &reference, point, size.1)?];
     let mut draft_manifest = manifest.clone();
     draft_manifest.files.clear();
+    // It is another bundle, and nobody has signed it yet.
+    draft_manifest.serial = None;
     let mut kept = vec![(fp32, bundle.read(fp32)?)];
     let mut lacking = Vec::new();
     for Candidate { file, precision, model, about } in candidates {

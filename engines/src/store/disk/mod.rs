@@ -1,5 +1,8 @@
 //! The file system, as far as what is kept depends on it. Everything that must survive a power cut is done through these
-//! few functions, so that tests can put a file system behind them that forgets what was not synced.
+//! few functions, so that this crate's own tests can put a file system behind them that forgets what was not synced.
+
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use std::fs;
 use std::io;
@@ -10,6 +13,9 @@ use std::time::SystemTime;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+#[cfg(test)]
+pub use simulated::File;
+#[cfg(not(test))]
 pub use std::fs::File;
 
 /// What a name stands for.
@@ -33,11 +39,22 @@ impl From<fs::FileType> for Kind {
     }
 }
 
+/// Does it on the simulated disk instead, where a test has one.
+macro_rules! or_simulated {
+    ($($call:tt)*) => {
+        #[cfg(test)]
+        if simulated::is_on() {
+            return simulated::$($call)*;
+        }
+    };
+}
+
 /// What is at `path`; a link is not followed.
 ///
 /// # Errors
 /// When there is nothing, or it cannot be looked at.
 pub fn kind(path: &Path) -> io::Result<Kind> {
+    or_simulated!(kind(path));
     Ok(fs::symlink_metadata(path)?.file_type().into())
 }
 
@@ -46,6 +63,7 @@ pub fn kind(path: &Path) -> io::Result<Kind> {
 /// # Errors
 /// The errors of [`kind`].
 pub fn kind_behind(path: &Path) -> io::Result<Kind> {
+    or_simulated!(kind(path));
     Ok(fs::metadata(path)?.file_type().into())
 }
 
@@ -54,7 +72,8 @@ pub fn kind_behind(path: &Path) -> io::Result<Kind> {
 /// # Errors
 /// When it cannot be opened.
 pub fn open(path: &Path) -> io::Result<File> {
-    File::open(path)
+    or_simulated!(open(path));
+    fs::File::open(path).map(File::from)
 }
 
 /// Makes a file that is not there yet, for everybody to read whom the umask lets.
@@ -62,7 +81,8 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// When there is one, or the disk refuses.
 pub fn create_new(path: &Path) -> io::Result<File> {
-    File::create_new(path)
+    or_simulated!(create_new(path));
+    fs::File::create_new(path).map(File::from)
 }
 
 /// What is in a folder.
@@ -70,6 +90,7 @@ pub fn create_new(path: &Path) -> io::Result<File> {
 /// # Errors
 /// When it cannot be read.
 pub fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, Kind)>> {
+    or_simulated!(entries(folder));
     fs::read_dir(folder)?
         .map(|entry| {
             let entry = entry?;
@@ -83,6 +104,7 @@ pub fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, Kind)>> {
 /// # Errors
 /// When the disk refuses.
 pub fn create_folders(path: &Path) -> io::Result<()> {
+    or_simulated!(create_folders(path));
     fs::create_dir_all(path)
 }
 
@@ -91,6 +113,7 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
 /// # Errors
 /// When the disk refuses; it has the old name then.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    or_simulated!(rename(from, to));
     fs::rename(from, to)
 }
 
@@ -99,6 +122,7 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 /// When there is none, or the disk refuses.
 pub fn remove_file(path: &Path) -> io::Result<()> {
+    or_simulated!(remove_file(path));
     fs::remove_file(path)
 }
 
@@ -107,6 +131,7 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
 /// # Errors
 /// When there is none, or the disk refuses; some of it may be gone then.
 pub fn remove_folder(path: &Path) -> io::Result<()> {
+    or_simulated!(remove_folder(path));
     fs::remove_dir_all(path)
 }
 
@@ -115,7 +140,8 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// When the disk refuses.
 pub fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    or_simulated!(sync(folder));
+    fs::File::open(folder)?.sync_all()
 }
 
 /// Bytes that this process may still write at `path`.
@@ -123,6 +149,7 @@ pub fn sync(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// When the system does not say.
 pub fn free(path: &Path) -> io::Result<u64> {
+    or_simulated!(free());
     let of = rustix::fs::statvfs(path)?;
     Ok(of.f_bavail.saturating_mul(of.f_frsize))
 }
@@ -132,15 +159,30 @@ pub fn free(path: &Path) -> io::Result<u64> {
 /// # Errors
 /// When it cannot be looked at.
 pub fn modified(path: &Path) -> io::Result<SystemTime> {
+    or_simulated!(modified(path));
     fs::metadata(path)?.modified()
 }
 
-/// Lets everybody read a file, and nobody write it.
+/// Sets who may read and write a file.
 ///
 /// # Errors
 /// When it is somebody else's.
-pub fn make_read_only(file: &File) -> io::Result<()> {
-    file.set_permissions(fs::Permissions::from_mode(0o444))
+pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    or_simulated!(set_mode(file));
+    #[cfg(test)]
+    let file = file.real();
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+/// Whether an open file is a regular one.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn is_regular(file: &File) -> io::Result<bool> {
+    or_simulated!(is_regular(file));
+    #[cfg(test)]
+    let file = file.real();
+    Ok(file.metadata()?.is_file())
 }
 
 /// Locks the file at `path`, which is made if need be; none where another process has it. The lock goes with the file that
@@ -149,7 +191,13 @@ pub fn make_read_only(file: &File) -> io::Result<()> {
 /// # Errors
 /// When the disk refuses.
 pub fn lock(path: &Path) -> io::Result<Option<fs::File>> {
-    let file = fs::File::options().create(true).truncate(false).write(true).open(path)?;
+    or_simulated!(lock());
+    let file = match fs::File::create_new(path) {
+        // Whoever made it, another user's process can lock it: reading is enough for that.
+        Ok(file) => file.set_permissions(fs::Permissions::from_mode(0o644)).map(|()| file)?,
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => fs::File::open(path)?,
+        Err(e) => return Err(e),
+    };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(Errno::WOULDBLOCK) => Ok(None),

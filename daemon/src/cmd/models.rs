@@ -1,0 +1,122 @@
+//! `nervelightd models`: what is in the store of models on this machine's disk, and which of them runs.
+
+use anyhow::Result;
+use nervelight_engines::bundle::PublicKey;
+use nervelight_engines::store::models::{Catalog, Models, State, Stored};
+use serde_json::json;
+
+use crate::cmd::verify::StorePlace;
+
+/// What to do with which store.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    place: StorePlace,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// List the stored bundles, and which of them runs; the default.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a stored bundle from the next start on, whatever its serial.
+    Use {
+        /// Its digest, or 8 digits or more of its beginning.
+        digest: String,
+    },
+    /// Go back to the model before.
+    Rollback,
+    /// Remove every bundle but the one that runs and the one before it.
+    Prune,
+}
+
+/// Does it. A store that a running daemon holds is only listed.
+///
+/// # Errors
+/// Why it was not done.
+pub fn models(arguments: &Arguments) -> Result<()> {
+    let (root, keys) = arguments.place.find()?;
+    let open = || Models::open(&root);
+    let list = Command::List { json: false };
+    match arguments.command.as_ref().unwrap_or(&list) {
+        Command::List { json } => print(&Catalog::read(&root)?, &keys, *json),
+        Command::Use { digest } => {
+            let mut models = open()?;
+            // Nothing is chosen that cannot be opened.
+            let bundle = models.bundle(digest, &keys)?;
+            models.use_stored(&bundle.digest)?;
+            outln!("{} ({}) runs from the next start on", bundle.model(), bundle.digest);
+            Ok(())
+        }
+        Command::Rollback => {
+            let digest = open()?.roll_back("asked for on this machine")?;
+            outln!("{digest} runs from the next start on");
+            Ok(())
+        }
+        Command::Prune => {
+            let gone = open()?.prune(&[])?;
+            gone.iter().for_each(|digest| outln!("removed {digest}"));
+            outln!("{} bundles removed", gone.len());
+            Ok(())
+        }
+    }
+}
+
+/// One line a bundle.
+fn print(catalog: &Catalog, keys: &[PublicKey], json: bool) -> Result<()> {
+    let (stored, state) = (catalog.list(keys)?, catalog.state());
+    if json {
+        let rows: Vec<_> = stored
+            .iter()
+            .map(|s| {
+                json!({
+                    "digest": s.digest, "name": s.name, "version": s.version, "serial": s.serial,
+                    "signer": s.signer, "bytes": s.bytes, "stored_at": s.stored_at, "fault": s.fault,
+                    "role": role(state, &s.digest),
+                })
+            })
+            .collect();
+        outln!("{}", serde_json::to_string_pretty(&json!({ "state": state, "bundles": rows }))?);
+        return Ok(());
+    }
+    outln!("{}, serials from {} on", catalog.root().display(), state.floor);
+    if stored.is_empty() {
+        outln!("  no bundles");
+    }
+    for bundle in &stored {
+        outln!("  {}", line(bundle, role(state, &bundle.digest)));
+    }
+    if let Some(rolled_back) = &state.rolled_back {
+        outln!("went back from {}: {}", rolled_back.digest, rolled_back.why);
+    }
+    Ok(())
+}
+
+fn line(bundle: &Stored, role: &str) -> String {
+    let Stored { digest, name, version, serial, signer, bytes, fault, .. } = bundle;
+    if let Some(fault) = fault {
+        return format!("{digest}  {role:<9} damaged: {fault}");
+    }
+    let serial = serial.map_or("none".into(), |serial| serial.to_string());
+    let signer = signer.as_deref().unwrap_or("nobody known");
+    format!(
+        "{digest}  {role:<9} {name} {version}, serial {serial}, signed by {signer}, {:.1} MB",
+        *bytes as f64 / 1e6
+    )
+}
+
+/// What a bundle is to the store.
+fn role(state: &State, digest: &str) -> &'static str {
+    let is = |of: &Option<String>| of.as_deref() == Some(digest);
+    match state {
+        State { probation: Some(_), active, .. } if is(active) => "probation",
+        State { active, .. } if is(active) => "active",
+        State { previous, .. } if is(previous) => "previous",
+        _ => "stored",
+    }
+}
