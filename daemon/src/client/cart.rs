@@ -17,6 +17,13 @@ use crate::lock::lock;
 const CONNECT: Duration = Duration::from_secs(10);
 /// A cart gives up a request after ten seconds by itself.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Answers of a cart that is busy, or of what stands before it.
+const PASSING: [StatusCode; 4] = [
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
 /// The most that is read of an answer.
 const LARGEST_ANSWER: usize = 4 << 20;
 
@@ -123,12 +130,6 @@ impl Cart {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name: &str| problem[name].as_str().map(str::to_owned);
         let detail = text("detail").unwrap_or_else(|| format!("HTTP status {status}"));
-        const PASSING: [StatusCode; 4] = [
-            StatusCode::REQUEST_TIMEOUT,
-            StatusCode::TOO_MANY_REQUESTS,
-            StatusCode::BAD_GATEWAY,
-            StatusCode::SERVICE_UNAVAILABLE,
-        ];
         if PASSING.contains(&status) {
             return Err(ClientError::Lost(detail));
         }
@@ -138,13 +139,22 @@ impl Cart {
         }
     }
 
-    /// What `GET path` answers.
+    /// What a request is answered with.
     ///
     /// # Errors
     /// Those of [`Self::send`], and when it is something else.
+    pub async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = self.send(request).await?;
+        serde_json::from_slice(&body(response).await?)
+            .map_err(|error| ClientError::Foreign(error.to_string()))
+    }
+
+    /// What `GET path` answers.
+    ///
+    /// # Errors
+    /// Those of [`Self::answer`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let response = self.send(self.request(Method::GET, path)).await?;
-        json(response).await
+        self.answer(self.request(Method::GET, path)).await
     }
 
     /// The present or last deployment, if there was one.
@@ -172,19 +182,15 @@ impl Cart {
     /// # Errors
     /// Why it did not begin.
     pub async fn deploy(&self, sent: &Sent) -> Result<u64, ClientError> {
-        let response = self.send(self.request(Method::POST, &format!("{}/deploy", sent.location))).await?;
-        let answer: serde_json::Value = json(response).await?;
+        let request = self.request(Method::POST, &format!("{}/deploy", sent.location));
+        let answer: serde_json::Value = self.answer(request).await?;
         answer["deploying"]["deployment"]
             .as_u64()
             .ok_or_else(|| ClientError::Foreign("no number of the deployment".into()))
     }
 }
 
-/// The JSON of an answer, which is not read without end.
-pub async fn json<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
-    serde_json::from_slice(&body(response).await?).map_err(|error| ClientError::Foreign(error.to_string()))
-}
-
+/// The bytes of an answer, which is not read without end.
 async fn body(mut response: Response) -> Result<Vec<u8>, ClientError> {
     let mut bytes = vec![];
     while let Some(piece) = response.chunk().await.map_err(|error| failure(&error))? {
