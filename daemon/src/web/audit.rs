@@ -81,7 +81,6 @@ impl Audit {
     }
 
     /// Writes down something that was done for `who` later, such as the end of a deployment.
-    #[allow(dead_code, reason = "deployments, which end long after they were asked for, use it")]
     pub fn outcome(&self, who: &str, what: &str, result: &str) {
         self.note(who, None, None, what, result);
     }

@@ -293,7 +293,7 @@ function figures(s) {
   }));
   troubles = s.sinks.filter(sink => sink.failed).map(sink => sink.name.startsWith("file ")
     ? `RECORDING STOPPED: ${sink.name.slice(5)}: ${sink.failed}` : `OUTPUT FAILED: ${sink.name}: ${sink.failed}`);
-  models(s, ask, may("operate"), whyNot("operate"));
+  models(s, ask, may("operate"), whyNot("Going back", "operate"));
   kept(s.harvest);
   const e = s.engine;
   id("model").textContent = `Model ${e.model}, ${e.precision}, ${e.runtime}, ${e.provider}, ${e.digest}. ` +
