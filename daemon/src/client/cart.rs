@@ -8,6 +8,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
+use crate::client::address::hex;
 use crate::client::answers::{Deployment, Status};
 use crate::client::tls::{self, Seen, Trust};
 use crate::client::{Address, Sent};
@@ -115,12 +116,31 @@ impl Cart {
         self.client.request(method, self.address.join(path))
     }
 
+    /// What a request came to that had no answer.
+    fn failure(&self, error: &reqwest::Error) -> ClientError {
+        match (failure(error), self.address.fingerprint, *lock(&self.seen)) {
+            (ClientError::Untrusted(_), Some(expected), Some(found)) if expected != found => {
+                ClientError::Untrusted(format!(
+                    "its certificate has the fingerprint {}, expected was {}. If it was given another certificate, \
+                     correct the address; else somebody is in between",
+                    hex(&found),
+                    hex(&expected)
+                ))
+            }
+            (ClientError::Untrusted(why), None, _) => ClientError::Untrusted(format!(
+                "{why}. Name its fingerprint, as URL#sha256=FINGERPRINT, or the authority that signed its \
+                 certificate, with --ca"
+            )),
+            (error, ..) => error,
+        }
+    }
+
     /// Sends a request.
     ///
     /// # Errors
     /// When nothing comes back, or a refusal.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| failure(&error))?;
+        let response = request.send().await.map_err(|error| self.failure(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);

@@ -137,6 +137,7 @@ fn an_upload_goes_on_through_broken_connections_and_after_the_client_was_killed(
 fn a_cart_is_known_by_its_certificate() {
     let mut ward = Ward::stopped("", "");
     ward.set_http("certificate = \"tls/cert.pem\", key = \"tls/key.pem\", tokens = \"tokens.json\"");
+    std::fs::create_dir(ward.cart.path("tls")).unwrap();
     let mut cert = Command::new(program("nervelightd").unwrap());
     let made = run(cert.args(["cert", "--host", "127.0.0.1", "--out"]).arg(ward.cart.path("tls"))).unwrap();
     let fingerprint = made.stdout.trim().trim_start_matches("SHA-256 ").to_owned();
