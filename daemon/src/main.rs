@@ -83,7 +83,9 @@ Examples:
 Examples:
   nervelightd models --config /etc/nervelight/cart.toml
   nervelightd models use 3f9a11c2 --store /var/lib/nervelight
-  nervelightd models rollback --config /etc/nervelight/cart.toml")]
+  nervelightd models rollback --config /etc/nervelight/cart.toml
+  nervelightd models list --carts carts.txt --token-file deploy.token
+  nervelightd models shadow report --to http://127.0.0.1:8321")]
     Models(models::Arguments),
     /// List or export the crops that were kept for retraining.
     #[command(after_help = "\

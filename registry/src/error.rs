@@ -99,7 +99,7 @@ impl RegistryError {
 
     /// Whether the registry did not give what was asked for, and not this machine.
     pub fn is_of_registry(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Denied { .. } | Self::Absent(_) | Self::Failed { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Denied { .. } | Self::Failed { .. })
     }
 
     /// What `error` means of `place` in the registry `host`. The addresses in it may hold credentials of a store behind

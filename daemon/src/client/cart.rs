@@ -8,6 +8,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
+use crate::client::address::hex;
 use crate::client::answers::{Deployment, Status};
 use crate::client::tls::{self, Seen, Trust};
 use crate::client::{Address, Sent};
@@ -17,6 +18,13 @@ use crate::lock::lock;
 const CONNECT: Duration = Duration::from_secs(10);
 /// A cart gives up a request after ten seconds by itself.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Answers of a cart that is busy, or of what stands before it.
+const PASSING: [StatusCode; 4] = [
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
 /// The most that is read of an answer.
 const LARGEST_ANSWER: usize = 4 << 20;
 
@@ -108,12 +116,31 @@ impl Cart {
         self.client.request(method, self.address.join(path))
     }
 
+    /// What a request came to that had no answer.
+    fn failure(&self, error: &reqwest::Error) -> ClientError {
+        match (failure(error), self.address.fingerprint, *lock(&self.seen)) {
+            (ClientError::Untrusted(_), Some(expected), Some(found)) if expected != found => {
+                ClientError::Untrusted(format!(
+                    "its certificate has the fingerprint {}, expected was {}. If it was given another certificate, \
+                     correct the address; else somebody is in between",
+                    hex(&found),
+                    hex(&expected)
+                ))
+            }
+            (ClientError::Untrusted(why), None, _) => ClientError::Untrusted(format!(
+                "{why}. Name its fingerprint, as URL#sha256=FINGERPRINT, or the authority that signed its \
+                 certificate, with --ca"
+            )),
+            (error, ..) => error,
+        }
+    }
+
     /// Sends a request.
     ///
     /// # Errors
     /// When nothing comes back, or a refusal.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| failure(&error))?;
+        let response = request.send().await.map_err(|error| self.failure(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -123,12 +150,6 @@ impl Cart {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name: &str| problem[name].as_str().map(str::to_owned);
         let detail = text("detail").unwrap_or_else(|| format!("HTTP status {status}"));
-        const PASSING: [StatusCode; 4] = [
-            StatusCode::REQUEST_TIMEOUT,
-            StatusCode::TOO_MANY_REQUESTS,
-            StatusCode::BAD_GATEWAY,
-            StatusCode::SERVICE_UNAVAILABLE,
-        ];
         if PASSING.contains(&status) {
             return Err(ClientError::Lost(detail));
         }
@@ -138,13 +159,22 @@ impl Cart {
         }
     }
 
-    /// What `GET path` answers.
+    /// What a request is answered with.
     ///
     /// # Errors
     /// Those of [`Self::send`], and when it is something else.
+    pub async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = self.send(request).await?;
+        serde_json::from_slice(&body(response).await?)
+            .map_err(|error| ClientError::Foreign(error.to_string()))
+    }
+
+    /// What `GET path` answers.
+    ///
+    /// # Errors
+    /// Those of [`Self::answer`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let response = self.send(self.request(Method::GET, path)).await?;
-        json(response).await
+        self.answer(self.request(Method::GET, path)).await
     }
 
     /// The present or last deployment, if there was one.
@@ -172,19 +202,15 @@ impl Cart {
     /// # Errors
     /// Why it did not begin.
     pub async fn deploy(&self, sent: &Sent) -> Result<u64, ClientError> {
-        let response = self.send(self.request(Method::POST, &format!("{}/deploy", sent.location))).await?;
-        let answer: serde_json::Value = json(response).await?;
+        let request = self.request(Method::POST, &format!("{}/deploy", sent.location));
+        let answer: serde_json::Value = self.answer(request).await?;
         answer["deploying"]["deployment"]
             .as_u64()
             .ok_or_else(|| ClientError::Foreign("no number of the deployment".into()))
     }
 }
 
-/// The JSON of an answer, which is not read without end.
-pub async fn json<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
-    serde_json::from_slice(&body(response).await?).map_err(|error| ClientError::Foreign(error.to_string()))
-}
-
+/// The bytes of an answer, which is not read without end.
 async fn body(mut response: Response) -> Result<Vec<u8>, ClientError> {
     let mut bytes = vec![];
     while let Some(piece) = response.chunk().await.map_err(|error| failure(&error))? {

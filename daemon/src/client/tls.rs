@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
 };
 
 use crate::client::Address;
-use crate::client::address::{fingerprint, hex};
+use crate::client::address::fingerprint;
 use crate::lock::lock;
 
 /// Which certificates are good, where an address names no fingerprint.
@@ -81,9 +81,9 @@ impl ServerCertVerifier for Pinned {
         let found = fingerprint(&sha256(certificate)).map_err(|error| Error::General(error.to_string()))?;
         *lock(&self.seen) = Some(found);
         match self.expected {
-            Some(expected) if expected != found => Err(Error::InvalidCertificate(CertificateError::Other(
-                rustls::OtherError(Arc::new(Another { found, expected })),
-            ))),
+            Some(expected) if expected != found => {
+                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            }
             _ => Ok(ServerCertVerified::assertion()),
         }
     }
@@ -109,17 +109,4 @@ impl ServerCertVerifier for Pinned {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
-}
-
-/// A certificate that is not the one that was expected.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "its certificate has the fingerprint {}, expected was {}. If it was given another certificate, correct the address; \
-     else somebody is in between",
-    hex(found),
-    hex(expected)
-)]
-pub struct Another {
-    found: [u8; 32],
-    expected: [u8; 32],
 }

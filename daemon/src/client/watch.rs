@@ -10,6 +10,9 @@ const LOOK: Duration = Duration::from_millis(300);
 /// Between looks while the cart does not answer.
 const LOOK_LOST: Duration = Duration::from_secs(2);
 
+/// A cart shows a deployment within it.
+const UNSEEN: Duration = Duration::from_secs(5);
+
 /// What a deployment came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -69,19 +72,26 @@ pub async fn watch(
     mut at: impl FnMut(Result<&Deployment, &str>),
 ) -> Result<Outcome, ClientError> {
     let mut last = Instant::now();
+    // Since when something else is seen.
+    let mut other: Option<Instant> = None;
     loop {
         let looked = match cart.deployment().await {
             // Its digest is known once its head was read; a daemon that was started again counts from 1 again.
             Ok(Some(deployment))
                 if deployment.digest.as_ref().map_or(deployment.id == id, |of| of == digest) =>
             {
+                other = None;
                 at(Ok(&deployment));
                 Ok(Outcome::of(&deployment))
             }
-            // The daemon was started again: what runs now is what came of it.
+            // It may not be seen yet.
+            Ok(_) if other.get_or_insert_with(Instant::now).elapsed() < UNSEEN => Ok(None),
+            // The daemon was started again, or somebody did something else: what runs now is what came of it.
             Ok(_) => cart.active().await.map(|active| match active {
                 Some(active) if active == digest => Some(Outcome::Kept),
-                Some(_) => Some(Outcome::RolledBack("the cart's daemon was started again meanwhile".into())),
+                Some(_) => {
+                    Some(Outcome::RolledBack("another model was chosen, or the daemon started again".into()))
+                }
                 None => None,
             }),
             Err(error) => Err(error),

@@ -13,6 +13,7 @@ pub mod models;
 pub mod options;
 mod outside;
 mod remote;
+mod remote_models;
 pub mod run;
 pub mod token;
 pub mod verify;

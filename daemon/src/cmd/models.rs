@@ -1,10 +1,12 @@
-//! `nervelightd models`: what is in the store of models on this machine's disk, and which of them runs.
+//! `nervelightd models`: what is in the store of models on this machine's disk, or on carts, and which of them runs.
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use nervelight_engines::bundle::PublicKey;
 use nervelight_engines::store::models::{Catalog, Models, State, Stored};
 use serde_json::json;
 
+use crate::cmd::remote::RemoteOptions;
+use crate::cmd::remote_models::{What, remote};
 use crate::cmd::verify::StorePlace;
 
 /// What to do with which store.
@@ -14,6 +16,8 @@ pub struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     place: StorePlace,
+    #[command(flatten)]
+    remote: RemoteOptions,
 }
 
 #[derive(clap::Subcommand)]
@@ -33,6 +37,28 @@ enum Command {
     Rollback,
     /// Remove every bundle but the one that runs and the one before it.
     Prune,
+    /// With --to: run a stored bundle on spare time beside the one that runs, never shown; end that; or say how they agree.
+    Shadow {
+        /// The bundle's digest, `off`, or `report`.
+        what: String,
+    },
+}
+
+impl Command {
+    /// The same for carts over the network.
+    fn what(&self) -> What {
+        match self {
+            Self::List { .. } => What::List,
+            Self::Use { digest } => What::Use(digest.clone()),
+            Self::Rollback => What::RollBack,
+            Self::Prune => What::Prune,
+            Self::Shadow { what } => match what.as_str() {
+                "off" => What::Shadow(None),
+                "report" => What::ShadowReport,
+                digest => What::Shadow(Some(digest.into())),
+            },
+        }
+    }
 }
 
 /// Does it. A store that a running daemon holds is only listed.
@@ -40,10 +66,18 @@ enum Command {
 /// # Errors
 /// Why it was not done.
 pub fn models(arguments: &Arguments) -> Result<()> {
+    let list = Command::List { json: false };
+    let command = arguments.command.as_ref().unwrap_or(&list);
+    if arguments.remote.is_given() {
+        ensure!(
+            !arguments.place.is_given(),
+            "--config and --store name a store on this machine, --to and --carts others"
+        );
+        return remote(&arguments.remote, &command.what(), matches!(command, Command::List { json: true }));
+    }
     let (root, keys) = arguments.place.find()?;
     let open = || Models::open(&root);
-    let list = Command::List { json: false };
-    match arguments.command.as_ref().unwrap_or(&list) {
+    match command {
         Command::List { json } => print(&Catalog::read(&root)?, &keys, *json),
         Command::Use { digest } => {
             let mut models = open()?;
@@ -57,6 +91,9 @@ pub fn models(arguments: &Arguments) -> Result<()> {
             let digest = open()?.roll_back("asked for on this machine")?;
             outln!("{digest} runs from the next start on");
             Ok(())
+        }
+        Command::Shadow { .. } => {
+            bail!("only a running daemon has a shadow. Name it with --to http://127.0.0.1:8321")
         }
         Command::Prune => {
             let gone = open()?.prune(&[])?;

@@ -11,27 +11,32 @@ use crate::secret;
 #[derive(Debug, clap::Args)]
 pub struct RemoteOptions {
     /// A cart, as https://CART:PORT#sha256=FINGERPRINT, or http://127.0.0.1:PORT for this machine. May be given often.
-    #[arg(long = "to", value_name = "URL")]
+    #[arg(long = "to", value_name = "URL", global = true)]
     to: Vec<String>,
     /// A file with a cart a line, written as for --to.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     carts: Option<PathBuf>,
     /// A file that holds the token, as `nervelightd token add` printed it on the carts.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
     /// The fingerprint of the certificate of carts that are named without one.
-    #[arg(long, value_name = "SHA256", conflicts_with_all = ["ca", "trust_new"])]
+    #[arg(long, value_name = "SHA256", global = true, conflicts_with_all = ["ca", "trust_new"])]
     fingerprint: Option<String>,
     /// Take certificates that an authority in this file signed, where no fingerprint is named.
-    #[arg(long, value_name = "FILE", conflicts_with = "trust_new")]
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "trust_new")]
     ca: Option<PathBuf>,
     /// Take any certificate where no fingerprint is named, and print its fingerprint. Whoever is in between gets the
     /// token and the model: only where nobody can be.
-    #[arg(long)]
+    #[arg(long, global = true)]
     trust_new: bool,
 }
 
 impl RemoteOptions {
+    /// Whether carts are named.
+    pub fn is_given(&self) -> bool {
+        !self.to.is_empty() || self.carts.is_some()
+    }
+
     /// The carts; none was asked anything yet.
     ///
     /// # Errors

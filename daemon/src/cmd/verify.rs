@@ -102,6 +102,11 @@ pub struct StorePlace {
 }
 
 impl StorePlace {
+    /// Whether an option names a store.
+    pub fn is_given(&self) -> bool {
+        self.config.is_some() || self.store.is_some()
+    }
+
     /// The folder, and whose signatures are named.
     ///
     /// # Errors

@@ -27,7 +27,8 @@ use crate::status::{FollowCell, FollowState, OfferedFigures, StatusCell};
 use judge::{Judgement, judge, weigh};
 use memory::Memory;
 
-/// A registry that does not answer is asked again after so long, at most.
+/// A registry that does not answer is asked again after so many of the usual waits, and after so long, at most.
+const MOST_POLLS: u32 = 15;
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
 
 /// Follows a tag.
@@ -87,7 +88,8 @@ impl Follower {
                         figures.failures += 1;
                     });
                     self.say(format!("{} cannot be followed at present: {text}", self.follow.tag));
-                    (wait * 2).clamp(self.follow.poll, LONGEST_WAIT.max(self.follow.poll))
+                    let Follow { poll, .. } = self.follow;
+                    (wait * 2).clamp(poll, (poll * MOST_POLLS).min(LONGEST_WAIT).max(poll))
                 }
             };
         }
@@ -100,7 +102,16 @@ impl Follower {
             return Ok(());
         }
         let registry = self.registry()?;
-        let offered = registry.offered().await?;
+        let offered = match registry.offered().await {
+            Err(error) if error.is_absent() => {
+                self.figures.change(|figures| {
+                    (figures.state, figures.message) = (FollowState::Unknown, error.to_string());
+                });
+                self.say(error.to_string());
+                return Ok(());
+            }
+            offered => offered?,
+        };
         self.figures.change(|figures| {
             figures.reachable = true;
             figures.offered = Some(OfferedFigures {

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use axum::http::StatusCode;
@@ -16,7 +16,8 @@ use jiff::{Timestamp, Unit};
 use nervelight_engines::store::{atomic, disk};
 use nervelight_web::Problem;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tracing::field::display;
 
 use super::auth::{Caller, Role};
 use super::refusals::Refusals;
@@ -80,7 +81,6 @@ impl Audit {
     }
 
     /// Writes down something that was done for `who` later, such as the end of a deployment.
-    #[allow(dead_code, reason = "deployments, which end long after they were asked for, use it")]
     pub fn outcome(&self, who: &str, what: &str, result: &str) {
         self.note(who, None, None, what, result);
     }
@@ -121,9 +121,13 @@ impl Audit {
     /// Waits until all lines are on the disk, for some seconds.
     pub fn finish(&self) {
         let Some(lines) = &self.lines else { return };
-        let deadline = std::time::Instant::now() + PATIENCE;
-        while !lines.is_empty() && std::time::Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
+        let deadline = Instant::now() + PATIENCE;
+        let (written, mut is_written) = oneshot::channel();
+        // Without a text: it only comes after all others.
+        if lines.send_timeout(Line { text: String::new(), written: Some(written) }, PATIENCE).is_ok() {
+            while matches!(is_written.try_recv(), Err(TryRecvError::Empty)) && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(2));
+            }
         }
     }
 
@@ -139,7 +143,8 @@ fn said(who: &str, role: Option<Role>, address: Option<IpAddr>, what: &str, resu
     let what = redact(what);
     let now = Timestamp::now();
     let when = now.round(Unit::Millisecond).unwrap_or(now).to_string();
-    tracing::info!(target: "audit", who, role = ?role, address = ?address, what = %what, result);
+    let (shown_role, shown_address) = (role.map(display), address.map(display));
+    tracing::info!(target: "audit", who, role = shown_role, address = shown_address, what = %what, result);
     serde_json::to_string(&Entry { when, who, role, address, what: &what, result }).unwrap_or_default() + "\n"
 }
 
@@ -152,7 +157,7 @@ struct File {
 impl File {
     fn keep(mut self, waiting: &Receiver<Line>) {
         for Line { text, written } in waiting {
-            let done = self.append(&text);
+            let done = if text.is_empty() { Ok(()) } else { self.append(&text) };
             match &done {
                 Err(error) if !self.is_failing => {
                     let path = self.path.display();

@@ -16,8 +16,9 @@ export const isKnown = () => Boolean(caller);
 /** Whether whoever looks may do what takes `role`. */
 export const may = role => Boolean(caller) && ORDER.indexOf(caller.role) >= ORDER.indexOf(role);
 
-/** Why not, in words; empty where they may. */
-export const whyNot = role => !caller || may(role) ? "" : `This takes a token with the role ${role}; yours has the role ${caller.role}.`;
+/** Why `what` cannot be done, in words; empty where it can. */
+export const whyNot = (what, role) => !caller || may(role) ? ""
+  : `${what} takes a token with the role ${role}; yours has the role ${caller.role}.`;
 
 /** Calls `listener` now and whenever somebody else looks, or nobody. */
 export function start(listener) {

@@ -175,7 +175,7 @@ function put(state, picture, width, height, clock, way) {
 function look() {
   takeOver();
   id("overlay").disabled = id("flag").disabled = !may("operate");
-  say("why-not", whyNot("operate"));
+  say("why-not", whyNot("Switching the overlay or flagging a moment", "operate"));
   const age = shown ? performance.now() - shown.at + shown.late : Infinity;
   const old = age > FRESH_MS || document.hidden;
   id("live").classList.toggle("old", old);
@@ -287,13 +287,13 @@ function figures(s) {
     const item = element("li", `${sink.name}: FAILED. ${sink.failed} It is tried again by itself. `, "failed");
     const again = element("button", "Try again now");
     again.onclick = () => ask("POST", `/api/v1/sinks/${number}/retry`, "It could not be tried again");
-    Object.assign(again, { disabled: !may("operate"), title: whyNot("operate") });
+    Object.assign(again, { disabled: !may("operate"), title: whyNot("Trying again now", "operate") });
     item.append(again);
     return item;
   }));
   troubles = s.sinks.filter(sink => sink.failed).map(sink => sink.name.startsWith("file ")
     ? `RECORDING STOPPED: ${sink.name.slice(5)}: ${sink.failed}` : `OUTPUT FAILED: ${sink.name}: ${sink.failed}`);
-  models(s, ask, may("operate"), whyNot("operate"));
+  models(s, ask, may("operate"), whyNot("Going back", "operate"));
   kept(s.harvest);
   const e = s.engine;
   id("model").textContent = `Model ${e.model}, ${e.precision}, ${e.runtime}, ${e.provider}, ${e.digest}. ` +

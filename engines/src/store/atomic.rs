@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use super::disk::{self, File};
 
+pub use super::disk::sync;
+
 /// Beginning of the names of files that are being written.
 const UNFINISHED: &str = ".new-";
 /// No file takes longer to write.

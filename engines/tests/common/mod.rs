@@ -25,6 +25,7 @@ pub fn draft(model_name: &str) -> Draft {
 }
 
 /// [`draft`], written as a directory.
+#[allow(dead_code, reason = "not every test needs one")]
 pub fn bundle(model_name: &str) -> (TempDir, Bundle) {
     let dir = tempfile::tempdir().unwrap();
     let bundle = draft(model_name).write(&dir.path().join("tiny.bundle")).unwrap();

@@ -46,6 +46,22 @@ fn two_carts_at_once_keep_a_good_model_and_give_a_bad_one_back() {
     assert!(!ended.success && ended.stderr.contains("2 of the carts"), "{ended:?}");
     assert!(ended.stdout.contains("rolled back") && ended.stdout.contains("not reached"), "{}", ended.stdout);
     assert_eq!(wards[0].shown(), "2");
+
+    let models = |arguments: &[&str]| {
+        let mut command = Command::new(program("nervelightd").unwrap());
+        let ended = run(command.arg("models").args(arguments).args(["--to", &to[0]])).unwrap();
+        assert!(ended.success, "{arguments:?}: {ended:?}");
+        ended.stdout
+    };
+    let listed = models(&["list"]);
+    assert!(listed.contains("tiny 2, serial 2") && listed.contains("went back from"), "{listed}");
+    assert!(models(&["prune"]).contains("removed"));
+    models(&["rollback"]);
+    wards[0].until("the first model", |s| s["model"]["version"] == "1");
+    let refused = run(
+        Command::new(program("nervelightd").unwrap()).args(["models", "use", "00000000", "--to", &to[0]])
+    );
+    assert!(!refused.unwrap().success);
 }
 
 /// Passes bytes on, and breaks a connection after so many.
@@ -121,6 +137,7 @@ fn an_upload_goes_on_through_broken_connections_and_after_the_client_was_killed(
 fn a_cart_is_known_by_its_certificate() {
     let mut ward = Ward::stopped("", "");
     ward.set_http("certificate = \"tls/cert.pem\", key = \"tls/key.pem\", tokens = \"tokens.json\"");
+    std::fs::create_dir(ward.cart.path("tls")).unwrap();
     let mut cert = Command::new(program("nervelightd").unwrap());
     let made = run(cert.args(["cert", "--host", "127.0.0.1", "--out"]).arg(ward.cart.path("tls"))).unwrap();
     let fingerprint = made.stdout.trim().trim_start_matches("SHA-256 ").to_owned();

@@ -27,9 +27,9 @@ pub fn good(serial: u64) -> Recipe {
     Recipe { b: 1.0, serial: Some(serial), ..FIRST }
 }
 
-/// Proves itself on its golden frames, and shows something else than the model before.
+/// Proves itself on its golden frames, and fails on those of a patient.
 pub fn bad(serial: u64) -> Recipe {
-    Recipe { a: -1.0, b: 255.0, serial: Some(serial), ..FIRST }
+    Recipe { fails: true, serial: Some(serial), ..FIRST }
 }
 
 /// A bundle that was made of a recipe, as a tar, in `folder`.

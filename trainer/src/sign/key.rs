@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 
 /// The environment variable that a password may come from.
-pub const PASSWORD: &str = "NERVELIGHT_KEY_PASSWORD";
+const PASSWORD: &str = "NERVELIGHT_KEY_PASSWORD";
 /// Bytes of a key's file, at most.
 const LARGEST: u64 = 8 << 10;
 

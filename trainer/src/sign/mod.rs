@@ -13,7 +13,7 @@ use nervelight_engines::Bundle;
 use nervelight_engines::bundle::{DIGEST_MARK, Draft};
 use nervelight_engines::digest::sha256;
 
-pub use key::{PASSWORD, SigningKey, make};
+pub use key::{SigningKey, make};
 pub use serial::next;
 
 /// Writes `bundle` anew at `place`, with a serial, the change record at `record` and a signature.

@@ -64,7 +64,7 @@ pub struct Viewer {
     pub due: Instant,
     is_over: bool,
     /// Goes with it.
-    present: oneshot::Sender<()>,
+    _present: oneshot::Sender<()>,
 }
 
 /// What a viewer asks for.
@@ -105,7 +105,7 @@ impl Viewer {
             heard: now,
             due: now,
             is_over: false,
-            present: oneshot::channel().0,
+            _present: oneshot::channel().0,
         };
         Ok((viewer, answer))
     }
@@ -113,7 +113,7 @@ impl Viewer {
     /// Ends when the viewer is gone.
     pub fn presence(&mut self) -> oneshot::Receiver<()> {
         let (present, gone) = oneshot::channel();
-        self.present = present;
+        self._present = present;
         gone
     }
 

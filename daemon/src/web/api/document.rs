@@ -157,9 +157,13 @@ mod tests {
                 "GET /",
                 "GET /api/v1/openapi.json",
                 "POST /api/v1/session",
+                "GET /harvest.js",
                 "GET /login.js",
+                "GET /models.js",
                 "GET /page.css",
                 "GET /page.js",
+                "GET /shadow",
+                "GET /shadow.js",
                 "GET /webrtc.js"
             ]
         );

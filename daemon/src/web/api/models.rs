@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use nervelight_web::Problem;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
@@ -16,7 +16,6 @@ use utoipa_axum::routes;
 
 use crate::control::{Command, ModelCommand, Reply};
 use crate::web::Page;
-use crate::web::auth::Caller;
 
 /// Time between two signs of life where nothing happens.
 const ALIVE: Duration = Duration::from_secs(10);
@@ -36,14 +35,7 @@ pub fn router() -> OpenApiRouter<Page> {
         .routes(routes!(shadow_js))
 }
 
-/// Asks for a change of models, which is on the disk of the audit log before.
-async fn change(
-    page: &Page,
-    caller: &Caller,
-    what: &str,
-    command: ModelCommand,
-) -> Result<Json<Reply>, Problem> {
-    page.audit.promise(caller, what).await?;
+async fn change(page: &Page, command: ModelCommand) -> Result<Json<Reply>, Problem> {
     Ok(Json(page.control.ask(Command::Model(command)).await?))
 }
 
@@ -63,57 +55,40 @@ async fn models(State(page): State<Page>) -> Result<Response, Problem> {
 
 /// Shows a stored model. It is proven on this machine first; there is no probation.
 #[utoipa::path(post, path = "/api/v1/models/{digest}/use", tag = "models", security(("token" = ["deploy"])),
-    params(("digest" = String, Path, description = "The bundle's digest, or its first eight digits and more.")),
-    responses((status = 200, body = Object)))]
-async fn use_model(
-    State(page): State<Page>,
-    Extension(caller): Extension<Caller>,
-    Path(digest): Path<String>,
-) -> Result<Json<Reply>, Problem> {
-    change(&page, &caller, &format!("use model {digest}"), ModelCommand::Use { digest }).await
+    params(("digest" = String, Path, pattern = "^[0-9a-f]{8,64}$", description = "The bundle's digest, or its first eight digits and more.")),
+    responses((status = 200, body = Reply)))]
+async fn use_model(State(page): State<Page>, Path(digest): Path<String>) -> Result<Json<Reply>, Problem> {
+    change(&page, ModelCommand::Use { digest }).await
 }
 
-/// Ends a deployment that goes on, or shows the model before the present one.
+/// Ends a deployment that goes on, or shows the model before the present one. That takes no more than the role of who is at the
+/// cart, and is done though the audit log cannot be written.
 #[utoipa::path(post, path = "/api/v1/models/rollback", tag = "models", security(("token" = ["operate"])),
-    responses((status = 200, body = Object)))]
-async fn roll_back(
-    State(page): State<Page>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Reply>, Problem> {
-    change(&page, &caller, "go back to the model before", ModelCommand::RollBack).await
+    responses((status = 200, body = Reply)))]
+async fn roll_back(State(page): State<Page>) -> Result<Json<Reply>, Problem> {
+    change(&page, ModelCommand::RollBack).await
 }
 
 /// Removes the stored models that nothing needs.
 #[utoipa::path(post, path = "/api/v1/models/prune", tag = "models", security(("token" = ["deploy"])),
-    responses((status = 200, body = Object)))]
-async fn prune(
-    State(page): State<Page>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Reply>, Problem> {
-    change(&page, &caller, "remove models that nothing needs", ModelCommand::Prune).await
+    responses((status = 200, body = Reply)))]
+async fn prune(State(page): State<Page>) -> Result<Json<Reply>, Problem> {
+    change(&page, ModelCommand::Prune).await
 }
 
 /// Runs a stored model on spare time beside the shown one. It is never shown.
 #[utoipa::path(post, path = "/api/v1/models/{digest}/shadow", tag = "models", security(("token" = ["deploy"])),
-    params(("digest" = String, Path, description = "The bundle's digest, or its first eight digits and more.")),
-    responses((status = 200, body = Object)))]
-async fn begin_shadow(
-    State(page): State<Page>,
-    Extension(caller): Extension<Caller>,
-    Path(digest): Path<String>,
-) -> Result<Json<Reply>, Problem> {
-    let what = format!("run model {digest} as a shadow");
-    change(&page, &caller, &what, ModelCommand::Shadow { digest: Some(digest) }).await
+    params(("digest" = String, Path, pattern = "^[0-9a-f]{8,64}$", description = "The bundle's digest, or its first eight digits and more.")),
+    responses((status = 200, body = Reply)))]
+async fn begin_shadow(State(page): State<Page>, Path(digest): Path<String>) -> Result<Json<Reply>, Problem> {
+    change(&page, ModelCommand::Shadow { digest: Some(digest) }).await
 }
 
 /// Ends the shadow; its report stays.
 #[utoipa::path(delete, path = "/api/v1/shadow", tag = "models", security(("token" = ["deploy"])),
-    responses((status = 200, body = Object)))]
-async fn end_shadow(
-    State(page): State<Page>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Reply>, Problem> {
-    change(&page, &caller, "end the shadow", ModelCommand::Shadow { digest: None }).await
+    responses((status = 200, body = Reply)))]
+async fn end_shadow(State(page): State<Page>) -> Result<Json<Reply>, Problem> {
+    change(&page, ModelCommand::Shadow { digest: None }).await
 }
 
 /// How the model that runs on spare time agrees with the shown one, or the last that did.

@@ -62,8 +62,10 @@ impl From<UploadError> for Problem {
 #[serde(deny_unknown_fields)]
 struct Announced {
     /// Bytes of the bundle's tar.
+    #[schema(minimum = 1)]
     bytes: u64,
     /// SHA-256 of it, in hexadecimal.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     sha256: String,
 }
 
@@ -144,7 +146,12 @@ async fn send(
         Problem::of(StatusCode::BAD_REQUEST, "say in Upload-Offset how many bytes are there already")
     })?;
     let part = uploads(page)?.find(&caller.name, &id)?;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let sent = match part.writer(offset) {
+        // Nothing of a piece that is too long is taken.
+        Ok(_) if announced.unwrap_or(0) > part.about.bytes - offset => {
+            Err(UploadError::More(part.about.bytes))
+        }
         Ok(writer) => write(writer, body).await,
         Err(error) => Err(error),
     };

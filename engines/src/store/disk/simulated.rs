@@ -61,15 +61,15 @@ impl Machine {
 
     /// Syncs a folder, and with it what is in folders that were renamed into or out of it.
     fn sync(&mut self, folder: &Path) -> io::Result<()> {
-        sim::sync_dir(folder)?;
         let is_here = |path: &Path| path.parent() == Some(folder);
         let (here, moved): (Vec<_>, Vec<_>) =
             self.moved.drain(..).partition(|(from, to)| is_here(from) || is_here(to));
         self.moved = moved;
-        // Of a rename between two folders turmoil-fs keeps half when one of them is synced.
-        for path in here.iter().flat_map(|(from, to)| [from, to]) {
-            sim::sync_dir(path.parent().unwrap_or(folder))?;
+        // Of a rename between two folders turmoil-fs keeps half: the new name only where its folder is synced first.
+        for (_, to) in &here {
+            sim::sync_dir(to.parent().unwrap_or(folder))?;
         }
+        sim::sync_dir(folder)?;
         here.iter().try_for_each(|(_, to)| folders(to)?.iter().try_for_each(sim::sync_dir))
     }
 }
@@ -125,10 +125,9 @@ impl Power {
                 if machine.moved.iter().any(|(_, to)| folder.starts_with(to)) {
                     continue;
                 }
-                // Looked at before: the sync of a folder may move it.
-                let files =
-                    sim::read_dir(&folder).map(|found| found.flatten().map(|e| e.path()).collect::<Vec<_>>());
-                for file in files.unwrap_or_default() {
+                let paths: Vec<_> =
+                    sim::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+                for file in paths.into_iter().filter(|path| !is_folder(path)) {
                     if machine.below(4) == 0
                         && let Ok(file) = sim::File::open(&file)
                     {
