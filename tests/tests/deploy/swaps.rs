@@ -81,6 +81,8 @@ fn count_masks(seen: &[u64], frames: u64) -> [u64; 4] {
 
 struct Swapped {
     report: Value,
+    /// Frames that gave way to fresher ones before the first swap: the first wait for sinks.
+    dropped_before: u64,
     masks: [u64; 4],
     /// Seconds from the command to the model that is shown, each.
     took: Vec<f64>,
@@ -98,6 +100,7 @@ fn run(swaps: u64, seconds: u64) -> Swapped {
     let setting = Setting { sinks: &sinks, sync, deploy: deploy_long, ..Setting::default() };
     let ward = Ward::new(setting).settled();
     let port = ward.port;
+    let dropped_before = nervelight_tests::web::status(port).unwrap()["dropped"].as_u64().unwrap();
     let other = ward.bundle("2", OTHER);
     let stop = Arc::new(AtomicBool::new(false));
     let masks = read_masks(igtl, stop.clone());
@@ -155,7 +158,7 @@ fn run(swaps: u64, seconds: u64) -> Swapped {
     let seen = masks.join().unwrap();
     let report = ward.stop();
     let masks = count_masks(&seen, report["frames_in"].as_u64().unwrap());
-    Swapped { report, masks, took, memory }
+    Swapped { report, dropped_before, masks, took, memory }
 }
 
 #[test]
