@@ -96,7 +96,8 @@ fn run(swaps: u64, seconds: u64) -> Swapped {
     let sinks = format!("{{ kind = \"igtl\", listen = \"127.0.0.1:{igtl}\" }}");
     let sync = "{ mode = \"latest\", max_mask_age_ms = 1000, engine_timeout_ms = 5000 }";
     // Both models see different nerves: what is tested is the way back that an operator asks for.
-    let deploy_long = "{ probation_s = 600, min_dice = 0.0, max_flips = 1.0, max_area_factor = 1000.0, max_latency_factor = 1000.0 }";
+    let deploy_long = "{ probation_s = 600, min_dice = 0.0, max_flips = 1.0, max_area_factor = 1000.0, \
+                       max_latency_factor = 1000.0 }";
     let setting = Setting { sinks: &sinks, sync, deploy: deploy_long, ..Setting::default() };
     let ward = Ward::new(setting).settled();
     let port = ward.port;
@@ -172,11 +173,14 @@ fn proof_swaps_beside_live_video() {
     for _ in 0..3 {
         let calm = run(0, count(4, 60));
         let this = swapped.insert(run(swaps, 0));
-        assert!(this.masks[2] == 0 && this.masks[0] > 20 && this.masks[1] > 20, "{:?}", this.masks);
-        assert_eq!(
-            (number(&this.report, "dropped"), number(&this.report, "frames_badged")),
-            (0, 0),
-            "{:#}",
+        let [of_first, of_other, _, of_none] = this.masks;
+        assert!(of_none == 0 && of_first > 20 && of_other > 20, "{:?}", this.masks);
+        assert_eq!(number(&this.report, "dropped"), this.dropped_before, "{:#}", this.report);
+        // Those before the first mask.
+        let badged = |report: &Value| number(report, "frames_badged");
+        assert!(
+            badged(&this.report) <= badged(&calm.report).max(5),
+            "AI was off at a swap: {:#}",
             this.report
         );
         later = latency(&this.report, "p99") - latency(&calm.report, "p99");
@@ -188,7 +192,7 @@ fn proof_swaps_beside_live_video() {
             break;
         }
     }
-    let Swapped { report, masks, took, memory } = swapped.unwrap();
+    let Swapped { report, masks, took, memory, .. } = swapped.unwrap();
     let frames = number(&report, "frames_out");
     row("swaps and ways back beside live 30 frames/s", format!("{}", took.len()), &format!("{swaps}"))
         .unwrap();
