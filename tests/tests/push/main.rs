@@ -43,8 +43,11 @@ pub fn bundle(folder: &Path, name: &str, recipe: Recipe) -> PathBuf {
 
 /// A cart with a store of models.
 pub struct Ward {
+    /// Its folder.
     pub cart: Cart,
+    /// Where its page is.
     pub port: u16,
+    /// Its daemon, while that runs.
     pub running: Option<Running>,
 }
 
@@ -91,6 +94,7 @@ impl Ward {
         path
     }
 
+    /// Starts its daemon, and waits for the page.
     pub fn start(&mut self) {
         self.running = Some(self.cart.start().unwrap());
         wait_for("the page", || status(self.port)).unwrap();
@@ -101,6 +105,7 @@ impl Ward {
         drop(self.running.take());
     }
 
+    /// The address of its page.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
