@@ -65,7 +65,7 @@ impl Ward {
         let cart = Cart::new(&format!(
             "source = {{ kind = \"phantom\", fps = 8, seed = 7 }}\nengine = {{ backend = \"onnx\", threads = 1 }}\n\
              sync = {{ mode = \"latest\", max_mask_age_ms = 5000, engine_timeout_ms = 5000 }}\n\
-             deploy = {{ probation_s = 2, probation_frames = 8, max_latency_factor = 1000.0 }}\n\
+             deploy = {{ probation_s = 2, probation_frames = 8, max_latency_factor = 1000.0, max_off_share = 1.0 }}\n\
              http = {{ listen = \"127.0.0.1:{port}\" }}\nsinks = [{{ kind = \"null\" }}]\n\
              [model]\nbundle = \"first.tar\"\nstore = \"store\"\nrequire_signature = false\n{model}\n{more}\n"
         ))
