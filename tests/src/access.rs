@@ -124,7 +124,7 @@ impl Exposed {
         if !headers.iter().any(|header| header.starts_with("Content-Type:")) {
             command.args(["--header", "Content-Type: application/json"]);
         }
-        headers.iter().for_each(|header| drop(command.args(["--header", header])));
+        headers.iter().for_each(|header| _ = command.args(["--header", header]));
         if method == "HEAD" {
             command.arg("--head");
         }

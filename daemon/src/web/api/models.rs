@@ -55,7 +55,7 @@ async fn models(State(page): State<Page>) -> Result<Response, Problem> {
 
 /// Shows a stored model. It is proven on this machine first; there is no probation.
 #[utoipa::path(post, path = "/api/v1/models/{digest}/use", tag = "models", security(("token" = ["deploy"])),
-    params(("digest" = String, Path, description = "The bundle's digest, or its first eight digits and more.")),
+    params(("digest" = String, Path, pattern = "^[0-9a-f]{8,64}$", description = "The bundle's digest, or its first eight digits and more.")),
     responses((status = 200, body = Reply)))]
 async fn use_model(State(page): State<Page>, Path(digest): Path<String>) -> Result<Json<Reply>, Problem> {
     change(&page, ModelCommand::Use { digest }).await
@@ -78,7 +78,7 @@ async fn prune(State(page): State<Page>) -> Result<Json<Reply>, Problem> {
 
 /// Runs a stored model on spare time beside the shown one. It is never shown.
 #[utoipa::path(post, path = "/api/v1/models/{digest}/shadow", tag = "models", security(("token" = ["deploy"])),
-    params(("digest" = String, Path, description = "The bundle's digest, or its first eight digits and more.")),
+    params(("digest" = String, Path, pattern = "^[0-9a-f]{8,64}$", description = "The bundle's digest, or its first eight digits and more.")),
     responses((status = 200, body = Reply)))]
 async fn begin_shadow(State(page): State<Page>, Path(digest): Path<String>) -> Result<Json<Reply>, Problem> {
     change(&page, ModelCommand::Shadow { digest: Some(digest) }).await

@@ -62,8 +62,10 @@ impl From<UploadError> for Problem {
 #[serde(deny_unknown_fields)]
 struct Announced {
     /// Bytes of the bundle's tar.
+    #[schema(minimum = 1)]
     bytes: u64,
     /// SHA-256 of it, in hexadecimal.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     sha256: String,
 }
 

@@ -42,7 +42,9 @@ fn described(evaluation: &SavedEvaluation) -> Result<Vec<(String, String)>> {
     let mut all = about.facts.clone();
     for point in about.points.iter().take(1) {
         for (name, value) in point {
-            all.push((format!("operating point: {name}"), value.to_string()));
+            // What was written with 32 bits has no more digits than these.
+            let text = value.as_f64().map_or_else(|| value.to_string(), |value| (value as f32).to_string());
+            all.push((format!("operating point: {name}"), text));
         }
     }
     all.push(("evaluated as".into(), about.title.clone()));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::slice::from_ref;
 
 use nervelight_engines::{HEIGHT, WIDTH};
 use serde_json::{Value, json};
@@ -57,7 +58,7 @@ fn an_export_becomes_drafts_whose_cases_are_patients_and_importing_it_again_adds
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("export"), folder.path().join("data"));
     export(&from, &[("b", 20, 40), ("a", 10, 40), ("a", 5, 0)]);
-    let taken = harvest(&[from.clone()], &to).unwrap();
+    let taken = harvest(from_ref(&from), &to).unwrap();
     assert_eq!((taken.frames, taken.cases, taken.known), (3, 2, 0));
     let names = |of: &str| -> Vec<(String, u64)> {
         let drafts = Drafts::find(&to).unwrap().unwrap().drafts;
@@ -73,14 +74,14 @@ fn an_export_becomes_drafts_whose_cases_are_patients_and_importing_it_again_adds
     let stray = to.join(DRAFTS).join("77_1.tif");
     fs::copy(to.join(DRAFTS).join(format!("{}.tif", a[0].0)), &stray).unwrap();
     export(&from, &[("b", 20, 40), ("a", 10, 40), ("a", 5, 0), ("a", 30, 40), ("c", 1, 40)]);
-    let taken = harvest(&[from.clone()], &to).unwrap();
+    let taken = harvest(from_ref(&from), &to).unwrap();
     assert_eq!((taken.frames, taken.cases, taken.known), (2, 2, 3));
     assert!(!stray.exists() && names("a").len() == 3 && names("a")[..2] == a);
 
     // What is damaged is left out by name; what is no export is refused.
     let crop = fs::read_dir(from.join("crops")).unwrap().next().unwrap().unwrap().path();
     fs::write(&crop, "half").unwrap();
-    let taken = harvest(&[from.clone()], &folder.path().join("other")).unwrap();
+    let taken = harvest(from_ref(&from), &folder.path().join("other")).unwrap();
     assert!(taken.frames == 4 && taken.left_out[0].contains("is damaged; export it again"), "{taken:?}");
     let index = from.join("harvest.jsonl");
     let text = fs::read_to_string(&index).unwrap();
@@ -90,7 +91,7 @@ fn an_export_becomes_drafts_whose_cases_are_patients_and_importing_it_again_adds
         ("{}\n".into(), "is no item of an export"),
     ] {
         fs::write(&index, bad).unwrap();
-        let error = format!("{:#}", harvest(&[from.clone()], &to).unwrap_err());
+        let error = format!("{:#}", harvest(from_ref(&from), &to).unwrap_err());
         assert!(error.contains("harvest.jsonl:") && error.contains(why), "{error}");
     }
 }
@@ -102,7 +103,7 @@ fn a_person_accepts_corrects_rejects_and_reopens_and_no_case_is_divided() {
     let items: Vec<_> =
         ["a", "b", "c", "d"].into_iter().flat_map(|case| (0..3).map(move |n| (case, n, 40))).collect();
     export(&from, &items);
-    harvest(&[from], &data).unwrap();
+    harvest(from_ref(&from), &data).unwrap();
     let mut session = open(&data);
     assert!(Dataset::load(&data).is_err(), "nothing is reviewed");
 
