@@ -43,8 +43,11 @@ pub fn bundle(folder: &Path, name: &str, recipe: Recipe) -> PathBuf {
 
 /// A cart with a store of models.
 pub struct Ward {
+    /// Its folder.
     pub cart: Cart,
+    /// Where its page is.
     pub port: u16,
+    /// Its daemon, while that runs.
     pub running: Option<Running>,
 }
 
@@ -62,7 +65,7 @@ impl Ward {
         let cart = Cart::new(&format!(
             "source = {{ kind = \"phantom\", fps = 8, seed = 7 }}\nengine = {{ backend = \"onnx\", threads = 1 }}\n\
              sync = {{ mode = \"latest\", max_mask_age_ms = 5000, engine_timeout_ms = 5000 }}\n\
-             deploy = {{ probation_s = 2, probation_frames = 8, max_latency_factor = 1000.0 }}\n\
+             deploy = {{ probation_s = 2, probation_frames = 8, max_latency_factor = 1000.0, max_off_share = 1.0 }}\n\
              http = {{ listen = \"127.0.0.1:{port}\" }}\nsinks = [{{ kind = \"null\" }}]\n\
              [model]\nbundle = \"first.tar\"\nstore = \"store\"\nrequire_signature = false\n{model}\n{more}\n"
         ))
@@ -91,6 +94,7 @@ impl Ward {
         path
     }
 
+    /// Starts its daemon, and waits for the page.
     pub fn start(&mut self) {
         self.running = Some(self.cart.start().unwrap());
         wait_for("the page", || status(self.port)).unwrap();
@@ -101,6 +105,7 @@ impl Ward {
         drop(self.running.take());
     }
 
+    /// The address of its page.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{Ward, bundle, good};
 
+/// Pushes a bundle with the trainer.
 pub fn push(path: &Path, to: &str) -> Ended {
     run(Command::new(program("nervelight-train").unwrap()).arg("push").arg(path).arg(to)).unwrap()
 }

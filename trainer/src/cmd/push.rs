@@ -21,7 +21,7 @@ pub struct Arguments {
     /// A bundle, directory or tar
     bundle: PathBuf,
     /// oci://HOST[:PORT]/REPOSITORY:TAG, or oci:FOLDER:TAG
-    to: Place,
+    to: String,
     /// Docker's config.json, or one line user:password; not everybody may read it
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
@@ -33,6 +33,8 @@ pub struct Arguments {
 /// Pushes, and prints the artifact's digest.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { bundle, to, credentials, plain_http } = arguments;
+    // Not by clap, which would quote a password that does not belong there.
+    let to: &Place = &to.parse()?;
     let bundle = Bundle::open(bundle)?;
     let artifact = Artifact::of(&bundle)?;
     if bundle.signature_text()?.is_none() {
