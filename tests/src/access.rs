@@ -96,7 +96,7 @@ impl Exposed {
         let running = self.cart.start()?;
         wait_for("the daemon", || {
             let status = self.with(0, "GET", "/api/v1/status", "").ok()?;
-            (status.status == 200 && !status.text().contains("waiting")).then_some(())
+            (status.status == 200 && !status.text().contains("\"ai\":\"waiting\"")).then_some(())
         })?;
         Ok(running)
     }

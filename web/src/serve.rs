@@ -1,9 +1,10 @@
 //! Connections: so many at most, each for as long as it is of use.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -35,23 +36,42 @@ const STALL: Duration = Duration::from_secs(5);
 /// A connection that was of use within it makes no room for another.
 const RECENT: Duration = Duration::from_secs(1);
 
+/// So long a connection of somebody unknown is kept when others want its place, whatever comes over it: enough to agree on
+/// TLS and to say who one is.
+const STRANGERS: Duration = Duration::from_millis(700);
+
 /// Who is at the other end of a connection. Every request has it as an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
+
+/// Whether it is known who is at the other end of a connection. Every request has it as an extension; where connections
+/// run out, those of strangers make room first.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<AtomicBool>);
+
+impl Known {
+    /// It is known from now on.
+    pub fn remember(&self) {
+        self.0.store(true, Relaxed);
+    }
+}
 
 /// Gives what speaks TLS for the next connection: certificates are renewed while a program runs.
 pub type Acceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 
 struct Connection {
     task: JoinHandle<()>,
-    address: IpAddr,
+    /// Its address, of IPv6 the /64 network, which is one place's.
+    network: IpAddr,
+    opened: Instant,
+    known: Known,
     last_use: LastUse,
 }
 
 /// Serves `router` behind `guard` on the tokio runtime it is called on, until that ends; with TLS if there is an
 /// `acceptor`.
 ///
-/// Where connections run out, the one that was idle longest makes room.
+/// Where connections run out, the one that was idle longest makes room, then the oldest of a stranger.
 ///
 /// # Errors
 /// When the listener cannot be used.
@@ -73,7 +93,8 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 let has_room = connections.len() < most
                     || close_idle(&mut connections)
-                    || close_greedy(&mut connections, peer.ip(), most / 2);
+                    || close_stranger(&mut connections)
+                    || close_greedy(&mut connections, network(peer.ip()), most / 2);
                 if has_room {
                     let acceptor = acceptor.as_ref().map(|acceptor| acceptor());
                     connections.push(open(stream, Peer(peer), acceptor, router.clone()));
@@ -107,12 +128,34 @@ fn close_idle(connections: &mut Vec<Connection>) -> bool {
     }
 }
 
-/// Closes a connection of an address that holds more than `share` of them, for one of another address.
+/// Closes the oldest connection of somebody unknown, however busy it is; false when none has had its time.
+fn close_stranger(connections: &mut Vec<Connection>) -> bool {
+    let strangers = (0..connections.len()).filter(|&place| !connections[place].known.0.load(Relaxed));
+    match strangers.min_by_key(|&place| connections[place].opened) {
+        Some(place) if connections[place].opened.elapsed() > STRANGERS => {
+            connections.swap_remove(place).task.abort();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Addresses of IPv6 that differ in the last 64 bits are one customer's.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_none() => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
+        }
+        _ => address,
+    }
+}
+
+/// Closes a connection of a network that holds more than `share` of them, for one of another.
 fn close_greedy(connections: &mut Vec<Connection>, newcomer: IpAddr, share: usize) -> bool {
-    let held = |address| connections.iter().filter(|connection| connection.address == address).count();
+    let held = |network| connections.iter().filter(|connection| connection.network == network).count();
     let place = connections
         .iter()
-        .position(|connection| connection.address != newcomer && held(connection.address) > share);
+        .position(|connection| connection.network != newcomer && held(connection.network) > share);
     let Some(place) = place else { return false };
     connections.swap_remove(place).task.abort();
     true
@@ -122,21 +165,28 @@ fn open(stream: TcpStream, peer: Peer, acceptor: Option<TlsAcceptor>, router: Ro
     // Pictures must not wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
     let (stream, last_use) = Watched::new(stream, STALL);
+    let (opened, known) = (Instant::now(), Known::default());
+    if acceptor.is_none() {
+        // Only this machine, and a proxy that knows its own, come without TLS.
+        known.remember();
+    }
+    let handle = known.clone();
     let task = tokio::spawn(async move {
-        let Some(acceptor) = acceptor else { return talk(stream, peer, router).await };
+        let Some(acceptor) = acceptor else { return talk(stream, peer, handle, router).await };
         match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => talk(stream, peer, router).await,
+            Ok(Ok(stream)) => talk(stream, peer, handle, router).await,
             // Browsers that do not trust the certificate yet do this, and scanners.
             Ok(Err(error)) => tracing::trace!(%error, "no TLS"),
             Err(_) => tracing::trace!("no TLS in time"),
         }
     });
-    Connection { task, address: peer.0.ip(), last_use }
+    Connection { task, network: network(peer.0.ip()), opened, known, last_use }
 }
 
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, router: Router) {
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, known: Known, router: Router) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(known.clone());
         // A router is always ready.
         router.clone().call(request.map(Body::new))
     });
@@ -147,5 +197,44 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, router: R
     // A browser that goes away is no news.
     if let Err(error) = connection.await {
         tracing::trace!(%error, "connection closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_of_ipv6_are_one_place() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        assert_ne!(of("::ffff:10.0.0.1"), of("::ffff:10.0.0.2"));
+    }
+
+    #[test]
+    fn busy_strangers_make_room_for_others() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let open = || Connection {
+            task: tokio::spawn(std::future::pending()),
+            network: Ipv6Addr::LOCALHOST.into(),
+            opened: Instant::now() - STRANGERS * 2,
+            known: Known::default(),
+            last_use: Watched::new(tokio::io::empty(), STALL).1,
+        };
+        runtime.block_on(async {
+            let mut connections = vec![open(), open(), open()];
+            connections[0].known.remember();
+            connections[1].opened -= Duration::from_secs(1);
+            let second = connections[1].task.abort_handle();
+            assert!(close_stranger(&mut connections) && connections.len() == 2);
+            tokio::task::yield_now().await;
+            assert!(second.is_finished(), "the oldest goes first");
+            assert!(close_stranger(&mut connections) && !close_stranger(&mut connections));
+            assert_eq!(connections.len(), 1, "who is known stays");
+            connections.push(Connection { opened: Instant::now(), ..open() });
+            assert!(!close_stranger(&mut connections), "everybody has some time");
+        });
     }
 }

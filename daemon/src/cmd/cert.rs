@@ -49,6 +49,7 @@ pub fn cert(arguments: &Arguments) -> Result<()> {
     }
     let pair = KeyPair::generate().context("no key can be made")?;
     let made = parameters(host, *days)?.self_signed(&pair).context("no certificate can be made")?;
+    std::fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))?;
     write(&key, |path| secret::write(path, pair.serialize_pem().as_bytes()))?;
     write(&certificate, |path| atomic::write(path, Access::Everybody, made.pem().as_bytes()))?;
     errln!("certificate {}, key {}, good for {days} days", certificate.display(), key.display());

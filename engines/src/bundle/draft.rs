@@ -139,6 +139,9 @@ impl Draft {
             let mut header = tar::Header::new_gnu();
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
             tar.append_data(&mut header, name, bytes.as_slice())?;
         }
         tar.finish()

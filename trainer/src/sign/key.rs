@@ -43,6 +43,9 @@ pub fn make(name: &Path, has_password: bool) -> Result<String> {
             );
         }
     }
+    if let Some(folder) = name.parent().filter(|folder| *folder != Path::new("")) {
+        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    }
     let pair = match has_password {
         true => KeyPair::generate_encrypted_keypair(password()?),
         false => KeyPair::generate_unencrypted_keypair(),

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use nervelight_web::{Door, PROBLEM, Peer, Problem};
+use nervelight_web::{Door, Known, PROBLEM, Peer, Problem};
 
 use super::caller::{Caller, Role};
 use super::gate::Gate;
@@ -64,6 +64,9 @@ impl Admission {
         let caller = self.identify(&request).await?.ok_or_else(|| {
             Problem::of(StatusCode::UNAUTHORIZED, "say who you are: send a token, or log in on the page")
         })?;
+        if let Some(known) = request.extensions().get::<Known>() {
+            known.remember();
+        }
         if caller.role < role {
             let detail =
                 format!("this needs a token with the role {role}; yours has the role {}", caller.role);
