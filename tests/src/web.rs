@@ -49,12 +49,30 @@ pub fn ask(port: u16, method: &str, path: &str, headers: &[&str], body: &str) ->
         "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     )?;
-    let mut answer = vec![];
-    stream.read_to_end(&mut answer)?;
+    let answer = whole(&mut stream)?;
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("no head")? + 4;
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
     let status = head.split(' ').nth(1).context("no status")?.parse()?;
     Ok(Answer { status, head, body: answer[end..].to_vec() })
+}
+
+/// An answer up to its stated length, for servers that keep the connection; without one up to the connection's end.
+fn whole(stream: &mut TcpStream) -> Result<Vec<u8>> {
+    let mut answer = vec![];
+    let mut piece = [0; 65536];
+    loop {
+        let length = match stream.read(&mut piece)? {
+            0 => return Ok(answer),
+            length => length,
+        };
+        answer.extend_from_slice(&piece[..length]);
+        let Some(end) = answer.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let stated = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+        if stated.is_some_and(|stated: usize| answer.len() >= end + 4 + stated) {
+            return Ok(answer);
+        }
+    }
 }
 
 /// Asks as the page itself does; the body of a good answer.

@@ -19,7 +19,7 @@ use serde::Serialize;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tracing::field::display;
 
-use super::auth::{Caller, Role};
+use super::auth::caller::{Caller, Role};
 use super::refusals::Refusals;
 use crate::lock::lock;
 use crate::redact::redact;

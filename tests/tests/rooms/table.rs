@@ -237,6 +237,7 @@ pub const LONGEST: usize = 400;
 
 /// Files that are longer, and why.
 pub const LONG: &[(&str, &str)] = &[
+    ("engines/tests/signed.rs", "a list of bad bundles"),
     ("tests/tests/bad_input.rs", "a list of bad inputs"),
     ("tests/tests/tensorrt.rs", "a list of what a builder may do"),
 ];

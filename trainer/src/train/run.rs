@@ -3,14 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use nervelight_engines::store::atomic::{self, Access};
 
 use super::history::{self, Validation};
 use super::settings::Settings;
 use super::state::State;
-use super::trained::Which;
 use crate::data::{Corrections, Dataset, Split};
 use crate::weights::{Checkpoint, checkpoint};
+
+/// Which of a run's checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Which {
+    /// Lowest validation loss
+    Best,
+    /// Newest
+    Last,
+}
 
 /// The run's copy of its corrections: the file they came from may be edited on.
 const CORRECTIONS: &str = "corrections.toml";

@@ -1,22 +1,12 @@
 //! A run's trained network.
 
 use anyhow::{Result, bail};
-use clap::ValueEnum;
 use tch::Device;
 
-use super::run::RunDir;
+use super::run::{RunDir, Which};
 use super::settings::Settings;
 use crate::net::{Module, NumberFormat};
 use crate::weights;
-
-/// Which of a run's checkpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Which {
-    /// Lowest validation loss
-    Best,
-    /// Newest
-    Last,
-}
 
 /// The run's trained network, 32-bit whatever it was trained in: the reference for every engine.
 pub fn trained(run: &RunDir, settings: &Settings, which: Which, device: Device) -> Result<Module> {

@@ -6,7 +6,8 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
-use crate::web::auth::{COOKIE, Role};
+use crate::web::auth::caller::Role;
+use crate::web::auth::gate::COOKIE;
 
 const METHODS: [&str; 8] = ["get", "head", "post", "put", "patch", "delete", "options", "trace"];
 

@@ -2,8 +2,8 @@
 
 mod admit;
 mod attempts;
-mod caller;
-mod gate;
+pub mod caller;
+pub mod gate;
 mod keyed;
 mod sessions;
 pub mod token_file;
