@@ -91,7 +91,11 @@ fn what_is_signed_here_minisign_verifies_and_the_other_way_round() {
     assert!(bad(here, TRAINER, &["sign", "demo.bundle", "--key", "lab.pub"]).contains("is no secret key"));
 
     // Their key signs with our program, and our key with theirs.
-    assert!(minisign(here, &["-GW", "-p", "theirs.pub", "-s", "theirs.key"]).success);
+    assert!(minisign(here, &["-GW", "-p", "bare.pub", "-s", "bare.key"]).success);
+    let said = bad(here, TRAINER, &["sign", "demo.bundle", "--key", "bare.key", "--out", "a.tar"]);
+    assert!(said.contains("without a password (-W)"), "{said}");
+    let typed = format!("printf '{PASSWORD}\\n{PASSWORD}\\n' | minisign -G -p theirs.pub -s theirs.key");
+    assert!(run(Command::new("sh").args(["-c", &typed]).current_dir(here)).unwrap().success);
     let first = good(here, TRAINER, &["sign", "demo.bundle", "--key", "theirs.key", "--out", "a.tar"]);
     let second = good(here, TRAINER, &["sign", "demo.bundle", "--key", "theirs.key", "--out", "b.tar"]);
     let serial =
@@ -218,7 +222,7 @@ fn the_daemon_starts_with_its_stores_model_and_leaves_one_that_it_died_with() {
 
 #[test]
 fn a_cart_that_requires_signatures_says_what_it_does_not_take() {
-    let keyless = "source = { kind = \"phantom\" }\n[model]\nbundle = \"BUNDLE\"\nstore = \"store\"\n\
+    let keyless = "source = { kind = \"phantom\" }\nsinks = [{ kind = \"null\" }]\n[model]\nbundle = \"BUNDLE\"\nstore = \"store\"\n\
                    require_signature = true\n";
     let cart = Cart::new(keyless).unwrap();
     assert!(cart.refused().unwrap().contains("model.keys: is empty"));

@@ -108,6 +108,14 @@ impl SigningKey {
                 let decrypted = parse().and_then(|key| key.into_secret_key(password));
                 decrypted.map_err(|e| wrong(format!("{e}. Type the password again, or set {PASSWORD}")))?
             }
+            // The program minisign gives a key without a password no checksum, and the library takes none without.
+            Err(error) if error.to_string().contains("Corrupted") => {
+                return Err(wrong(
+                    "is damaged, or was made by the program minisign without a password (-W); make a key with a \
+                     password there, or one with `keygen`"
+                        .into(),
+                ));
+            }
             Err(_) => {
                 return Err(wrong(
                     "is no secret key of minisign, or damaged; name the .key file of `keygen`".into(),
