@@ -35,6 +35,8 @@ pub enum Ask {
     GoBack(String),
     /// Remove what nothing needs, but these.
     Prune(Vec<String>),
+    /// Remove this bundle, which was refused before it was shown, if nothing needs it. Nothing is told.
+    Remove(String),
     /// Keep a shadow's report.
     Save(Arc<ShadowReport>),
     /// The daemon stops in order: a probation begins again with the next start.
@@ -127,6 +129,7 @@ impl Keeper {
             Ask::Keep => Told::Kept(recorded(self.models.keep())),
             Ask::GoBack(why) => Told::WentBack(recorded(self.models.roll_back(&why))),
             Ask::Prune(keep) => Told::Pruned(self.models.prune(&keep).map_err(|error| refused(&error))),
+            Ask::Remove(digest) => return self.remove(&digest),
             Ask::Save(report) => return self.save(&report),
             Ask::Stop => return self.stop(),
         };
@@ -149,6 +152,16 @@ impl Keeper {
             tracing::warn!(%error, tar = %tar.display(), "a bundle that was sent here cannot be removed");
         }
         staged
+    }
+
+    /// With a followed tag, refused bundles would fill the disk.
+    fn remove(&mut self, digest: &str) {
+        match self.models.remove(digest) {
+            Ok(true) => tracing::info!(digest, "removed the bundle that was refused"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, digest, "the bundle that was refused cannot be removed"),
+        }
+        self.look_up();
     }
 
     /// Brings what others see up to date.
@@ -200,7 +213,7 @@ pub fn figures(catalog: &Catalog, keys: &[PublicKey]) -> Result<StoreFigures, Mo
     });
     Ok(StoreFigures {
         active: state.active.clone(),
-        previous: state.previous.clone(),
+        previous: catalog.previous_model().map(str::to_owned),
         probation: state.probation.as_ref().map(|probation| probation.digest.clone()),
         floor: state.floor,
         rolled_back: state.rolled_back.as_ref().map(|left| RolledBackFigures {
