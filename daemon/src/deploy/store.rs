@@ -40,6 +40,8 @@ pub enum Ask {
     },
     /// Remove what nothing needs, but these.
     Prune(Vec<String>),
+    /// Remove this bundle, which was refused before it was shown, if nothing needs it. Nothing is told.
+    Remove(String),
     /// Keep a shadow's report.
     Save(Arc<ShadowReport>),
     /// The daemon stops in order: a probation begins again with the next start.
@@ -132,6 +134,7 @@ impl Keeper {
             Ask::Keep => Told::Kept(recorded(self.models.keep())),
             Ask::GoBack { left, why } => Told::WentBack(self.go_back(&left, &why)),
             Ask::Prune(keep) => Told::Pruned(self.models.prune(&keep).map_err(|error| refused(&error))),
+            Ask::Remove(digest) => return self.remove(&digest),
             Ask::Save(report) => return self.save(&report),
             Ask::Stop => return self.stop(),
         };
@@ -162,6 +165,16 @@ impl Keeper {
             true => recorded(self.models.roll_back(why)),
             false => Ok(()),
         }
+    }
+
+    /// With a followed tag, refused bundles would fill the disk.
+    fn remove(&mut self, digest: &str) {
+        match self.models.remove(digest) {
+            Ok(true) => tracing::info!(digest, "removed the bundle that was refused"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, digest, "the bundle that was refused cannot be removed"),
+        }
+        self.look_up();
     }
 
     /// Brings what others see up to date.
@@ -213,7 +226,7 @@ pub fn figures(catalog: &Catalog, keys: &[PublicKey]) -> Result<StoreFigures, Mo
     });
     Ok(StoreFigures {
         active: state.active.clone(),
-        previous: state.previous.clone(),
+        previous: catalog.previous_model().map(str::to_owned),
         probation: state.probation.as_ref().map(|probation| probation.digest.clone()),
         floor: state.floor,
         rolled_back: state.rolled_back.as_ref().map(|left| RolledBackFigures {

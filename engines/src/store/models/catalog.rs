@@ -17,6 +17,8 @@ const LEAST_DIGITS: usize = 8;
 pub struct Catalog {
     pub(super) root: PathBuf,
     pub(super) state: State,
+    /// There are bundles, and no state.
+    pub(super) is_lost: bool,
 }
 
 /// A stored bundle.
@@ -41,12 +43,49 @@ pub struct Stored {
 }
 
 impl Catalog {
-    /// The store in the folder `root`, without changing it; one that is not there is a new one.
+    /// The store in the folder `root`, without changing it; one that is not there is a new one. Where there are bundles and
+    /// no state, the largest of their serials is the floor.
     ///
     /// # Errors
     /// When its state cannot be read.
     pub fn read(root: &Path) -> Result<Self, ModelsError> {
-        Ok(Self { root: root.into(), state: State::read(&root.join("state.json"))? })
+        let state = State::read(&root.join("state.json"))?;
+        let is_lost = state.is_none();
+        let mut catalog = Self { root: root.into(), state: state.unwrap_or_default(), is_lost };
+        if is_lost {
+            let digests = catalog.digests()?;
+            let serials = digests.iter().filter_map(|digest| catalog.serial(digest).ok());
+            catalog.state.floor = serials.max().unwrap_or(0);
+            catalog.is_lost = !digests.is_empty();
+        }
+        Ok(catalog)
+    }
+
+    /// Whether it has bundles, and its `state.json` is gone: which of them ran is not known.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Digest of the model that a rollback leads to: the one before, else the newest that was kept. Never the one that was
+    /// left last.
+    pub fn previous_model(&self) -> Option<&str> {
+        self.earlier().next()
+    }
+
+    /// What may be gone back to, the best first.
+    pub(super) fn earlier(&self) -> impl Iterator<Item = &str> {
+        let State { active, previous, rolled_back, kept, .. } = &self.state;
+        let left = rolled_back.as_ref().map(|left| &left.digest);
+        let others = kept.iter().rev().filter(move |kept| Some(*kept) != previous.as_ref());
+        let all = previous.iter().chain(others);
+        all.filter(move |digest| Some(*digest) != active.as_ref() && Some(*digest) != left)
+            .map(String::as_str)
+            .filter(|digest| self.is_stored(digest))
+    }
+
+    /// Whether a bundle with this digest is there, whole or damaged.
+    pub(super) fn is_stored(&self, digest: &str) -> bool {
+        disk::kind(&self.path(digest)).is_ok_and(|kind| kind == Kind::Folder)
     }
 
     /// Where it is.
@@ -149,11 +188,13 @@ impl Catalog {
     /// When it is not there, or was changed since.
     pub fn bundle(&self, digest: &str, keys: &[PublicKey]) -> Result<Bundle, ModelsError> {
         let digest = self.find(digest)?;
-        let bundle = Bundle::open_trusted(self.path(&digest), keys, false)?;
-        if bundle.digest != digest {
-            return Err(BundleError::Changed { path: bundle.path }.into());
-        }
-        Ok(bundle)
+        let path = self.path(&digest);
+        let opened =
+            Bundle::open_trusted(&path, keys, false).and_then(|bundle| match bundle.digest == digest {
+                true => Ok(bundle),
+                false => Err(BundleError::Changed { path: bundle.path }),
+            });
+        opened.map_err(|source| ModelsError::Stored { path, source })
     }
 
     /// The serial of a stored bundle, 0 where it has none.

@@ -22,28 +22,33 @@ impl Models {
     pub fn keep(&mut self) -> Result<(), ModelsError> {
         let probation = self.state().probation.as_ref().ok_or(ModelsError::NoProbation)?;
         let serial = self.serial(&probation.digest)?;
-        let floor = self.state().floor.max(serial);
-        self.become_state(State { probation: None, floor, ..self.state().clone() })
+        let mut state = self.state().clone();
+        state.approve(&probation.digest);
+        (state.probation, state.floor) = (None, state.floor.max(serial));
+        self.become_state(state)
     }
 
-    /// Goes back to the model before; returns its digest.
+    /// Goes back to [`previous_model`](super::Catalog::previous_model); returns its digest. What is left is gone back to no
+    /// more, until it is kept or chosen anew.
     ///
     /// # Errors
     /// When there is none.
     pub fn roll_back(&mut self, why: &str) -> Result<String, ModelsError> {
-        let State { active, previous, .. } = self.state().clone();
-        let (Some(left), Some(now_active)) = (active, previous) else {
-            return Err(ModelsError::NoPrevious);
-        };
-        let rolled_back = RolledBack { digest: left.clone(), why: why.into(), when: now() };
-        self.become_state(State {
-            active: Some(now_active.clone()),
-            previous: Some(left),
-            probation: None,
-            rolled_back: Some(rolled_back),
-            ..self.state().clone()
-        })?;
-        Ok(now_active)
+        let to = self.previous_model().ok_or(ModelsError::NoPrevious)?.to_owned();
+        self.go_back_to(&to, why)?;
+        Ok(to)
+    }
+
+    /// Leaves the active model for this one.
+    pub(super) fn go_back_to(&mut self, digest: &str, why: &str) -> Result<(), ModelsError> {
+        let mut state = self.state().clone();
+        let left = state.active.replace(digest.into()).ok_or(ModelsError::NoPrevious)?;
+        state.kept.retain(|kept| *kept != left);
+        let others = state.kept.iter().rev().filter(|kept| *kept != digest);
+        state.previous = others.into_iter().find(|kept| self.is_stored(kept)).cloned();
+        state.probation = None;
+        state.rolled_back = Some(RolledBack { digest: left, why: why.into(), when: now() });
+        self.become_state(state)
     }
 
     /// The stored bundle with this digest, or this beginning of one, runs from now on: an operator's choice, which may be
@@ -52,8 +57,9 @@ impl Models {
     /// # Errors
     /// When it is not stored, or runs already.
     pub fn use_stored(&mut self, digest: &str) -> Result<String, ModelsError> {
-        let state = self.with_active(digest)?;
+        let mut state = self.with_active(digest)?;
         let digest = state.active.clone().unwrap_or_default();
+        state.approve(&digest);
         self.become_state(State { probation: None, ..state })?;
         Ok(digest)
     }
@@ -82,9 +88,16 @@ impl Models {
     /// The state with another active bundle.
     fn with_active(&self, digest: &str) -> Result<State, ModelsError> {
         let digest = self.find(digest)?;
-        let state = self.state().clone();
+        let mut state = self.state().clone();
         if state.active.as_ref() == Some(&digest) {
             return Err(ModelsError::Active { digest });
+        }
+        // Stores of earlier versions did not remember what was kept.
+        if let (Some(active), None) = (&state.active, &state.probation)
+            && !state.kept.contains(active)
+        {
+            let active = active.clone();
+            state.approve(&active);
         }
         Ok(State { previous: state.active, active: Some(digest), ..state })
     }
@@ -93,6 +106,7 @@ impl Models {
     pub(super) fn become_state(&mut self, state: State) -> Result<(), ModelsError> {
         state.write(&self.root().join("state.json"))?;
         self.catalog.state = state;
+        self.catalog.is_lost = false;
         Ok(())
     }
 }

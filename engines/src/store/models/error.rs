@@ -10,6 +10,18 @@ pub enum ModelsError {
     /// The bundle itself.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// A stored bundle cannot be used.
+    #[error(
+        "{}. The bundle is in the model store: choose another with `nervelightd models use DIGEST`, or remove {path} and \
+         deploy it again",
+        without_remedy(.source)
+    )]
+    Stored {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BundleError,
+    },
     /// A file or folder of the store.
     #[error("model store: {path}: {source}. Check the folder's owner and free space, or set model.store")]
     Io {
@@ -114,7 +126,7 @@ impl ModelsError {
     /// For programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Bundle(error) => error.code(),
+            Self::Bundle(error) | Self::Stored { source: error, .. } => error.code(),
             Self::Io { .. } => "store_io",
             Self::Held { .. } => "store_held",
             Self::State { .. } | Self::Schema { .. } => "store_state",
@@ -128,4 +140,10 @@ impl ModelsError {
             Self::NoProbation => "no_probation",
         }
     }
+}
+
+/// What is wrong, without what to do about a bundle that lies anywhere else.
+fn without_remedy(error: &BundleError) -> String {
+    let said = error.to_string();
+    said.rsplit_once(". ").map_or(said.as_str(), |(wrong, _)| wrong).to_owned()
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bundles/<digest>/    whole and verified bundles
-//! state.json           active, previous, probation, floor; replaced at once
+//! state.json           active, previous, probation, floor, kept; replaced at once
 //! staging/             what is being unpacked or removed; swept when the store is opened
 //! uploads/             files on their way in
 //! lock                 held by the one process that changes it
@@ -91,7 +91,7 @@ impl Models {
         if let Some(probation) = self.state().probation.clone() {
             if probation.stopped {
                 self.resume_probation()?;
-            } else if self.state().previous.is_some() {
+            } else if self.previous_model().is_some() {
                 self.roll_back("the daemon ended without a stop while this model was on probation")?;
                 rolled_back = self.state().rolled_back.clone();
             }
@@ -100,10 +100,11 @@ impl Models {
         let bundle = match self.bundle(&active, keys) {
             Ok(bundle) => bundle,
             Err(error) => {
-                let Some(previous) = self.state().previous.clone() else { return Err(error) };
                 // What it goes back to must be there: otherwise the first error is the one to hear.
-                let Ok(bundle) = self.bundle(&previous, keys) else { return Err(error) };
-                self.roll_back(&error.to_string())?;
+                let earlier: Vec<String> = self.earlier().map(str::to_owned).collect();
+                let opened = earlier.iter().find_map(|digest| self.bundle(digest, keys).ok());
+                let Some(bundle) = opened else { return Err(error) };
+                self.go_back_to(&bundle.digest, &error.to_string())?;
                 rolled_back = self.state().rolled_back.clone();
                 bundle
             }

@@ -12,6 +12,9 @@ use crate::store::disk::{self, Kind};
 /// Bytes that stay free on the store's file system, for the state, logs and a recording's end.
 const RESERVE: u64 = 64 << 20;
 
+/// Kept models that stay stored.
+const SPARE: usize = 3;
+
 /// What a bundle's serial must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Floor {
@@ -91,22 +94,43 @@ impl Models {
     pub fn fill(&mut self, path: &Path, keys: &[PublicKey], required: bool) -> Result<Bundle, ModelsError> {
         let bundle = self.stage(path, keys, required, Floor::Waived)?;
         let floor = self.state().floor.max(bundle.manifest.serial.unwrap_or(0));
-        let active = Some(bundle.digest.clone());
-        self.become_state(State { active, floor, ..self.state().clone() })?;
+        let mut state = State { active: Some(bundle.digest.clone()), floor, ..self.state().clone() };
+        state.approve(&bundle.digest);
+        self.become_state(state)?;
         Ok(bundle)
     }
 
-    /// Removes every bundle but the active one, the one before it, and those in `keep`; returns the digests.
+    /// Removes every bundle but the active one, what a rollback leads to, the last three that were kept, and those in
+    /// `keep`; returns the digests.
     ///
     /// # Errors
     /// When one cannot be removed.
     pub fn prune(&mut self, keep: &[String]) -> Result<Vec<String>, ModelsError> {
-        let State { active, previous, .. } = self.state().clone();
         let mut gone = self.digests()?;
-        gone.retain(|digest| !active.iter().chain(&previous).chain(keep).any(|kept| kept == digest));
+        gone.retain(|digest| !self.is_needed(digest) && !keep.contains(digest));
         gone.iter().try_for_each(|digest| self.discard(digest))?;
         self.sweep()?;
         Ok(gone)
+    }
+
+    /// Removes the stored bundle with this digest, one that was refused before it was shown; whether it was there and
+    /// nothing needs it.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&mut self, digest: &str) -> Result<bool, ModelsError> {
+        if !self.is_stored(digest) || self.is_needed(digest) {
+            return Ok(false);
+        }
+        self.discard(digest)?;
+        Ok(true)
+    }
+
+    fn is_needed(&self, digest: &str) -> bool {
+        let State { active, kept, .. } = self.state();
+        active.as_deref() == Some(digest)
+            || self.previous_model() == Some(digest)
+            || kept.iter().rev().take(SPARE).any(|kept| kept == digest)
     }
 
     /// Takes a bundle out of its place, whole, so that none is ever seen half removed.

@@ -11,6 +11,8 @@ use crate::store::disk;
 pub const SCHEMA: u32 = 1;
 /// Bytes of the file, at most.
 const LARGEST: u64 = 1 << 20;
+/// Models that are remembered as good, at most.
+const MOST_KEPT: usize = 8;
 
 /// Which model runs, and what came before: the whole of `state.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct State {
     pub floor: u64,
     /// The last time that the store went back.
     pub rolled_back: Option<RolledBack>,
+    /// Digests of models that were kept or chosen by a person, and not left since; the newest last.
+    #[serde(default)]
+    pub kept: Vec<String>,
 }
 
 /// A model is being tried.
@@ -59,17 +64,34 @@ pub struct RolledBack {
 
 impl Default for State {
     fn default() -> Self {
-        Self { schema: SCHEMA, active: None, previous: None, probation: None, floor: 0, rolled_back: None }
+        Self {
+            schema: SCHEMA,
+            active: None,
+            previous: None,
+            probation: None,
+            floor: 0,
+            rolled_back: None,
+            kept: vec![],
+        }
     }
 }
 
 impl State {
-    /// The state in the file at `path`; a new store's where there is none.
-    pub(super) fn read(path: &Path) -> Result<Self, ModelsError> {
+    /// The model with this digest has proven good, or a person says so: it may be gone back to.
+    pub(super) fn approve(&mut self, digest: &str) {
+        self.kept.retain(|kept| kept != digest);
+        self.kept.push(digest.into());
+        let too_many = self.kept.len().saturating_sub(MOST_KEPT);
+        self.kept.drain(..too_many);
+        self.rolled_back.take_if(|left| left.digest == digest);
+    }
+
+    /// The state in the file at `path`; none where there is no file.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, ModelsError> {
         let io = |source| ModelsError::Io { path: path.into(), source };
         let mut text = vec![];
         match disk::open(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(io)?.take(LARGEST).read_to_end(&mut text).map_err(io)?,
         };
         let malformed = |reason: String| ModelsError::State { path: path.into(), reason };
@@ -78,7 +100,7 @@ impl State {
             return Err(ModelsError::Schema { path: path.into(), found: value["schema"].to_string() });
         }
         let state: Self = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
-        let digests = [&state.active, &state.previous].into_iter().flatten();
+        let digests = [&state.active, &state.previous].into_iter().flatten().chain(&state.kept);
         if let Some(bad) = digests.into_iter().find(|digest| !super::catalog::is_digest(digest)) {
             return Err(malformed(format!("{bad:?} is no digest")));
         }
@@ -86,7 +108,7 @@ impl State {
         if tried.is_some() && tried != state.active.as_ref() {
             return Err(malformed("the model on probation is not the active one".into()));
         }
-        Ok(state)
+        Ok(Some(state))
     }
 
     /// Replaces the file at `path`.
