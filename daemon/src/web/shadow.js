@@ -12,7 +12,7 @@ const spread = q => q.max === 0 ? "not yet known"
 // Without figures there is no chart, and no caption of one. An SVG has no property `hidden`.
 const chart = isThere => ["caption", "histogram"].forEach(name => id(name).toggleAttribute("hidden", !isThere));
 const NONE = "No model has run beside the shown one yet. Whoever looks after this cart begins with " +
-  "`nervelightd models shadow DIGEST`; `nervelightd models list` names the stored models.";
+  `"nervelightd models shadow DIGEST --to ${location.origin}"; "nervelightd models list" names the stored models.`;
 
 function show(r) {
   say((r.is_running ? "It runs on spare time now." : "It has ended; this is what it found.") +

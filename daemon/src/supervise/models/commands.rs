@@ -59,8 +59,7 @@ impl ModelKeeper<'_> {
                 false => refuse(ErrorKind::Conflict, "no shadow runs"),
             },
             ModelCommand::Prune => {
-                self.prune();
-                self.pruning.push_back(request);
+                self.prune(Some(request));
                 return news;
             }
         };
@@ -98,8 +97,8 @@ impl ModelKeeper<'_> {
             return deployment.kind != Kind::RollBack;
         }
         let Some(store) = self.view.store().filter(|_| self.going_back.is_none()) else { return false };
-        let left = store.rolled_back.map(|left| left.digest);
-        store.previous.is_some_and(|previous| previous != self.shown.digest && Some(previous) != left)
+        // The store never leads to what was left.
+        store.previous.is_some_and(|previous| previous != self.shown.digest)
     }
 
     fn begin(&mut self, kind: Kind, who: String, now: Instant) {
@@ -198,21 +197,17 @@ impl ModelKeeper<'_> {
             _ => self.free()?,
         }
         let Some(previous) = store.previous.clone().filter(|previous| *previous != self.shown.digest) else {
-            return refuse(
-                ErrorKind::Conflict,
-                "no earlier model is stored to go back to. Choose one: `nervelightd models use DIGEST`",
-            );
-        };
-        if let Some(left) = store.rolled_back.as_ref().filter(|left| left.digest == previous) {
-            return refuse(
-                ErrorKind::Conflict,
-                format!(
-                    "the model before was left because of this: {}. To run it all the same, choose it: \
-                     `nervelightd models use {previous}`",
-                    left.why
+            let message = match &store.rolled_back {
+                Some(left) if left.digest != self.shown.digest => format!(
+                    "no earlier model is stored, but the one that was left because of this: {}. To run it all the same, \
+                     choose it: `nervelightd models use {}`",
+                    left.why, left.digest
                 ),
-            );
-        }
+                _ => "no earlier model is stored to go back to. Choose one: `nervelightd models use DIGEST`"
+                    .into(),
+            };
+            return refuse(ErrorKind::Conflict, message);
+        };
         self.begin_stored(Kind::RollBack, who, store, &previous, now);
         Ok(Reply::ModelOpening { digest: previous })
     }
@@ -226,7 +221,9 @@ impl ModelKeeper<'_> {
         Ok(Reply::Shadow { digest: Some(digest) })
     }
 
-    fn prune(&self) {
+    /// Removes what nothing needs, and answers who asked for it. Each deployment that stays does so, too.
+    pub(super) fn prune(&mut self, request: Option<Request>) {
+        self.pruning.push_back(request);
         let candidate = self.candidate.as_ref().map(|candidate| candidate.bundle.digest.clone());
         let shadow = self.shadow.as_ref().map(|shadow| shadow.figures().model.digest);
         let keep = [Some(self.shown.digest.clone()), candidate, shadow];
@@ -234,13 +231,30 @@ impl ModelKeeper<'_> {
     }
 
     pub(super) fn pruned(&mut self, pruned: Result<Vec<String>, Failure>) {
-        if let Some(request) = self.pruning.pop_front() {
+        let request = self.pruning.pop_front().flatten();
+        match (&pruned, &request) {
+            (Ok(digests), None) if !digests.is_empty() => {
+                tracing::info!(?digests, "removed bundles that nothing needs");
+            }
+            (Err(failed), None) => tracing::error!("{}. {}", failed.message, failed.remedy),
+            _ => {}
+        }
+        if let Some(request) = request {
             request.answer(match pruned {
                 Ok(digests) => Ok(Reply::Pruned { digests }),
                 Err(failed) => {
                     refuse(ErrorKind::Unavailable, format!("{}. {}", failed.message, failed.remedy))
                 }
             });
+        }
+    }
+
+    /// A bundle that came by a deployment and was never shown is of no use, but to a shadow.
+    pub(super) fn remove_refused(&self, digest: String) {
+        let is_deployed = self.deployment.as_ref().is_some_and(|now| now.kind == Kind::Deploy);
+        let is_shadow = self.shadow.as_ref().is_some_and(|shadow| shadow.figures().model.digest == digest);
+        if is_deployed && !is_shadow && digest != self.shown.digest {
+            self.ask(Ask::Remove(digest));
         }
     }
 }

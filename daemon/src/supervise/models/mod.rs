@@ -71,7 +71,8 @@ pub struct ModelKeeper<'a> {
     shadow: Option<Shadow>,
     /// The model that is shown.
     shown: ModelFigures,
-    pruning: VecDeque<Request>,
+    /// Who asked that the store is pruned; none where nobody did.
+    pruning: VecDeque<Option<Request>>,
     look_due: Instant,
 }
 

@@ -95,10 +95,14 @@ impl ModelKeeper<'_> {
                 self.probed = self.probation.take().map(|probation| probation.figures(now));
                 (self.before, self.candidate) = (None, None);
                 self.beside.halt();
+                if self.deployment.as_ref().is_some_and(|now| now.kind == Kind::Deploy) {
+                    self.prune(None);
+                }
             }
             Task::Discard => {
                 if let Some(candidate) = self.candidate.take() {
                     candidate.cancel.store(true, Ordering::Relaxed);
+                    self.remove_refused(candidate.bundle.digest.clone());
                 }
                 self.building = None;
                 self.reaper.take(engine.drop_candidate());

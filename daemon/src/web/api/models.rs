@@ -108,7 +108,7 @@ async fn shadow(State(page): State<Page>) -> Result<Response, Problem> {
         None => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "no_shadow",
-            "no model has run on spare time here. Begin with `nervelightd models shadow DIGEST`",
+            "no model has run on spare time here. Begin with `nervelightd models shadow DIGEST --to http://CART:8321`",
         )),
     }
 }
