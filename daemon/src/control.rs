@@ -73,9 +73,14 @@ pub enum ModelCommand {
     Use {
         /// The bundle's digest.
         digest: String,
+        /// Who asked.
+        who: String,
     },
     /// Run the model before the present one.
-    RollBack,
+    RollBack {
+        /// Who asked.
+        who: String,
+    },
     /// Run a stored bundle beside the present one on spare time, never shown; none ends that.
     Shadow {
         /// The bundle's digest.

@@ -11,7 +11,7 @@ use crate::status::deployment::{
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happened {
     /// Signature and manifest are good.
-    Verified,
+    Verified(ModelFigures),
     /// The bundle is in the store, whole.
     Stored(ModelFigures),
     /// What has to be built is built.
@@ -99,7 +99,10 @@ impl Deployment {
     /// Takes in what has happened at `now`. What cannot happen in this state changes nothing.
     pub fn happen(&mut self, what: Happened, now: Instant) -> Option<Task> {
         let (state, task) = match (self.state, what) {
-            (State::Verifying, Happened::Verified) => (State::Staging, None),
+            (State::Verifying, Happened::Verified(model)) => {
+                self.model = Some(model);
+                (State::Staging, None)
+            }
             (State::Verifying | State::Staging, Happened::Stored(model)) => {
                 self.model = Some(model);
                 (State::Building, Some(Task::Build))
@@ -186,10 +189,22 @@ mod tests {
         Happened::Stored(ModelFigures { digest: "d".into(), name: "nerve".into(), ..Default::default() })
     }
 
+    fn verified() -> Happened {
+        Happened::Verified(ModelFigures { name: "nerve".into(), serial: Some(4), ..Default::default() })
+    }
+
+    #[test]
+    fn a_refused_bundle_has_a_name_once_its_manifest_was_read() {
+        let (deployment, _, end) = go(Kind::Deploy, vec![verified(), failure("serial")]);
+        let figures = deployment.figures(end, None, None);
+        assert_eq!((figures.state, figures.serial), (State::Refused, Some(4)));
+        assert!(figures.model.is_some_and(|model| model.starts_with("nerve")));
+    }
+
     #[test]
     fn a_good_model_goes_all_the_way() {
-        use Happened::{Built, Kept, Passed, Proven, Recorded, Shown, Verified};
-        let way = vec![Verified, stored(), Built, Proven, Recorded, Shown, Passed, Kept];
+        use Happened::{Built, Kept, Passed, Proven, Recorded, Shown};
+        let way = vec![verified(), stored(), Built, Proven, Recorded, Shown, Passed, Kept];
         let (deployment, tasks, end) = go(Kind::Deploy, way);
         let expected = [
             None,
@@ -219,8 +234,8 @@ mod tests {
 
     #[test]
     fn each_step_fails_into_its_own_end() {
-        use Happened::{Built, Proven, Recorded, Shown, Verified};
-        let way = [Verified, stored(), Built, Proven, Recorded, Shown];
+        use Happened::{Built, Proven, Recorded, Shown};
+        let way = [verified(), stored(), Built, Proven, Recorded, Shown];
         for (done, state, task) in [
             (0, State::Refused, Task::Discard),
             (1, State::Refused, Task::Discard),

@@ -14,7 +14,7 @@ use nervelight_engines::store::models::{Catalog, Floor, Models, ModelsError};
 use nervelight_engines::{Bundle, BundleError};
 
 use crate::deploy::failure;
-use crate::status::deployment::Failure;
+use crate::status::deployment::{Failure, ModelFigures};
 use crate::status::models::{ModelsView, RolledBackFigures, StoreFigures, StoredFigures};
 use crate::status::shadow::ShadowReport;
 
@@ -32,7 +32,12 @@ pub enum Ask {
     /// Record that the model on probation stays.
     Keep,
     /// Record that the model before runs again, and why.
-    GoBack(String),
+    GoBack {
+        /// Digest of the model that is left. Where another is active, that is recorded already.
+        left: String,
+        /// Why.
+        why: String,
+    },
     /// Remove what nothing needs, but these.
     Prune(Vec<String>),
     /// Remove this bundle, which was refused before it was shown, if nothing needs it. Nothing is told.
@@ -47,7 +52,7 @@ pub enum Ask {
 #[derive(Debug)]
 pub enum Told {
     /// Signature and manifest of a bundle are good.
-    Verified,
+    Verified(ModelFigures),
     /// A bundle is open; it was staged, or was there.
     Opened(Result<Bundle, Failure>),
     /// The store has recorded what is about to be shown.
@@ -127,7 +132,7 @@ impl Keeper {
             }
             Ask::Use(digest) => Told::Recorded(recorded(self.models.use_stored(&digest))),
             Ask::Keep => Told::Kept(recorded(self.models.keep())),
-            Ask::GoBack(why) => Told::WentBack(recorded(self.models.roll_back(&why))),
+            Ask::GoBack { left, why } => Told::WentBack(self.go_back(&left, &why)),
             Ask::Prune(keep) => Told::Pruned(self.models.prune(&keep).map_err(|error| refused(&error))),
             Ask::Remove(digest) => return self.remove(&digest),
             Ask::Save(report) => return self.save(&report),
@@ -141,8 +146,8 @@ impl Keeper {
     fn stage(&mut self, tar: &Path) -> Result<Bundle, Failure> {
         let trust = Trust { keys: &self.keys, required: self.required };
         let verified = Head::read(tar, trust).map_err(|error| refused(&error.into()));
-        if verified.is_ok() {
-            let _ = self.tell.send(Told::Verified);
+        if let Ok(head) = &verified {
+            let _ = self.tell.send(Told::Verified(figures_of(head)));
         }
         let staged = verified.and_then(|_| {
             let staged = self.models.stage(tar, &self.keys, self.required, Floor::Held);
@@ -152,6 +157,14 @@ impl Keeper {
             tracing::warn!(%error, tar = %tar.display(), "a bundle that was sent here cannot be removed");
         }
         staged
+    }
+
+    /// Asking twice does not go back twice.
+    fn go_back(&mut self, left: &str, why: &str) -> Result<(), Failure> {
+        match self.models.state().active.as_deref() == Some(left) {
+            true => recorded(self.models.roll_back(why)),
+            false => Ok(()),
+        }
     }
 
     /// With a followed tag, refused bundles would fill the disk.
@@ -223,6 +236,17 @@ pub fn figures(catalog: &Catalog, keys: &[PublicKey]) -> Result<StoreFigures, Mo
         }),
         models: models.collect(),
     })
+}
+
+/// What is known of a model before its bundle is unpacked.
+fn figures_of(head: &Head) -> ModelFigures {
+    ModelFigures {
+        digest: head.digest.clone(),
+        name: head.manifest.name.clone(),
+        version: head.manifest.version.clone(),
+        serial: head.manifest.serial,
+        signer: head.signer.clone(),
+    }
 }
 
 fn recorded<T>(done: Result<T, ModelsError>) -> Result<(), Failure> {

@@ -218,4 +218,7 @@ pub struct ModelsMoment {
     pub shadow: Option<ShadowFigures>,
     /// There is a deployment to end, or a model to go back to.
     pub can_go_back: bool,
+    /// Why the store does not know yet that the model before is shown again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<String>,
 }

@@ -25,6 +25,10 @@ const rest = s => s <= 0 ? "" : s < 90 ? `${Math.ceil(s)} s` : `${Math.ceil(s / 
 const short = digest => digest ? digest.slice(0, 12) : "";
 const figure = value => value === null ? "not yet known" : value.toFixed(value < 10 ? 3 : 1);
 
+/** What is deployed, as far as that is known. */
+const bundle = d => !d.model ? "a bundle"
+  : `${d.model} ${short(d.digest)}` + (d.serial === null ? "" : `, serial ${d.serial}`);
+
 /** The model at work, in one line. */
 function active(m) {
   if (!m) return "";
@@ -78,10 +82,10 @@ export function models(s, ask, may, whyNot) {
     (shadow.mean_dice === null ? "." : `, Dice ${shadow.mean_dice.toFixed(3)}.`) : "");
   id("shadow-link").hidden = !shadow;
   if (!d) return;
-  say("deployment-says", `${KINDS[d.kind]} ${d.id} by ${d.who}: ${d.model ?? "a bundle"} ${short(d.digest)}` +
-    (d.serial === null ? "" : `, serial ${d.serial}`) + "." + (ENDS[d.state] ? " " + ENDS[d.state] : ""));
+  say("deployment-says", `${KINDS[d.kind]} ${d.id} by ${d.who}: ${bundle(d)}.` + (ENDS[d.state] ? " " + ENDS[d.state] : ""));
   id("deployment-says").dataset.kind = d.state;
-  say("deployment-why", d.failed ? `${d.failed.message}. ${d.failed.remedy.replace(/\.?$/, ".")}` : "");
+  const why = d.failed ? `${d.failed.message}. ${d.failed.remedy.replace(/\.?$/, ".")}` : "";
+  say("deployment-why", why + (s.unrecorded ? ` ${s.unrecorded}.` : ""));
   id("steps").replaceChildren(...steps(d));
   say("probation-says", d.state === "probation" ? probation(d.probation) : "");
   id("gates").hidden = !d.probation;

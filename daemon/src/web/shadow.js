@@ -9,6 +9,11 @@ const named = m => `${m.name} ${m.version}, ${m.serial === null ? "no serial" : 
 const spread = q => q.max === 0 ? "not yet known"
   : `${q.p50.toFixed(1)} ms typically, ${q.p99.toFixed(1)} ms in the slowest of 100`;
 
+// Without figures there is no chart, and no caption of one. An SVG has no property `hidden`.
+const chart = isThere => ["caption", "histogram"].forEach(name => id(name).toggleAttribute("hidden", !isThere));
+const NONE = "No model has run beside the shown one yet. Whoever looks after this cart begins with " +
+  `"nervelightd models shadow DIGEST --to ${location.origin}"; "nervelightd models list" names the stored models.`;
+
 function show(r) {
   say((r.is_running ? "It runs on spare time now." : "It has ended; this is what it found.") +
     (r.trouble ? ` Trouble: ${r.trouble}` : ""));
@@ -30,6 +35,7 @@ function show(r) {
     ["Frames that the other failed on", count(r.errors)],
   ];
   id("figures").replaceChildren(...rows.flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
+  chart(Boolean(d));
   const bars = d ? d.histogram : [], most = Math.max(1, ...bars);
   const svg = (tag, attributes, text) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -51,7 +57,7 @@ async function refresh() {
     const answer = await fetch("/api/v1/shadow", { signal: AbortSignal.timeout(5000), cache: "no-store" });
     const told = await answer.json();
     if (answer.ok) show(told);
-    else say(answer.status === 401 ? "Log in on the page of the live picture first." : told.detail);
+    else say(answer.status === 401 ? "Log in on the page of the live picture first." : told.code === "no_shadow" ? NONE : told.detail);
     if (answer.ok && !told.is_running) wait = 30000;
   } catch {
     say("The program on the cart does not answer. This page tries again by itself.");

@@ -2,6 +2,7 @@
 //! not notice.
 #![allow(clippy::unwrap_used)]
 
+mod back;
 mod crash;
 mod gates;
 mod operator;

@@ -33,6 +33,9 @@ fn one_deployment_at_a_time_and_an_operator_may_end_it() {
     let ended = ward.ended();
     assert_eq!((&ended["state"], &ended["failed"]["gate"]), (&"rolled_back".into(), &"operator".into()));
     ward.until("the old model", |s| s["model"]["version"] == "1");
+    ward.until("the record", |_| {
+        api(ward.port, "GET", "/api/v1/models").unwrap().1["rolled_back"] != Value::Null
+    });
     // It was left for a reason: going back once more would show it again.
     let again = api(ward.port, "POST", "/api/v1/models/rollback").unwrap();
     assert!(again.0 == 409 && detail(&again).contains("was left"), "{again:?}");

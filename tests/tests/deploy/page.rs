@@ -12,6 +12,10 @@ fn the_page_tells_each_step_and_goes_back() {
     let sinks = "{ kind = \"preview\" }";
     let deploy = "{ probation_s = 600, probation_frames = 5000 }";
     let ward = Ward::new(Setting { sinks, deploy, ..Setting::default() }).settled();
+    browser.go(&format!("http://127.0.0.1:{}/shadow", ward.port)).unwrap();
+    browser.see("#says", "nervelightd models shadow DIGEST").unwrap();
+    let said = browser.run("return document.getElementById('details').innerText").unwrap();
+    assert!(!said.as_str().unwrap().contains("Dice"), "there is no chart, and no caption: {said}");
     browser.go(&format!("http://127.0.0.1:{}", ward.port)).unwrap();
     browser.see("#active-model", "tiny 1, no serial, not signed").unwrap();
     ward.deploy("2", Recipe { serial: Some(5), ..Recipe::new(1.0, 2.0) });
@@ -26,7 +30,7 @@ fn the_page_tells_each_step_and_goes_back() {
     browser.run("window.confirm = words => (window.asked = words, true)").unwrap();
     browser.click("#go-back").unwrap();
     browser.see("#deployment-says", "The new model went back").unwrap();
-    browser.see("#deployment-why", "an operator went back").unwrap();
+    browser.see("#deployment-why", "went back to the model before").unwrap();
     browser.see("#active-model", "tiny 1").unwrap();
     assert_eq!(browser.run("return window.asked").unwrap(), "Show the model before again, at once?");
     browser.run("document.getElementById('deployment').scrollIntoView()").unwrap();

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::{ModelKeeper, News, Purpose};
+use super::{GoingBack, ModelKeeper, News, Purpose};
 use crate::control::{Answer, ControlError, ErrorKind, ModelCommand, Reply, Request};
 use crate::deploy::store::Ask;
 use crate::deploy::{Deployment, Happened, failure};
-use crate::status::deployment::{Failure, Kind, State};
+use crate::status::deployment::{Failure, Kind, ModelFigures, State};
 use crate::status::models::StoreFigures;
 use crate::supervise::engine::EngineKeeper;
 
@@ -32,6 +32,7 @@ impl ModelKeeper<'_> {
             ModelCommand::Deploy { bundle, who } => match self.free() {
                 Ok(()) => {
                     self.begin(Kind::Deploy, who, now);
+                    self.tell(now);
                     self.opening.push_back(Purpose::Deployment(self.deployments));
                     self.ask(Ask::Stage(bundle));
                     Ok(Reply::Deploying { deployment: self.deployments })
@@ -44,10 +45,9 @@ impl ModelKeeper<'_> {
                     Err(error)
                 }
             },
-            ModelCommand::Use { digest } => {
-                find(&store, &digest).and_then(|digest| self.use_stored(digest, engine, now, &mut news))
-            }
-            ModelCommand::RollBack => self.roll_back(&store, engine, now, &mut news),
+            ModelCommand::Use { digest, who } => find(&store, &digest)
+                .and_then(|digest| self.use_stored(&store, digest, who, engine, now, &mut news)),
+            ModelCommand::RollBack { who } => self.roll_back(&store, who, engine, now, &mut news),
             ModelCommand::Shadow { digest: Some(digest) } => {
                 find(&store, &digest).and_then(|digest| self.start_shadow(digest))
             }
@@ -59,8 +59,7 @@ impl ModelKeeper<'_> {
                 false => refuse(ErrorKind::Conflict, "no shadow runs"),
             },
             ModelCommand::Prune => {
-                self.prune();
-                self.pruning.push_back(request);
+                self.prune(Some(request));
                 return news;
             }
         };
@@ -76,37 +75,72 @@ impl ModelKeeper<'_> {
             return refuse(
                 ErrorKind::Conflict,
                 format!(
-                    "deployment {id} by {who} is at {state}. Wait for its end, or end it: POST /api/v1/models/rollback"
+                    "deployment {id} by {who} is at {state}. Wait for its end, or end it: `nervelightd models rollback`"
                 ),
             );
         }
-        if self.going_back.is_some() {
-            return refuse(ErrorKind::Conflict, "the model before is just being shown again. Wait for it");
+        match &self.going_back {
+            None => Ok(()),
+            Some(GoingBack { is_shown: true, .. }) => refuse(
+                ErrorKind::Conflict,
+                "the model before is shown again, and the store does not know yet. Wait for it; where its disk is full, \
+                 make room",
+            ),
+            Some(_) => refuse(ErrorKind::Conflict, "the model before is just being shown again. Wait for it"),
         }
-        Ok(())
     }
 
     /// Whether [`ModelCommand::RollBack`] would do anything.
     pub(super) fn can_go_back(&self) -> bool {
-        if self.deployment.as_ref().is_some_and(|deployment| !deployment.state().is_over()) {
-            return true;
+        if let Some(deployment) = self.deployment.as_ref().filter(|deployment| !deployment.state().is_over())
+        {
+            return deployment.kind != Kind::RollBack;
         }
         let Some(store) = self.view.store().filter(|_| self.going_back.is_none()) else { return false };
-        let left = store.rolled_back.map(|left| left.digest);
-        store.previous.is_some_and(|previous| previous != self.shown.digest && Some(previous) != left)
+        // The store never leads to what was left.
+        store.previous.is_some_and(|previous| previous != self.shown.digest)
     }
 
     fn begin(&mut self, kind: Kind, who: String, now: Instant) {
         self.deployments += 1;
         self.probed = None;
         self.deployment = Some(Deployment::new(self.deployments, kind, who, now));
+    }
+
+    /// Begins to show a stored model.
+    fn begin_stored(&mut self, kind: Kind, who: String, store: &StoreFigures, digest: &str, now: Instant) {
+        self.begin(kind, who, now);
+        let stored = store.models.iter().find(|model| model.digest == digest);
+        if let (Some(deployment), Some(stored)) = (&mut self.deployment, stored) {
+            deployment.model = Some(ModelFigures {
+                digest: stored.digest.clone(),
+                name: stored.name.clone(),
+                version: stored.version.clone(),
+                serial: stored.serial,
+                signer: stored.signer.clone(),
+            });
+        }
         self.tell(now);
+        self.open(Purpose::Deployment(self.deployments), digest.into());
+    }
+
+    /// The model before, while it is on its way back.
+    fn way_back(&self) -> Option<String> {
+        if let Some(going_back) = &self.going_back {
+            let before = self.before.as_ref().filter(|_| !going_back.is_shown);
+            return Some(before.map_or(&self.shown, |(model, _)| model).digest.clone());
+        }
+        let is_way_back = |now: &&Deployment| now.kind == Kind::RollBack && !now.state().is_over();
+        let deployment = self.deployment.as_ref().filter(is_way_back)?;
+        deployment.model.as_ref().map(|model| model.digest.clone())
     }
 
     /// An operator knows which model to run.
     fn use_stored(
         &mut self,
+        store: &StoreFigures,
         digest: String,
+        who: String,
         engine: &mut EngineKeeper,
         now: Instant,
         news: &mut News,
@@ -121,12 +155,11 @@ impl ModelKeeper<'_> {
             return Ok(Reply::ModelOpening { digest });
         }
         if is_on_probation && self.before.as_ref().is_some_and(|(model, _)| model.digest == digest) {
-            self.happen(Happened::Failed(failure::withdrawn("an operator")), engine, now, news);
+            self.happen(Happened::Failed(failure::withdrawn(&who)), engine, now, news);
             return Ok(Reply::ModelOpening { digest });
         }
         self.free()?;
-        self.begin(Kind::Use, "an operator".into(), now);
-        self.open(Purpose::Deployment(self.deployments), digest.clone());
+        self.begin_stored(Kind::Use, who, store, &digest, now);
         Ok(Reply::ModelOpening { digest })
     }
 
@@ -134,20 +167,25 @@ impl ModelKeeper<'_> {
     fn roll_back(
         &mut self,
         store: &StoreFigures,
+        who: String,
         engine: &mut EngineKeeper,
         now: Instant,
         news: &mut News,
     ) -> Answer {
+        // Who asks twice is impatient, and wants the same.
+        if let Some(digest) = self.way_back() {
+            return Ok(Reply::ModelOpening { digest });
+        }
         let state = self.deployment.as_ref().map(Deployment::state);
         match state {
             Some(State::Swapping) => {
                 return refuse(ErrorKind::Conflict, "the model is just being swapped. Try again in a second");
             }
             Some(state) if !state.is_over() => {
-                let failed = failure::withdrawn("an operator");
+                let failed = failure::withdrawn(&who);
                 let failed = match state {
                     State::Probation => failed,
-                    _ => Failure { message: "an operator ended it before it was shown".into(), ..failed },
+                    _ => Failure { message: format!("{who} ended it before it was shown"), ..failed },
                 };
                 self.happen(Happened::Failed(failed), engine, now, news);
                 let digest = match &self.before {
@@ -159,23 +197,18 @@ impl ModelKeeper<'_> {
             _ => self.free()?,
         }
         let Some(previous) = store.previous.clone().filter(|previous| *previous != self.shown.digest) else {
-            return refuse(
-                ErrorKind::Conflict,
-                "no earlier model is stored to go back to. Choose one: POST /api/v1/models/DIGEST/use",
-            );
-        };
-        if let Some(left) = store.rolled_back.as_ref().filter(|left| left.digest == previous) {
-            return refuse(
-                ErrorKind::Conflict,
-                format!(
-                    "the model before was left because of this: {}. To run it all the same, choose it: POST \
-                     /api/v1/models/{previous}/use",
-                    left.why
+            let message = match &store.rolled_back {
+                Some(left) if left.digest != self.shown.digest => format!(
+                    "no earlier model is stored, but the one that was left because of this: {}. To run it all the same, \
+                     choose it: `nervelightd models use {}`",
+                    left.why, left.digest
                 ),
-            );
-        }
-        self.begin(Kind::RollBack, "an operator".into(), now);
-        self.open(Purpose::Deployment(self.deployments), previous.clone());
+                _ => "no earlier model is stored to go back to. Choose one: `nervelightd models use DIGEST`"
+                    .into(),
+            };
+            return refuse(ErrorKind::Conflict, message);
+        };
+        self.begin_stored(Kind::RollBack, who, store, &previous, now);
         Ok(Reply::ModelOpening { digest: previous })
     }
 
@@ -188,7 +221,9 @@ impl ModelKeeper<'_> {
         Ok(Reply::Shadow { digest: Some(digest) })
     }
 
-    fn prune(&self) {
+    /// Removes what nothing needs, and answers who asked for it. Each deployment that stays does so, too.
+    pub(super) fn prune(&mut self, request: Option<Request>) {
+        self.pruning.push_back(request);
         let candidate = self.candidate.as_ref().map(|candidate| candidate.bundle.digest.clone());
         let shadow = self.shadow.as_ref().map(|shadow| shadow.figures().model.digest);
         let keep = [Some(self.shown.digest.clone()), candidate, shadow];
@@ -196,13 +231,30 @@ impl ModelKeeper<'_> {
     }
 
     pub(super) fn pruned(&mut self, pruned: Result<Vec<String>, Failure>) {
-        if let Some(request) = self.pruning.pop_front() {
+        let request = self.pruning.pop_front().flatten();
+        match (&pruned, &request) {
+            (Ok(digests), None) if !digests.is_empty() => {
+                tracing::info!(?digests, "removed bundles that nothing needs");
+            }
+            (Err(failed), None) => tracing::error!("{}. {}", failed.message, failed.remedy),
+            _ => {}
+        }
+        if let Some(request) = request {
             request.answer(match pruned {
                 Ok(digests) => Ok(Reply::Pruned { digests }),
                 Err(failed) => {
                     refuse(ErrorKind::Unavailable, format!("{}. {}", failed.message, failed.remedy))
                 }
             });
+        }
+    }
+
+    /// A bundle that came by a deployment and was never shown is of no use, but to a shadow.
+    pub(super) fn remove_refused(&self, digest: String) {
+        let is_deployed = self.deployment.as_ref().is_some_and(|now| now.kind == Kind::Deploy);
+        let is_shadow = self.shadow.as_ref().is_some_and(|shadow| shadow.figures().model.digest == digest);
+        if is_deployed && !is_shadow && digest != self.shown.digest {
+            self.ask(Ask::Remove(digest));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Models that come and go: does what a deployment says, watches probations, and runs models on spare time that are not shown.
 
+mod back;
 mod commands;
 mod shadow;
 mod steps;
@@ -70,7 +71,8 @@ pub struct ModelKeeper<'a> {
     shadow: Option<Shadow>,
     /// The model that is shown.
     shown: ModelFigures,
-    pruning: VecDeque<Request>,
+    /// Who asked that the store is pruned; none where nobody did.
+    pruning: VecDeque<Option<Request>>,
     look_due: Instant,
 }
 
@@ -100,8 +102,12 @@ struct GoingBack {
     why: String,
     /// It does not stand by, and is being opened.
     is_opening: bool,
-    /// The store does not know yet.
+    /// The model that is left.
+    left: String,
+    /// The store does not know yet: when it is asked again.
     unrecorded: Option<Instant>,
+    /// Why it could not be recorded.
+    trouble: Option<String>,
     /// It is shown.
     is_shown: bool,
 }
@@ -293,7 +299,8 @@ impl<'a> ModelKeeper<'a> {
         } else {
             self.run_shadow();
             let is_swapping = self.deployment.as_ref().is_some_and(|now| !now.state().is_over());
-            if !is_swapping && self.going_back.is_none() {
+            // That it is recorded may take until a disk has room.
+            if !is_swapping && self.going_back.as_ref().is_none_or(|going_back| going_back.is_shown) {
                 self.reaper.take(engine.release_standby());
             }
         }
@@ -325,6 +332,7 @@ impl<'a> ModelKeeper<'a> {
             deployments: self.ended.clone(),
             shadow: self.shadow.as_ref().map(Shadow::figures),
             can_go_back: self.can_go_back(),
+            unrecorded: self.going_back.as_ref().and_then(|going_back| going_back.trouble.clone()),
         }
     }
 
@@ -335,8 +343,8 @@ impl<'a> ModelKeeper<'a> {
         }
         let Some(store) = self.store.take() else { return };
         // One that went back already is not to come again.
-        if let Some(GoingBack { why, unrecorded: Some(_), .. }) = &self.going_back {
-            store.ask(Ask::GoBack(why.clone()));
+        if let Some(GoingBack { left, why, unrecorded: Some(_), .. }) = &self.going_back {
+            store.ask(Ask::GoBack { left: left.clone(), why: why.clone() });
         }
         if in_order {
             store.ask(Ask::Stop);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nervelight_engines::{Bundle, EngineError};
 
-use super::{AT_A_CROP, Candidate, GoingBack, ModelKeeper, News, Purpose, RETRY, figures_of};
+use super::{Candidate, ModelKeeper, News, Purpose, RETRY, figures_of};
 use crate::deploy::store::{Ask, Told};
 use crate::deploy::{Behaviour, Happened, History, Probation, Task, Verdict, failure};
 use crate::infer::Model;
@@ -78,7 +78,7 @@ impl ModelKeeper<'_> {
                     self.happen(Happened::Failed(failed), engine, now, news);
                 }
             }
-            Task::Record => self.record(),
+            Task::Record => self.record(engine, now, news),
             Task::Swap => self.swap(engine, now, news),
             Task::Watch => {
                 let baseline = self.before.as_ref().map(|(_, history)| history.recent());
@@ -95,10 +95,14 @@ impl ModelKeeper<'_> {
                 self.probed = self.probation.take().map(|probation| probation.figures(now));
                 (self.before, self.candidate) = (None, None);
                 self.beside.halt();
+                if self.deployment.as_ref().is_some_and(|now| now.kind == Kind::Deploy) {
+                    self.prune(None);
+                }
             }
             Task::Discard => {
                 if let Some(candidate) = self.candidate.take() {
                     candidate.cancel.store(true, Ordering::Relaxed);
+                    self.remove_refused(candidate.bundle.digest.clone());
                 }
                 self.building = None;
                 self.reaper.take(engine.drop_candidate());
@@ -109,14 +113,7 @@ impl ModelKeeper<'_> {
                 self.probed = self.probation.take().map(|probation| probation.figures(now));
                 self.candidate = None;
                 self.beside.halt();
-                self.ask(Ask::GoBack(why.clone()));
-                self.going_back = Some(GoingBack {
-                    since: now,
-                    why,
-                    is_opening: false,
-                    unrecorded: Some(now + RETRY),
-                    is_shown: false,
-                });
+                self.record_way_back(self.shown.digest.clone(), why, false, now);
             }
         }
     }
@@ -138,7 +135,7 @@ impl ModelKeeper<'_> {
         let told = self.store.as_ref().map_or_else(Vec::new, |store| store.told());
         for told in told {
             match told {
-                Told::Verified => self.happen(Happened::Verified, engine, now, news),
+                Told::Verified(model) => self.happen(Happened::Verified(model), engine, now, news),
                 Told::Opened(opened) => match self.opening.pop_front() {
                     Some(Purpose::Deployment(id)) if id == self.deployments => {
                         self.opened(opened, engine, now, news);
@@ -155,10 +152,10 @@ impl ModelKeeper<'_> {
                 Told::Kept(Err(failed)) => tracing::error!("{}. {}", failed.message, failed.remedy),
                 Told::WentBack(Ok(())) => {
                     if let Some(going_back) = &mut self.going_back {
-                        going_back.unrecorded = None;
+                        (going_back.unrecorded, going_back.trouble) = (None, None);
                     }
                 }
-                Told::WentBack(Err(failed)) => tracing::error!("{}. {}", failed.message, failed.remedy),
+                Told::WentBack(Err(failed)) => self.not_recorded(&failed),
                 Told::Pruned(pruned) => self.pruned(pruned),
             }
         }
@@ -254,14 +251,20 @@ impl ModelKeeper<'_> {
         news
     }
 
-    /// Records what is about to be shown.
-    fn record(&self) {
+    /// Records what is about to be shown. A way back is not held up by the store: it is shown first.
+    fn record(&mut self, engine: &mut EngineKeeper, now: Instant, news: &mut News) {
         let (Some(deployment), Some(candidate)) = (&self.deployment, &self.candidate) else { return };
         let digest = candidate.bundle.digest.clone();
-        self.ask(match deployment.kind {
-            Kind::Deploy => Ask::Begin(digest, deployment.id),
-            Kind::Use | Kind::RollBack => Ask::Use(digest),
-        });
+        match deployment.kind {
+            Kind::Deploy => self.ask(Ask::Begin(digest, deployment.id)),
+            Kind::Use => self.ask(Ask::Use(digest)),
+            Kind::RollBack => {
+                let withdrawn = failure::withdrawn(&deployment.who);
+                let why = format!("{}: {}", withdrawn.gate, withdrawn.message);
+                self.record_way_back(self.shown.digest.clone(), why, true, now);
+                self.happen(Happened::Recorded, engine, now, news);
+            }
+        }
     }
 
     fn swap(&mut self, engine: &mut EngineKeeper, now: Instant, news: &mut News) {
@@ -305,71 +308,5 @@ impl ModelKeeper<'_> {
         let failed = Failure { figure: Some(seconds), ..failure::of("hang", &said) };
         self.happen(Happened::Failed(failed), engine, now, &mut news);
         news
-    }
-
-    /// Opens the engine of the model before, to stand by or to be gone back to.
-    fn open_before(&mut self, purpose: Purpose, opened: Result<Bundle, Failure>, engine: &mut EngineKeeper) {
-        let started = opened.map_err(|failed| failed.message).and_then(|bundle| {
-            let cancel = Arc::new(AtomicBool::new(false));
-            let opener = engine.opener(Arc::new(bundle), cancel.clone());
-            let started = match purpose {
-                Purpose::Standby => engine.stand_by(opener, cancel),
-                _ => engine.try_out(opener, cancel),
-            };
-            started.map_err(|error| format!("{error:#}"))
-        });
-        if let Err(error) = started {
-            tracing::error!(%error, "the model before cannot be opened");
-            if purpose == Purpose::WayBack {
-                self.going_back = None;
-            }
-        }
-    }
-
-    /// Shows the model before again: at once where it stands by, else when it is open.
-    pub(super) fn go_back(&mut self, engine: &mut EngineKeeper, now: Instant, news: &mut News) {
-        let Some(going_back) = &mut self.going_back else { return };
-        if going_back.unrecorded.is_some_and(|due| now >= due) {
-            going_back.unrecorded = Some(now + RETRY);
-            let why = going_back.why.clone();
-            self.ask(Ask::GoBack(why));
-        }
-        let Some(going_back) = &mut self.going_back else { return };
-        if going_back.is_shown {
-            if going_back.unrecorded.is_none() {
-                self.going_back = None;
-            }
-            return;
-        }
-        if let Some((inference, over)) = engine.way_back() {
-            news.changes.push(Change::Model(inference));
-            over.into_iter().for_each(|over| self.reaper.take(over));
-            self.is_back(engine, news);
-        } else if !going_back.is_opening
-            && (!self.beside.is_lent() || now.saturating_duration_since(going_back.since) > AT_A_CROP)
-        {
-            going_back.is_opening = true;
-            let before = self.before.as_ref().map(|(model, _)| model.digest.clone());
-            // The store may know of the change already, or not yet.
-            let others = self.view.store().map(|store| [store.previous, store.active]);
-            let other = others.into_iter().flatten().flatten().find(|digest| *digest != self.shown.digest);
-            if let Some(digest) = before.or(other) {
-                tracing::warn!("the model before does not stand by, and is opened");
-                self.open(Purpose::WayBack, digest);
-            }
-        }
-    }
-
-    /// The frame thread is given the model before.
-    fn is_back(&mut self, engine: &EngineKeeper, news: &mut News) {
-        self.shown = figures_of(engine.bundle());
-        if let Some((_, history)) = self.before.take() {
-            self.history = history;
-        }
-        if let Some(going_back) = &mut self.going_back {
-            going_back.is_shown = true;
-        }
-        tracing::info!(model = %self.shown.name, version = %self.shown.version, "the model before is shown again");
-        news.shown = Some((engine.model().cloned(), self.shown.clone()));
     }
 }

@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use nervelight_web::Problem;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 
 use crate::control::{Command, ModelCommand, Reply};
 use crate::web::Page;
+use crate::web::auth::Caller;
 
 /// Time between two signs of life where nothing happens.
 const ALIVE: Duration = Duration::from_secs(10);
@@ -57,16 +58,23 @@ async fn models(State(page): State<Page>) -> Result<Response, Problem> {
 #[utoipa::path(post, path = "/api/v1/models/{digest}/use", tag = "models", security(("token" = ["deploy"])),
     params(("digest" = String, Path, pattern = "^[0-9a-f]{8,64}$", description = "The bundle's digest, or its first eight digits and more.")),
     responses((status = 200, body = Reply)))]
-async fn use_model(State(page): State<Page>, Path(digest): Path<String>) -> Result<Json<Reply>, Problem> {
-    change(&page, ModelCommand::Use { digest }).await
+async fn use_model(
+    State(page): State<Page>,
+    Extension(caller): Extension<Caller>,
+    Path(digest): Path<String>,
+) -> Result<Json<Reply>, Problem> {
+    change(&page, ModelCommand::Use { digest, who: caller.name }).await
 }
 
 /// Ends a deployment that goes on, or shows the model before the present one. That takes no more than the role of who is at the
 /// cart, and is done though the audit log cannot be written.
 #[utoipa::path(post, path = "/api/v1/models/rollback", tag = "models", security(("token" = ["operate"])),
     responses((status = 200, body = Reply)))]
-async fn roll_back(State(page): State<Page>) -> Result<Json<Reply>, Problem> {
-    change(&page, ModelCommand::RollBack).await
+async fn roll_back(
+    State(page): State<Page>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Reply>, Problem> {
+    change(&page, ModelCommand::RollBack { who: caller.name }).await
 }
 
 /// Removes the stored models that nothing needs.
@@ -100,7 +108,7 @@ async fn shadow(State(page): State<Page>) -> Result<Response, Problem> {
         None => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "no_shadow",
-            "no model has run on spare time here. Begin with POST /api/v1/models/DIGEST/shadow",
+            "no model has run on spare time here. Begin with `nervelightd models shadow DIGEST --to http://CART:8321`",
         )),
     }
 }
