@@ -12,6 +12,11 @@ what=${1:-run}
 case $what in run | train | test | gpu) ;; *) sed -n '2,9s/^# \?//p' "$0"; exit 2 ;; esac
 
 say() { echo "setup: $*" >&2; }
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; return; fi
+    command -v sudo >/dev/null || { say "run as root, or install sudo, for: $*"; exit 1; }
+    sudo "$@"
+}
 
 # Debian packages.
 packages=(build-essential ca-certificates curl git glib-networking pkg-config python3-venv
@@ -31,14 +36,9 @@ for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
-    sudo=
-    if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || { say "run as root, or install sudo, to install: ${missing[*]}"; exit 1; }
-        sudo=sudo
-    fi
     say "apt-get install ${missing[*]}"
-    $sudo apt-get update -q
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi
 
 # A registry and what checks Prometheus' rules: only the programs, taken out of their packages, whose services would start.
@@ -50,7 +50,9 @@ if [ "$what" = test ]; then
         say "apt-get download $package -> $tools/$program"
         mkdir -p "$tools"
         folder=$(mktemp -d "$tools/package.XXXXXX")
-        (cd "$folder" && apt-get download -q "$package" && dpkg-deb -x "$package"_*.deb .)
+        # The lists of packages may be old, or missing.
+        (cd "$folder" && { apt-get download -q "$package" || { as_root apt-get update -q && apt-get download -q "$package"; }; } &&
+            dpkg-deb -x "$package"_*.deb .)
         mv -f "$folder/usr/bin/$program" "$tools/$program"
         rm -rf "$folder"
     done
