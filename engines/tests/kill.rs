@@ -62,8 +62,11 @@ fn child() {
         }
         let state = models.state().clone();
         let (active, previous) = (state.active.clone().unwrap(), state.previous.clone());
-        if let (true, Some(previous)) = (turn % 2 == 0, &previous) {
-            say(&state, format!("{previous} {active} false {}", state.floor));
+        if let (true, Some(to)) = (turn % 2 == 0, models.previous_model()) {
+            let there =
+                |digest: &&String| **digest != active && *digest != to && models.path(digest).is_dir();
+            let rest = state.kept.iter().rev().find(there).map_or("none", String::as_str);
+            say(&state, format!("{to} {rest} false {}", state.floor));
             models.roll_back("asked").unwrap();
         } else if state.probation.is_some() {
             let serial = bundles.iter().find(|b| b.1 == active).unwrap().2;

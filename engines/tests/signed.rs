@@ -407,34 +407,93 @@ fn a_model_goes_on_probation_is_kept_or_goes_back() {
     models.begin_probation(b, 3).unwrap();
     assert_eq!(models.roll_back("latency").unwrap(), *a);
     let state = models.state().clone();
-    assert_eq!((state.active.as_ref(), state.previous.as_ref(), state.probation), (Some(a), Some(b), None));
+    assert_eq!((state.active.as_ref(), state.previous, state.probation), (Some(a), None, None));
     let rolled_back = state.rolled_back.unwrap();
     assert_eq!((&rolled_back.digest, rolled_back.why.as_str(), state.floor), (b, "latency", 0));
-    assert_eq!(models.prune(&[]).unwrap(), [c.clone()]);
+    assert_eq!(models.previous_model(), None);
+    assert_eq!(models.roll_back("again").unwrap_err().code(), "no_previous");
+    // A damaged active bundle never gives way to the one that was left.
+    let weights = models.path(a).join("fp32.onnx");
+    let good = fs::read(&weights).unwrap();
+    fs::remove_file(&weights).unwrap();
+    let error = models.start(&[]).unwrap_err();
+    assert!(error.code() == "damaged" || error.to_string().contains("fp32.onnx is missing"), "{error}");
+    assert!(
+        error.to_string().contains("models use DIGEST") && !error.to_string().contains("Copy"),
+        "{error}"
+    );
+    fs::write(&weights, good).unwrap();
     models.begin_probation(b, 4).unwrap();
     models.keep().unwrap();
-    assert_eq!(models.state().floor, u64::from(b'b'));
+    assert_eq!((models.state().floor, &models.state().rolled_back), (u64::from(b'b'), &None));
+    assert_eq!(models.state().kept, [a.clone(), b.clone()]);
 
     // After an orderly stop the probation begins again, after any other end the model goes back.
-    models.use_stored(a).unwrap();
-    models.begin_probation(b, 5).unwrap();
+    models.begin_probation(c, 5).unwrap();
     models.stop_probation().unwrap();
     let root = cart.root.clone();
     drop(cart.models);
     let mut models = Models::open(&root).unwrap();
     let started = models.start(&[]).unwrap().unwrap();
-    assert_eq!((&started.bundle.digest, started.rolled_back.is_none()), (b, true));
+    assert_eq!((&started.bundle.digest, started.rolled_back.is_none()), (c, true));
     assert!(models.state().probation.as_ref().is_some_and(|probation| !probation.stopped));
     drop(models);
     let mut models = Models::open(&root).unwrap();
     let started = models.start(&[]).unwrap().unwrap();
-    assert_eq!(&started.bundle.digest, a);
+    assert_eq!(&started.bundle.digest, b);
     assert!(started.rolled_back.unwrap().why.contains("ended without a stop"));
+    assert_eq!(models.previous_model(), Some(a.as_str()));
+    // What was left goes, what it would go back to stays.
+    assert_eq!(models.prune(&[]).unwrap(), [c.clone()]);
 
     // A damaged active bundle gives way to the one before.
-    fs::remove_file(models.path(a).join("fp32.onnx")).unwrap();
+    fs::remove_file(models.path(b).join("fp32.onnx")).unwrap();
     drop(models);
     let started = Models::open(&root).unwrap().start(&[]).unwrap().unwrap();
-    assert_eq!(&started.bundle.digest, b);
+    assert_eq!(&started.bundle.digest, a);
     assert!(started.rolled_back.unwrap().why.contains("fp32.onnx is missing"));
+}
+
+#[test]
+fn going_back_twice_goes_on_to_earlier_models_and_what_was_refused_is_removed() {
+    let mut cart = Cart::new();
+    let digests = ["a.tar", "b.tar", "c.tar", "d.tar", "e.tar"].map(|name| {
+        let path = cart.lab.bundle(&cart.desk, name, u64::from(name.as_bytes()[0]));
+        cart.stage(&path).unwrap().digest
+    });
+    let [a, b, c, d, e] = &digests;
+    let models = &mut cart.models;
+    for digest in [a, b, c, d] {
+        models.use_stored(digest).unwrap();
+    }
+    assert!(models.remove(e).unwrap() && !models.path(e).exists());
+    assert!(!models.remove(e).unwrap(), "it is gone");
+    assert!(!models.remove(d).unwrap() && !models.remove(c).unwrap(), "they are needed");
+    assert_eq!(models.prune(&[]).unwrap(), [a.clone()]);
+    assert_eq!(models.roll_back("an operator went back").unwrap(), *c);
+    assert_eq!(models.roll_back("an operator went back").unwrap(), *b);
+    assert_eq!(models.roll_back("an operator went back").unwrap_err().code(), "no_previous");
+    // A person chooses what was left.
+    models.use_stored(c).unwrap();
+    assert_eq!(models.state().rolled_back, None);
+    assert_eq!(models.previous_model(), Some(b.as_str()));
+}
+
+#[test]
+fn a_store_that_lost_its_state_keeps_a_floor() {
+    let mut cart = Cart::new();
+    let old = cart.lab.bundle(&cart.desk, "old.tar", 7);
+    let new = cart.lab.bundle(&cart.desk, "new.tar", 8);
+    assert!(!cart.models.is_lost());
+    let digest = cart.stage(&new).unwrap().digest;
+    cart.models.use_stored(&digest).unwrap();
+    fs::remove_file(cart.root.join("state.json")).unwrap();
+    drop(cart.models);
+    cart.models = Models::open(&cart.root).unwrap();
+    assert!(cart.models.is_lost() && cart.models.start(&[]).unwrap().is_none());
+    assert_eq!(cart.refusal(&old).0, "old_serial");
+    // Its first model is brought by whoever configures it, and the floor stays.
+    cart.models.fill(&old, std::slice::from_ref(&cart.lab.public), true).unwrap();
+    assert_eq!((cart.models.state().floor, cart.models.is_lost()), (8, false));
+    assert_eq!(cart.refusal(&old).0, "old_serial");
 }

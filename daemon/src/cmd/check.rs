@@ -50,7 +50,7 @@ pub fn check(arguments: &Arguments) -> Result<()> {
     let name = |key: &str| options.option(key, config.sinks.len()).unwrap_or_else(|| key.to_owned());
     row("source", check_source(&config, *deep, name));
     if config.store.is_some() {
-        row("store", model::describe(&config));
+        row("store", check_store(&config));
     }
     match model::look(&config) {
         Err(error) => row("model", Err(error)),
@@ -102,6 +102,14 @@ fn check_source(config: &Config, deep: bool, name: impl Fn(&str) -> String) -> R
         Region::place(config.x, config.y, nervelight_phantom::WIDTH, nervelight_phantom::HEIGHT)?;
     }
     Ok(text)
+}
+
+/// What is in the store. One that cannot be used keeps no video from being shown where `run` finds a model all the same.
+fn check_store(config: &Config) -> Result<String> {
+    model::describe(config).or_else(|error| match model::look(config) {
+        Ok(bundle) => Ok(format!("out of order, `run` takes {}: {error:#}", bundle.path.display())),
+        Err(_) => Err(error),
+    })
 }
 
 fn check_engine(config: &Config, bundle: Bundle) -> Result<String> {

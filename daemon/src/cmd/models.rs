@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use nervelight_engines::bundle::PublicKey;
-use nervelight_engines::store::models::{Catalog, Models, State, Stored};
+use nervelight_engines::store::models::{Catalog, Models, ModelsError, State, Stored};
 use serde_json::json;
 
 use crate::cmd::remote::RemoteOptions;
@@ -83,12 +83,17 @@ pub fn models(arguments: &Arguments) -> Result<()> {
             let mut models = open()?;
             // Nothing is chosen that cannot be opened.
             let bundle = models.bundle(digest, &keys)?;
+            if let Some(left) =
+                models.state().rolled_back.as_ref().filter(|left| left.digest == bundle.digest)
+            {
+                outln!("this model was left because of this: {}", left.why);
+            }
             models.use_stored(&bundle.digest)?;
             outln!("{} ({}) runs from the next start on", bundle.model(), bundle.digest);
             Ok(())
         }
         Command::Rollback => {
-            let digest = open()?.roll_back("asked for on this machine")?;
+            let digest = roll_back(&mut open()?)?;
             outln!("{digest} runs from the next start on");
             Ok(())
         }
@@ -101,6 +106,19 @@ pub fn models(arguments: &Arguments) -> Result<()> {
             outln!("{} bundles removed", gone.len());
             Ok(())
         }
+    }
+}
+
+/// Goes back, never to the model that was left last.
+fn roll_back(models: &mut Models) -> Result<String> {
+    match (models.roll_back("asked for on this machine"), &models.state().rolled_back) {
+        (Err(ModelsError::NoPrevious), Some(left)) => bail!(
+            "no earlier model is stored but one that was left because of this: {}. To run it all the same, choose it: \
+             `nervelightd models use {}`",
+            left.why,
+            left.digest
+        ),
+        (done, _) => Ok(done?),
     }
 }
 

@@ -65,6 +65,7 @@ pub struct ModelsView(Arc<Mutex<Seen>>);
 #[derive(Default)]
 struct Seen {
     store: Option<StoreFigures>,
+    fault: Option<String>,
     deployment: Option<DeploymentFigures>,
     shadow: Option<Arc<ShadowReport>>,
 }
@@ -78,6 +79,19 @@ impl ModelsView {
     /// What is in the store; none where there is none.
     pub fn store(&self) -> Option<StoreFigures> {
         lock(&self.0).store.clone()
+    }
+
+    /// The store cannot be used, because of this.
+    pub fn put_fault(&self, fault: String) {
+        lock(&self.0).fault = Some(fault);
+    }
+
+    /// Why there is no store to ask, and what to do.
+    pub fn absence(&self) -> String {
+        lock(&self.0).fault.clone().unwrap_or_else(|| {
+            "there is no store of models here. Set model.store in the daemon's configuration to a folder"
+                .into()
+        })
     }
 
     /// Replaces the deployment.

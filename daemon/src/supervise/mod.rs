@@ -60,8 +60,12 @@ pub fn run(config: &Config) -> Result<()> {
     let entrance = config.http.as_ref().map(Entrance::open).transpose()?;
     let audit = entrance.as_ref().map_or_else(|| Audit::open(None), |entrance| Ok(entrance.audit()))?;
     let metrics = prometheus::install()?;
-    let First { bundle, models } = model::first(config)?;
+    let First { bundle, models, fault } = model::first(config)?;
     let (view, happenings) = (ModelsView::default(), Events::default());
+    let is_faulty = fault.is_some();
+    if let Some(fault) = fault {
+        view.put_fault(fault);
+    }
     let store = models::start_store(config, models, &view)?;
     let shown = models::figures_of(&bundle);
     let reaper = Reaper::start()?;
@@ -85,7 +89,9 @@ pub fn run(config: &Config) -> Result<()> {
     let (pictures, _) = watch::channel(None);
     let whep = Whep::new(Instant::now());
     let (cell, (control, requests)) = (StatusCell::default(), control());
-    let uploads = config.store.as_ref().map(|store| Uploads::open(&store.join("uploads"))).transpose()?;
+    let uploads = config.store.as_ref().map(|store| Uploads::open(&store.join("uploads")));
+    // The video does not wait for a store that is out of order.
+    let uploads = uploads.filter(|opened| opened.is_ok() || !is_faulty).transpose()?;
     let follow = FollowCell::default();
     if let (Some(what), Some(store)) = (&config.follow, &config.store) {
         let (control, cell, follow) = (control.clone(), cell.clone(), follow.clone());

@@ -22,10 +22,7 @@ impl ModelKeeper<'_> {
     pub fn carry_out(&mut self, request: Request, what: ModelCommand, engine: &mut EngineKeeper) -> News {
         let (now, mut news) = (Instant::now(), News::default());
         let Some(store) = self.view.store().filter(|_| self.store.is_some()) else {
-            request.answer(refuse(
-                ErrorKind::Conflict,
-                "there is no store of models here. Set model.store in the daemon's configuration to a folder",
-            ));
+            request.answer(refuse(ErrorKind::Conflict, self.view.absence()));
             return news;
         };
         let answer = match what {

@@ -46,11 +46,7 @@ async fn change(page: &Page, command: ModelCommand) -> Result<Json<Reply>, Probl
 async fn models(State(page): State<Page>) -> Result<Response, Problem> {
     match page.models.store() {
         Some(store) => Ok(Json(store).into_response()),
-        None => Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "no_store",
-            "there is no store of models here. Set model.store in the daemon's configuration to a folder",
-        )),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, "no_store", page.models.absence())),
     }
 }
 

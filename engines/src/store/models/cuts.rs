@@ -104,27 +104,51 @@ impl Cart {
         }
     }
 
-    /// The state that `step` leads to, where it is possible.
-    fn after(&self, state: &State, step: Step) -> State {
-        let (mut new, old) = (state.clone(), state.clone());
-        let mut activate = |which: usize, tried: bool| {
+    /// The state that `step` leads to, where it is possible. `stored` are the digests that are there.
+    fn after(&self, state: &State, step: Step, stored: &[String]) -> State {
+        let mut new = state.clone();
+        let activate = |new: &mut State, which: usize, tried: bool| {
             let digest = self.bundles[which].digest.clone();
-            (new.previous, new.active) = (old.active.clone(), Some(digest.clone()));
+            new.previous = new.active.replace(digest.clone());
             new.probation = tried.then(|| Probation { digest, deployment: 1, begun: 0, stopped: false });
         };
+        let settle = |new: &mut State| {
+            if let (Some(active), None) = (new.active.clone(), &new.probation)
+                && !new.kept.contains(&active)
+            {
+                new.approve(&active);
+            }
+        };
         match step {
-            Step::Try(which) => activate(which, true),
-            Step::Use(which) => activate(which, false),
+            Step::Try(which) => {
+                settle(&mut new);
+                activate(&mut new, which, true);
+            }
+            Step::Use(which) => {
+                settle(&mut new);
+                activate(&mut new, which, false);
+                new.approve(&self.bundles[which].digest);
+            }
             Step::Keep => {
                 let of = |digest: &str| self.bundles.iter().find(|b| b.digest == digest).unwrap().serial;
                 if let Some(probation) = new.probation.take() {
                     new.floor = new.floor.max(of(&probation.digest));
+                    new.approve(&probation.digest);
                 }
             }
             Step::RollBack => {
-                let (digest, why) = (new.active.clone().unwrap_or_default(), "asked".into());
-                new.rolled_back = Some(RolledBack { digest, why, when: 0 });
-                std::mem::swap(&mut new.active, &mut new.previous);
+                let left = state.active.clone().unwrap_or_default();
+                let never = state.rolled_back.as_ref().map_or("", |left| &left.digest);
+                let to = state.previous.iter().chain(state.kept.iter().rev());
+                let may = |digest: &&String| stored.contains(digest) && **digest != left;
+                new.active = to.clone().find(|digest| may(digest) && *digest != never).cloned();
+                new.kept.retain(|kept| *kept != left);
+                let rest = state.kept.iter().rev();
+                new.previous = rest
+                    .into_iter()
+                    .find(|digest| may(digest) && Some(*digest) != new.active.as_ref())
+                    .cloned();
+                new.rolled_back = Some(RolledBack { digest: left, why: "asked".into(), when: 0 });
                 new.probation = None;
             }
             Step::Stop => {
@@ -160,16 +184,17 @@ fn cut(seed: u64, cuts: u64, most: u64) {
         let place = || format!("seed {seed}, cut {number}");
         let steps = cart.below(most);
         cart.power.fails_after(steps);
-        let (mut before, mut last);
+        let (mut before, mut last, mut stored);
         loop {
             before = timeless(models.state());
+            stored = models.digests().unwrap();
             last = cart.choose();
             let done = cart.take(&mut models, last);
             if cart.power.is_off() {
                 break;
             }
             // What is refused leaves the state alone.
-            let expected = if done.is_ok() { cart.after(&before, last) } else { before.clone() };
+            let expected = if done.is_ok() { cart.after(&before, last, &stored) } else { before.clone() };
             assert_eq!(timeless(models.state()), expected, "{}, {last:?}: {done:?}", place());
         }
         drop(models);
@@ -177,7 +202,7 @@ fn cut(seed: u64, cuts: u64, most: u64) {
 
         let catalog = Catalog::read(Path::new(ROOT)).unwrap();
         let found = timeless(catalog.state());
-        let new = cart.after(&before, last);
+        let new = cart.after(&before, last, &stored);
         assert!(found == before || found == new, "{}, {last:?}: {before:?}, {found:?}", place());
         models = Models::open(Path::new(ROOT)).unwrap();
         for digest in models.digests().unwrap() {
@@ -185,8 +210,9 @@ fn cut(seed: u64, cuts: u64, most: u64) {
         }
         assert!(disk::entries(&models.staging()).unwrap().is_empty(), "{}", place());
         let was_tried = found.probation.as_ref().is_some_and(|probation| !probation.stopped);
+        let goes_back = was_tried && models.previous_model().is_some();
         let started = models.start(&[]).unwrap().unwrap();
-        assert_eq!(started.rolled_back.is_some(), was_tried, "{}, {last:?}", place());
+        assert_eq!(started.rolled_back.is_some(), goes_back, "{}, {last:?}", place());
         assert_eq!(Some(&started.bundle.digest), models.state().active.as_ref());
         // The next deployment works.
         cart.upload();
