@@ -215,7 +215,7 @@ fn the_daemon_starts_with_its_stores_model_and_leaves_one_that_it_died_with() {
     assert_eq!(state().active, Some(second.digest.clone()));
     models(&["rollback"]);
     assert_eq!(state().active, Some(first.digest.clone()));
-    assert!(models(&["prune"]).contains("0 bundles removed"));
+    assert!(models(&["prune"]).contains("bundles removed: 1"));
     let said = bad(here, DAEMON, &["models", "use", "00000000", "--store", "store"]);
     assert!(said.contains("no bundle \"00000000\" is stored"), "{said}");
 }

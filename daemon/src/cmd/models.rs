@@ -103,7 +103,7 @@ pub fn models(arguments: &Arguments) -> Result<()> {
         Command::Prune => {
             let gone = open()?.prune(&[])?;
             gone.iter().for_each(|digest| outln!("removed {digest}"));
-            outln!("{} bundles removed", gone.len());
+            outln!("bundles removed: {}", gone.len());
             Ok(())
         }
     }

@@ -40,8 +40,6 @@ pub enum Ask {
     },
     /// Remove what nothing needs, but these.
     Prune(Vec<String>),
-    /// The same after a deployment; nothing is told.
-    Tidy(Vec<String>),
     /// Remove this bundle, which was refused before it was shown, if nothing needs it. Nothing is told.
     Remove(String),
     /// Keep a shadow's report.
@@ -136,7 +134,6 @@ impl Keeper {
             Ask::Keep => Told::Kept(recorded(self.models.keep())),
             Ask::GoBack { left, why } => Told::WentBack(self.go_back(&left, &why)),
             Ask::Prune(keep) => Told::Pruned(self.models.prune(&keep).map_err(|error| refused(&error))),
-            Ask::Tidy(keep) => return self.tidy(&keep),
             Ask::Remove(digest) => return self.remove(&digest),
             Ask::Save(report) => return self.save(&report),
             Ask::Stop => return self.stop(),
@@ -168,15 +165,6 @@ impl Keeper {
             true => recorded(self.models.roll_back(why)),
             false => Ok(()),
         }
-    }
-
-    fn tidy(&mut self, keep: &[String]) {
-        match self.models.prune(keep) {
-            Ok(gone) if gone.is_empty() => {}
-            Ok(gone) => tracing::info!(?gone, "removed models that nothing needs"),
-            Err(error) => tracing::error!(%error, "models that nothing needs cannot be removed"),
-        }
-        self.look_up();
     }
 
     /// With a followed tag, refused bundles would fill the disk.
