@@ -216,12 +216,18 @@ mod tests {
     #[test]
     fn busy_strangers_make_room_for_others() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = || {
+            let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            TcpStream::from_std(stream).unwrap()
+        };
         let open = || Connection {
             task: tokio::spawn(std::future::pending()),
             network: Ipv6Addr::LOCALHOST.into(),
             opened: Instant::now() - STRANGERS * 2,
             known: Known::default(),
-            last_use: Watched::new(tokio::io::empty(), STALL).1,
+            last_use: Watched::new(stream(), STALL).1,
         };
         runtime.block_on(async {
             let mut connections = vec![open(), open(), open()];

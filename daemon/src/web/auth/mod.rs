@@ -11,4 +11,4 @@ mod tokens;
 
 pub use admit::{Admission, admit};
 pub use caller::{Caller, Role};
-pub use gate::{COOKIE, Gate, set_cookie};
+pub use gate::{Gate, set_cookie};
