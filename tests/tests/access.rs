@@ -121,8 +121,9 @@ fn every_route_keeps_strangers_out() {
     let tokens = std::fs::read_to_string(exposed.cart.path("tokens.json")).unwrap();
     for text in [&said.0, &ended.stderr, &ended.stdout, &audit, &tokens] {
         for secret in exposed.tokens.iter().chain([&wrong, &revoked]) {
-            let secret = secret.rsplit('_').next().unwrap();
-            assert!(!text.contains(&secret[..20]) && !text.contains(&secret[..20].to_lowercase()), "{text}");
+            // What follows the prefix and the name that is no secret.
+            let secret: String = secret.splitn(3, '_').nth(2).unwrap().chars().take(20).collect();
+            assert!(!text.contains(&secret) && !text.contains(&secret.to_lowercase()), "{text}");
         }
     }
     for text in [&said.0, &audit] {
@@ -330,6 +331,9 @@ fn schemathesis_finds_nothing() {
             "/api/v1/events",
             "--exclude-path",
             "/whep",
+            // Pieces of any bytes, which it cannot write either (tests/push has them).
+            "--exclude-path",
+            "/api/v1/uploads/{id}",
         ])
         // Who guesses tokens is soon told to wait, which it takes for a mistake; the test above is about that.
         .args(["--exclude-checks", "ignored_auth"])

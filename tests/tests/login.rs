@@ -3,6 +3,7 @@
 
 use nervelight_tests::access::Exposed;
 use nervelight_tests::browser::Browser;
+use nervelight_tests::wait_for;
 
 #[test]
 fn a_person_logs_in_looks_and_logs_out() {
@@ -43,5 +44,5 @@ fn a_person_logs_in_looks_and_logs_out() {
     // Whoever loses the token loses the picture.
     exposed.token(&["revoke", "operator"]).unwrap();
     browser.see("#log-in h1", "Log in").unwrap();
-    assert_eq!(browser.run(blank).unwrap(), true);
+    wait_for("a blank picture", || (browser.run(blank).unwrap() == true).then_some(())).unwrap();
 }

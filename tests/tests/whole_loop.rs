@@ -171,15 +171,19 @@ fn from_training_to_the_cart_and_home_again() {
     let [frames_in, out, dropped] =
         ["frames_in", "frames_out", "dropped"].map(|name| report[name].as_u64().unwrap());
     assert_eq!(frames_in, out + dropped, "{report:#}");
-    // The next day: a case of its own, and the model that was deployed.
+    // Another probe's cart would keep its own cases; here a folder stands for it. The model is the one that was deployed.
+    let config = fs::read_to_string(cart.path("cart.toml")).unwrap();
+    fs::write(cart.path("cart.toml"), config.replace("path = \"harvest\"", "path = \"second\"")).unwrap();
     let running = start(&cart, port);
     assert_eq!(running_model(port), first.digest);
     keep_crops(port);
 
     // Home, into a data set of its own.
-    let (harvest, kept) = (cart.path("harvest"), workstation.path("kept"));
-    daemon(&["harvest", "export", "--path", harvest.to_str().unwrap(), "--to", kept.to_str().unwrap()]);
-    let said = workstation.good(&["import", "--harvest", "kept", "--to", "home"]);
+    for name in ["harvest", "second"] {
+        let (from, to) = (cart.path(name), workstation.path(name));
+        daemon(&["harvest", "export", "--path", from.to_str().unwrap(), "--to", to.to_str().unwrap()]);
+    }
+    let said = workstation.good(&["import", "--harvest", "harvest", "--harvest", "second", "--to", "home"]);
     assert!(said.contains("of 2 cases"), "{said}");
     review(&browser, &workstation);
     let second = workstation.model("home", 1, "second");

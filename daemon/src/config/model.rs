@@ -105,7 +105,7 @@ mod tests {
     fn resolved(text: &str, exposed: bool) -> Result<Model, String> {
         let raw: RawModel = toml::from_str(text).unwrap();
         let mut mistakes = Mistakes::default();
-        let model = raw.resolve(exposed, Path::new("/tmp"), &mut mistakes);
+        let model = raw.resolve(exposed, Path::new(env!("CARGO_MANIFEST_DIR")), &mut mistakes);
         let said =
             mistakes.into_list().into_iter().map(|m| format!("{}: {}", m.key.unwrap_or_default(), m.message));
         model.ok_or_else(|| said.collect::<Vec<_>>().join("\n"))

@@ -18,9 +18,9 @@ pub fn router() -> OpenApiRouter<Page> {
         .routes(routes!(css))
         .routes(routes!(js))
         .routes(routes!(webrtc))
-        .routes(routes!(models))
+        .routes(routes!(models_script))
         .routes(routes!(login))
-        .routes(routes!(harvest))
+        .routes(routes!(harvest_script))
         .routes(routes!(document))
 }
 
@@ -66,14 +66,14 @@ async fn login() -> Response {
 /// What it says of models.
 #[utoipa::path(get, path = "/models.js", tag = "page", security(()),
     responses((status = 200, content_type = "text/javascript", body = String)))]
-async fn models() -> Response {
+async fn models_script() -> Response {
     file("text/javascript", include_str!("../models.js"))
 }
 
 /// What it says of crops that are kept.
 #[utoipa::path(get, path = "/harvest.js", tag = "page", security(()),
     responses((status = 200, content_type = "text/javascript", body = String)))]
-async fn harvest() -> Response {
+async fn harvest_script() -> Response {
     file("text/javascript", include_str!("../harvest.js"))
 }
 
