@@ -138,7 +138,7 @@ pub fn phantom_crop(seed: u64, n: u64) -> Result<Box<Plane>> {
     use nervelight_phantom::{HEIGHT as ROWS, WIDTH as COLUMNS};
     let (mut luma, mut mask) = (vec![0; COLUMNS * ROWS], vec![0; COLUMNS * ROWS]);
     Phantom::new(seed).frame(n, &mut luma, &mut mask)?;
-    let (left, top) = ((COLUMNS - WIDTH) / 2 & !1, (ROWS - HEIGHT) / 2 & !1);
+    let (left, top) = (((COLUMNS - WIDTH) / 2) & !1, ((ROWS - HEIGHT) / 2) & !1);
     let mut crop = plane();
     for (row, out) in crop.chunks_exact_mut(WIDTH).enumerate() {
         out.copy_from_slice(&luma[(top + row) * COLUMNS + left..][..WIDTH]);

@@ -48,7 +48,7 @@ impl Client {
     ///
     /// # Errors
     /// When the connection ends, or something else comes.
-    pub fn next(&mut self) -> Result<Bundle> {
+    pub fn bundle(&mut self) -> Result<Bundle> {
         let mut bundle = Bundle::default();
         loop {
             let mut header = [0; HEADER];

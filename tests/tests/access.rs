@@ -18,7 +18,7 @@ const ROLES: [&str; 3] = ["view", "operate", "deploy"];
 fn routes(document: &Value) -> Vec<(String, String, Option<usize>)> {
     let mut found = vec![];
     for (path, item) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{sink}", "7").replace('{', "").replace('}', "");
+        let path = path.replace("{sink}", "7").replace(['{', '}'], "");
         for (method, operation) in item.as_object().unwrap() {
             let role = operation["security"][0]["token"][0].as_str();
             let role = role.map(|role| ROLES.iter().position(|known| *known == role).unwrap());

@@ -48,7 +48,8 @@ pub enum Ask {
     Stop,
 }
 
-/// What came of it.
+/// What came of it: a few words a day.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Told {
     /// Signature and manifest of a bundle are good.

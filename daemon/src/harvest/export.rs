@@ -36,11 +36,14 @@ pub struct Exported {
     pub left_out: Vec<String>,
 }
 
+/// Items with what is known of each.
+type Items = Vec<(Entry, Kept)>;
+
 /// Every item in the cart's folder that was kept at or after `since`, in seconds since 1970, the oldest first.
 ///
 /// # Errors
 /// When the folder cannot be read. An item that cannot is named in the second list.
-pub fn items(root: &Path, since: u64) -> Result<(Vec<(Entry, Kept)>, Vec<String>)> {
+pub fn items(root: &Path, since: u64) -> Result<(Items, Vec<String>)> {
     let entries = shelf::list(root)
         .with_context(|| format!("{}: cannot be read. Name the folder of harvest.path", root.display()))?;
     let (mut items, mut damaged) = (vec![], vec![]);

@@ -179,7 +179,9 @@ impl File {
         let mut file = open()?;
         let mut length = file.metadata()?.len();
         if length + text.len() as u64 > LONGEST {
-            fs::rename(&self.path, self.path.with_added_extension("1"))?;
+            let mut before = self.path.clone().into_os_string();
+            before.push(".1");
+            fs::rename(&self.path, before)?;
             file = open()?;
             length = file.metadata()?.len();
         }

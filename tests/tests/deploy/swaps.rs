@@ -37,7 +37,7 @@ fn read_masks(port: u16, stop: Arc<AtomicBool>) -> thread::JoinHandle<Vec<u64>> 
         let mut client = Client::connect(port).unwrap();
         let mut seen = vec![];
         while !stop.load(Ordering::Relaxed) {
-            let bundle = client.next().unwrap();
+            let bundle = client.bundle().unwrap();
             if bundle.code == AI_ON {
                 seen.push(digest_of(&bundle.mask));
             }
@@ -50,7 +50,7 @@ fn read_masks(port: u16, stop: Arc<AtomicBool>) -> thread::JoinHandle<Vec<u64>> 
 fn count_masks(seen: &[u64], frames: u64) -> [u64; 4] {
     let mut phantom = Phantom::new(7);
     let (mut luma, mut truth) = (vec![0; COLUMNS * ROWS], vec![0; COLUMNS * ROWS]);
-    let (left, top) = ((COLUMNS - WIDTH) / 2 & !1, (ROWS - HEIGHT) / 2 & !1);
+    let (left, top) = (((COLUMNS - WIDTH) / 2) & !1, ((ROWS - HEIGHT) / 2) & !1);
     let (mut crop, mut known) = (plane(), HashMap::<u64, [bool; 2]>::new());
     for n in 0..frames {
         phantom.frame(n, &mut luma, &mut truth).unwrap();

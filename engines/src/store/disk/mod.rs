@@ -1,6 +1,9 @@
 //! The file system, as far as what is kept depends on it. Everything that must survive a power cut is done through these
 //! few functions, so that this crate's own tests can put a file system behind them that forgets what was not synced.
 
+// In tests a file is one of two kinds.
+#![allow(clippy::useless_conversion)]
+
 #[cfg(test)]
 pub(crate) mod simulated;
 

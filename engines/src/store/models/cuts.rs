@@ -110,7 +110,7 @@ impl Cart {
         let activate = |new: &mut State, which: usize, tried: bool| {
             let digest = self.bundles[which].digest.clone();
             new.previous = new.active.replace(digest.clone());
-            new.probation = tried.then(|| Probation { digest, deployment: 1, begun: 0, stopped: false });
+            new.probation = tried.then_some(Probation { digest, deployment: 1, begun: 0, stopped: false });
         };
         let settle = |new: &mut State| {
             if let (Some(active), None) = (new.active.clone(), &new.probation)
