@@ -68,6 +68,12 @@ fn an_operator_who_has_seen_enough_ends_the_probation() {
     ward.until_state(&["probation"]);
     api(ward.port, "POST", "/api/v1/models/rollback").unwrap();
     ward.until("the second model", |s| s["model"]["version"] == "2");
+    // It is shown before the store has recorded it.
+    wait_for("the record", || {
+        let models = api(ward.port, "GET", "/api/v1/models").ok()?.1;
+        (models["active"] == digest.as_str() && models["probation"].is_null()).then_some(())
+    })
+    .unwrap();
     let pruned = api(ward.port, "POST", "/api/v1/models/prune").unwrap();
     assert_eq!(pruned.0, 200, "{pruned:?}");
     // What was left is gone, by this or by what follows each deployment; the one before it stays.
