@@ -1,10 +1,10 @@
 //! The log: lines on standard error, written by a thread of its own. A terminal that has closed, a full disk or a reader
-//! that sleeps keeps no frame waiting.
+//! that sleeps keeps no frame waiting, nor the program from its end.
 
 use std::io::{self, IsTerminal, Write, stderr};
 
 use nervelight_engines::say;
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::redact::redact;
@@ -42,8 +42,22 @@ pub enum Format {
 /// What libraries say of bytes that come from the network, which anybody may send.
 const STRANGERS: &str = "str0m=error,sctp_proto=off";
 
-/// Starts the log; dropping what it returns writes the last lines.
-pub fn start(options: &LogOptions) -> WorkerGuard {
+/// The log, until it is dropped: that writes the last lines, and waits about a second for somebody to read them.
+pub struct Log {
+    writer: NonBlocking,
+    _guard: WorkerGuard,
+}
+
+impl Log {
+    /// Writes a plain line after all that was logged.
+    pub fn say(&mut self, line: &str) {
+        // It is dropped only when 128,000 lines wait already.
+        let _ = self.writer.write_all(line.as_bytes());
+    }
+}
+
+/// Starts the log.
+pub fn start(options: &LogOptions) -> Log {
     let filter = match options.level {
         Some(level) => EnvFilter::new(format!("{level:?},{STRANGERS}").to_lowercase()),
         None => {
@@ -53,7 +67,7 @@ pub fn start(options: &LogOptions) -> WorkerGuard {
     let (writer, guard) = tracing_appender::non_blocking(Writer);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(writer)
+        .with_writer(writer.clone())
         // It would report a failure on the very stream that failed, and panic.
         .log_internal_errors(false)
         .with_ansi(stderr().is_terminal())
@@ -62,7 +76,7 @@ pub fn start(options: &LogOptions) -> WorkerGuard {
         Format::Text => log.init(),
         Format::Json => log.json().flatten_event(true).init(),
     }
-    guard
+    Log { writer, _guard: guard }
 }
 
 /// Standard error, without secrets and without what could harm a terminal. Each line comes whole, so that no secret is

@@ -2,7 +2,7 @@
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-#[macro_use(errln, out, outln)]
+#[macro_use(out, outln, errln)]
 extern crate nervelight_engines;
 
 mod client;
@@ -127,7 +127,7 @@ fn main() -> ExitCode {
         telemetry::forbid();
     }
     let Arguments { log: options, command } = Arguments::parse();
-    let log = log::start(&options);
+    let mut log = log::start(&options);
     let is_run = matches!(command, Command::Run(_));
     let done = match command {
         Command::Run(arguments) => run::run(&arguments),
@@ -149,8 +149,6 @@ fn main() -> ExitCode {
     if let (Err(error), log::Format::Json) = (&done, options.format) {
         tracing::error!("{error:#}");
     }
-    // What was logged comes before the last word.
-    drop(log);
     let done = done.and_then(|()| match say::lost() {
         // The video matters, its summary does not.
         Some(error) if !is_run => {
@@ -158,19 +156,20 @@ fn main() -> ExitCode {
         }
         _ => Ok(()),
     });
-    let code = done.map_or_else(|error| report(&error), |()| 0);
+    let code = done.map_or_else(|error| report(&error, &mut log), |()| 0);
+    drop(log);
     exit::if_left_at_work(code);
     code.into()
 }
 
 /// Says on standard error why a subcommand failed; returns the exit code.
-fn report(error: &anyhow::Error) -> u8 {
-    errln!("nervelightd: {}", redact::redact(&format!("{error:#}")));
+fn report(error: &anyhow::Error, log: &mut log::Log) -> u8 {
+    log.say(&format!("nervelightd: {error:#}"));
     let is_device_lost = error.is::<infer::DeviceLost>()
         || error.downcast_ref::<EngineError>().is_some_and(EngineError::is_device_lost);
     if !is_device_lost {
         return FAILURE;
     }
-    errln!("nervelightd: this process cannot use its GPU any more; start it again");
+    log.say("nervelightd: this process cannot use its GPU any more; start it again");
     DEVICE_LOST
 }

@@ -22,6 +22,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -136,8 +137,10 @@ impl Cart {
     /// # Errors
     /// When it cannot be started.
     pub fn start_as(&self, mut command: Command) -> Result<Running> {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        Ok(Running { child })
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().map(read_beside);
+        let stderr = child.stderr.take().map(read_beside);
+        Ok(Running { child, stdout, stderr })
     }
 
     /// `report.json` in the folder.
@@ -211,9 +214,21 @@ pub fn wait_for_line<T: Send + 'static>(
     found.recv_timeout(Duration::from_secs(60)).context("the program did not say what was waited for")
 }
 
+/// Reads all of `from` in a thread of its own, so that the program never waits for a reader.
+fn read_beside(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What came before a failure is shown.
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into()
+    })
+}
+
 /// A daemon that runs until it is told to stop.
 pub struct Running {
     child: Child,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
 }
 
 impl Running {
@@ -255,17 +270,15 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(20));
         };
-        let mut ended = Ended {
+        let read = |said: Option<JoinHandle<String>>| {
+            said.and_then(|said| said.join().ok()).context("what it said was not read")
+        };
+        Ok(Ended {
             success: status.success(),
             code: status.code(),
-            stdout: String::new(),
-            stderr: String::new(),
-        };
-        if let (Some(stdout), Some(stderr)) = (&mut self.child.stdout, &mut self.child.stderr) {
-            stdout.read_to_string(&mut ended.stdout)?;
-            stderr.read_to_string(&mut ended.stderr)?;
-        }
-        Ok(ended)
+            stdout: read(self.stdout.take())?,
+            stderr: read(self.stderr.take())?,
+        })
     }
 }
 

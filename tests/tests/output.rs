@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
+use std::io::{PipeReader, Write};
 use std::process::{Command, Stdio};
 
 use nervelight_tests::video::decode;
-use nervelight_tests::{Cart, program};
+use nervelight_tests::{Cart, program, wait_for};
 
 const CONFIG: &str = r#"
     source = { kind = "phantom", frames = 20, paced = false }
@@ -22,6 +23,13 @@ fn closed() -> Stdio {
     writer.into()
 }
 
+/// A full pipe whose reader sleeps.
+fn asleep() -> (PipeReader, Stdio) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'\n'; 1 << 16]).unwrap();
+    (reader, writer.into())
+}
+
 fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
@@ -34,6 +42,18 @@ fn the_video_goes_on_without_a_reader() {
         assert_eq!(status.code(), Some(0), "{name}");
         assert_eq!(cart.report().unwrap()["frames_out"], 20, "{name}");
         assert_eq!(decode(&cart.path("out.mkv")).unwrap().len(), 20, "{name}");
+    }
+}
+
+#[test]
+fn a_reader_of_the_log_who_sleeps_keeps_no_program_from_its_end() {
+    for (bundle, code) in [("BUNDLE", 0), ("missing.bundle", 1)] {
+        let cart = Cart::new(&CONFIG.replace("BUNDLE", bundle)).unwrap();
+        let (_reader, stderr) = asleep();
+        let mut child = cart.command("run").unwrap().stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let ended = wait_for("its end", || child.try_wait().unwrap());
+        child.kill().unwrap();
+        assert_eq!(ended.unwrap().code(), Some(code), "{bundle}");
     }
 }
 
