@@ -35,7 +35,13 @@ impl Digester {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Whether this is a whole SHA-256 as [`sha256`] writes it.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// `bytes` in hexadecimal, lower case.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

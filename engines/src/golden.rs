@@ -61,7 +61,7 @@ pub fn compare(
             name: golden.name.clone(),
             dice: dice(manifest, &found, &golden.map),
             max_diff: pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0),
-            flat: range(&found) == 0 && range(&golden.map) >= FLAT,
+            flat: is_flat(range(&found)) && varies(range(&golden.map)),
         })
     });
     compared.collect()
@@ -120,7 +120,17 @@ pub fn check_shown(bundle: &Bundle) -> Result<(), BundleError> {
     Err(BundleError::Hidden { path: bundle.path.clone(), threshold, min_area, largest })
 }
 
-fn range(map: &Plane) -> u8 {
-    let (least, most) = map.iter().fold((u8::MAX, u8::MIN), |(least, most), &b| (least.min(b), most.max(b)));
-    most - least
+/// Least and largest value of a map.
+pub fn range(map: &Plane) -> (u8, u8) {
+    map.iter().fold((u8::MAX, u8::MIN), |(least, most), &b| (least.min(b), most.max(b)))
+}
+
+/// Whether a map of these least and largest values has one value throughout.
+pub fn is_flat((least, most): (u8, u8)) -> bool {
+    least == most
+}
+
+/// Whether it varies so much that one of a single value in its place is a failure.
+pub fn varies((least, most): (u8, u8)) -> bool {
+    most - least >= FLAT
 }

@@ -6,7 +6,7 @@ use std::io;
 
 use nervelight_engines::Bundle;
 use nervelight_engines::bundle::LARGEST_TAR;
-use nervelight_engines::digest::{sha256, sha256_of};
+use nervelight_engines::digest::{is_sha256, sha256, sha256_of};
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
 use serde::{Deserialize, Serialize};
 
@@ -179,8 +179,7 @@ pub(crate) fn descriptor(kind: &str, digest: &str, bytes: u64) -> OciDescriptor 
 /// The SHA-256 of what a descriptor describes, in hexadecimal.
 pub(crate) fn digest(descriptor: &OciDescriptor) -> Option<&str> {
     let hex = descriptor.digest.strip_prefix("sha256:")?;
-    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    (hex.len() == 64 && hex.chars().all(is_hex)).then_some(hex)
+    is_sha256(hex).then_some(hex)
 }
 
 /// A digest as registries write it.

@@ -132,10 +132,7 @@ impl Exposed {
         let output = command.output().context("curl")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "curl {method} {path}: {said}");
-        let end = output.stdout.windows(4).position(|w| w == b"\r\n\r\n").context("no head")? + 4;
-        let head = String::from_utf8_lossy(&output.stdout[..end]).to_lowercase();
-        let status = head.split(' ').nth(1).context("no status")?.parse()?;
-        Ok(Answer { status, head, body: output.stdout[end..].to_vec() })
+        Answer::read(&output.stdout)
     }
 
     /// `curl` that knows certificate and address.

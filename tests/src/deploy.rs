@@ -26,10 +26,7 @@ pub fn send(port: u16, method: &str, path: &str, headers: &[&str], body: &[u8]) 
     stream.write_all(body)?;
     let mut answer = vec![];
     stream.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("no head")? + 4;
-    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-    let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    Ok(Answer { status, head, body: answer[end..].to_vec() })
+    Answer::read(&answer)
 }
 
 /// Asks as the page does; the answer's status and JSON.

@@ -2,10 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+
+use crate::wait_for_line;
 
 /// An answer over HTTP.
 #[derive(Debug)]
@@ -19,6 +22,17 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Takes the bytes of an answer apart.
+    ///
+    /// # Errors
+    /// When they have no head, or no status in it.
+    pub fn read(answer: &[u8]) -> Result<Self> {
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("no head")? + 4;
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let status = head.split(' ').nth(1).context("no status")?.parse()?;
+        Ok(Self { status, head, body: answer[end..].to_vec() })
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into()
@@ -49,11 +63,7 @@ pub fn ask(port: u16, method: &str, path: &str, headers: &[&str], body: &str) ->
         "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     )?;
-    let answer = whole(&mut stream)?;
-    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("no head")? + 4;
-    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-    let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    Ok(Answer { status, head, body: answer[end..].to_vec() })
+    Answer::read(&whole(&mut stream)?)
 }
 
 /// An answer up to its stated length, for servers that keep the connection; without one up to the connection's end.
@@ -85,4 +95,34 @@ pub fn request(port: u16, method: &str, path: &str, body: &str) -> Option<Vec<u8
 /// `/status`.
 pub fn status(port: u16) -> Option<Value> {
     serde_json::from_slice(&request(port, "GET", "/status", "")?).ok()
+}
+
+/// A program of the trainer that serves a page. It is killed when this is dropped.
+pub struct Served {
+    program: Child,
+    /// Where its page is.
+    pub address: String,
+}
+
+impl Served {
+    /// Starts `command` and waits for the line that says where the page is.
+    ///
+    /// # Errors
+    /// When it cannot be started, or says nothing of a page.
+    pub fn start(mut command: Command) -> Result<Self> {
+        let mut program = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let said = program.stdout.take().context("no output")?;
+        let mut served = Self { program, address: String::new() };
+        served.address = wait_for_line(said, |line| {
+            line.strip_prefix("open ").and_then(|rest| rest.split(';').next()).map(str::to_owned)
+        })?;
+        Ok(served)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
 }

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 
 use nervelight_tests::browser::Browser;
-use nervelight_tests::{Ended, program, run, wait_for_line};
+use nervelight_tests::web::Served;
+use nervelight_tests::{Ended, program, run};
 use thirtyfour::Key;
 
 /// A data set in a folder of its own, with planted contradictions:
@@ -87,51 +88,25 @@ impl Data {
 }
 
 /// `analyze resolve`, serving its page.
-struct Page {
-    program: Child,
-    address: String,
-}
-
-impl Page {
-    fn open(data: &Data) -> Self {
-        let mut command = data.command(&["analyze", "resolve", "--data", "data", "--port", "0"]);
-        let mut program = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let address = wait_for_line(program.stdout.take().unwrap(), |line| {
-            line.strip_prefix("open ").and_then(|rest| rest.split(';').next()).map(str::to_owned)
-        });
-        Self { program, address: address.unwrap() }
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
-}
-
-/// Where pictures of the page go, for people to look at: `PICTURES=DIR cargo nextest run ...`
-fn keep_picture(browser: &Browser, name: &str) {
-    if let Some(folder) = std::env::var_os("PICTURES") {
-        browser.picture(&Path::new(&folder).join(name)).unwrap();
-    }
+fn resolve(data: &Data) -> Served {
+    Served::start(data.command(&["analyze", "resolve", "--data", "data", "--port", "0"])).unwrap()
 }
 
 #[test]
 fn a_person_resolves_groups_and_training_applies_it() {
     let Some(browser) = Browser::open().unwrap() else { return };
     let data = Data::planted();
-    let page = Page::open(&data);
+    let page = resolve(&data);
     // The page is ready when it takes keys again: those typed while it saves are not for the next group.
     let see = |selector: &str, text: &str| {
         let selector = format!("body[data-ready] {selector}");
-        browser.see(&selector, text).inspect_err(|_| keep_picture(&browser, "failed.png")).unwrap();
+        browser.see(&selector, text).inspect_err(|_| browser.keep("failed.png").unwrap()).unwrap();
     };
     browser.go(&page.address).unwrap();
     see("#progress", "0 of 3 resolved");
     see("#head", "nerve in some only");
     assert_eq!(browser.texts("#list button").unwrap().len(), 3);
-    keep_picture(&browser, "open.png");
+    browser.keep("open.png").unwrap();
 
     // By keyboard: the second mask, taken back, made again, taken back.
     let first = browser.texts("h2").unwrap()[0].clone();
@@ -164,7 +139,7 @@ fn a_person_resolves_groups_and_training_applies_it() {
     see("#progress", "3 of 3 resolved");
     see("figure.dropped", "4_92");
     see(".all-done", "corrections = \"corrections.toml\"");
-    keep_picture(&browser, "done.png");
+    browser.keep("done.png").unwrap();
     let mut decided = data.decisions();
     decided.sort();
     assert_eq!(
@@ -188,7 +163,7 @@ fn a_person_resolves_groups_and_training_applies_it() {
 
     // Started again, it knows what was decided.
     drop(page);
-    let page = Page::open(&data);
+    let page = resolve(&data);
     browser.go(&page.address).unwrap();
     see("#progress", "2 of 3 resolved");
     see("h2", "4_90 · 4_91 · 4_92");

@@ -4,12 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use nervelight_engines::Bundle;
 use nervelight_tests::browser::Browser;
-use nervelight_tests::web::status;
-use nervelight_tests::{Cart, Running, demo_bundle, free_port, program, run, wait_for, wait_for_line};
+use nervelight_tests::web::{Served, status};
+use nervelight_tests::{Cart, Running, demo_bundle, free_port, program, run, wait_for};
 use serde_json::Value;
 
 /// Where the ML engineer works.
@@ -75,29 +75,14 @@ fn keep_crops(port: u16) {
     wait_for("crops", || status(port).filter(kept)).unwrap();
 }
 
-/// The review's page, until it is dropped.
-struct Review(Child);
-
-impl Drop for Review {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Corrects the first draft with the brush, and accepts the others.
 fn review(browser: &Browser, workstation: &Workstation) {
     let arguments = ["analyze", "review", "--data", "home", "--reviewer", "A. Meyer", "--port", "0"];
-    let mut command = workstation.command(&arguments);
-    let mut program = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let address = wait_for_line(program.stdout.take().unwrap(), |line| {
-        line.strip_prefix("open ").and_then(|rest| rest.split(';').next()).map(str::to_owned)
-    });
-    let _page = Review(program);
+    let page = Served::start(workstation.command(&arguments)).unwrap();
     let see = |selector: &str, text: &str| {
         browser.see(&format!("body[data-ready] {selector}"), text).unwrap();
     };
-    browser.go(&address.unwrap()).unwrap();
+    browser.go(&page.address).unwrap();
     see("#progress", "0 of ");
     let all: usize = browser.texts("#progress").unwrap()[0].split(' ').nth(2).unwrap().parse().unwrap();
     let place = browser

@@ -8,4 +8,4 @@ mod watched;
 
 pub use guard::{Door, Guard};
 pub use problem::{PROBLEM, Problem};
-pub use serve::{Acceptor, Known, Peer, serve};
+pub use serve::{Acceptor, Known, Peer, network, serve};

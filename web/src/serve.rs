@@ -140,13 +140,11 @@ fn close_stranger(connections: &mut Vec<Connection>) -> bool {
     }
 }
 
-/// Addresses of IPv6 that differ in the last 64 bits are one customer's.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) if address.to_ipv4_mapped().is_none() => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
-        }
-        _ => address,
+/// What stands for everybody who may have an address: whoever has one of a 64-bit IPv6 network has all of them.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
+use nervelight_engines::digest::hex;
 use url::{Host, Url};
 
 /// Where a cart is.
@@ -102,11 +103,6 @@ pub fn fingerprint(text: &str) -> Result<[u8; 32]> {
         Some(fingerprint) => Ok(fingerprint),
         None => bail!("is no fingerprint: that has 64 hexadecimal digits, as `nervelightd cert` prints it"),
     }
-}
-
-/// In hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The carts in a file: an address a line; `#` at the beginning of a line makes it a comment.

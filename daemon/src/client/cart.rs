@@ -8,11 +8,11 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::client::address::hex;
 use crate::client::answers::{Deployment, Status};
 use crate::client::tls::{self, Seen, Trust};
 use crate::client::{Address, Sent};
 use crate::lock::lock;
+use nervelight_engines::digest::hex;
 
 /// A connection comes about within it.
 const CONNECT: Duration = Duration::from_secs(10);

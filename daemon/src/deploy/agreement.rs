@@ -1,5 +1,7 @@
 //! Agreement of two models on the same frames.
 
+use nervelight_engines::golden::{is_flat, varies};
+
 use crate::status::Quantiles;
 use crate::status::shadow::{AgreementFigures, DiceFigures};
 
@@ -7,8 +9,6 @@ use crate::status::shadow::{AgreementFigures, DiceFigures};
 const CELLS: usize = 1000;
 /// Bars of the histogram that is reported.
 const BARS: usize = 20;
-/// Least range of a map for which one of a single value is odd.
-const FLAT: u8 = 16;
 
 /// One frame that both have computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,8 +90,6 @@ impl Agreement {
         }
         self.only_shown += u64::from(pair.shown > 0 && pair.aside == 0);
         self.only_aside += u64::from(pair.shown == 0 && pair.aside > 0);
-        let is_flat = |(least, most): (u8, u8)| least == most;
-        let varies = |(least, most): (u8, u8)| most - least >= FLAT;
         self.shown_flat += u64::from(is_flat(pair.shown_range) && varies(pair.aside_range));
         self.aside_flat += u64::from(is_flat(pair.aside_range) && varies(pair.shown_range));
         for (times, us) in [(&mut self.shown_us, pair.shown_us), (&mut self.aside_us, pair.aside_us)] {

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use nervelight_engines::components::shown;
+use nervelight_engines::golden::range;
 use nervelight_engines::{Plane, WIDTH, contract};
 
 use crate::deploy::agreement::Pair;
-use crate::deploy::watch::{Crops, Seen, range};
+use crate::deploy::watch::{Crops, Seen};
 use crate::infer::{Inference, Job, Model, Offer, Why};
 
 /// A shown engine that is busy for a larger share of its time leaves none.

@@ -148,7 +148,11 @@ impl Keeper {
         let trust = Trust { keys: &self.keys, required: self.required };
         let verified = Head::read(tar, trust).map_err(|error| refused(&error.into()));
         if let Ok(head) = &verified {
-            let _ = self.tell.send(Told::Verified(figures_of(head)));
+            let _ = self.tell.send(Told::Verified(ModelFigures::new(
+                &head.digest,
+                &head.manifest,
+                head.signer.as_deref(),
+            )));
         }
         let staged = verified.and_then(|_| {
             let staged = self.models.stage(tar, &self.keys, self.required, Floor::Held);
@@ -216,11 +220,13 @@ pub fn figures(catalog: &Catalog, keys: &[PublicKey]) -> Result<StoreFigures, Mo
         Timestamp::from_second(seconds as i64).map_or_else(|_| String::new(), |time| time.to_string())
     };
     let models = catalog.list(keys)?.into_iter().map(|stored| StoredFigures {
-        digest: stored.digest,
-        name: stored.name,
-        version: stored.version,
-        serial: stored.serial,
-        signer: stored.signer,
+        model: ModelFigures {
+            digest: stored.digest,
+            name: stored.name,
+            version: stored.version,
+            serial: stored.serial,
+            signer: stored.signer,
+        },
         bytes: stored.bytes,
         stored_at: time(stored.stored_at),
         fault: stored.fault,
@@ -237,17 +243,6 @@ pub fn figures(catalog: &Catalog, keys: &[PublicKey]) -> Result<StoreFigures, Mo
         }),
         models: models.collect(),
     })
-}
-
-/// What is known of a model before its bundle is unpacked.
-fn figures_of(head: &Head) -> ModelFigures {
-    ModelFigures {
-        digest: head.digest.clone(),
-        name: head.manifest.name.clone(),
-        version: head.manifest.version.clone(),
-        serial: head.manifest.serial,
-        signer: head.signer.clone(),
-    }
 }
 
 fn recorded<T>(done: Result<T, ModelsError>) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use nervelight_engines::{Plane, plane};
+use nervelight_engines::{Plane, golden, plane};
 
 use crate::infer::{Job, Model, Onlooker};
 
@@ -159,7 +159,6 @@ impl Onlooker for Watch {
     fn see(&self, job: &Job) {
         let map = job.outcome.as_ref().ok().map(|computed| {
             let was_disturbed = self.load.answered(computed.took);
-            let (least, most) = range(&job.map);
             let threshold = computed.model.threshold;
             let area = job.map.chunks_exact(64).map(|pixels| count(pixels, threshold)).sum();
             MapFacts {
@@ -167,7 +166,7 @@ impl Onlooker for Watch {
                 took: computed.took,
                 is_scan: job.is_scan,
                 was_disturbed,
-                is_flat: least == most,
+                is_flat: golden::is_flat(golden::range(&job.map)),
                 area,
             }
         });
@@ -192,11 +191,6 @@ impl Watch {
         // There is one, and room for it.
         let _ = self.seen.try_send(seen);
     }
-}
-
-/// Least and largest value.
-pub fn range(map: &Plane) -> (u8, u8) {
-    map.iter().fold((u8::MAX, u8::MIN), |(least, most), &p| (least.min(p), most.max(p)))
 }
 
 fn count(pixels: &[u8], threshold: u8) -> u32 {

@@ -107,7 +107,7 @@ pub fn random_name(bytes: usize) -> String {
     let bytes = bytes.min(random.len());
     // The system's generator blocks at boot at most, and then has what was asked for.
     let _ = rustix::rand::getrandom(&mut random[..bytes], rustix::rand::GetRandomFlags::empty());
-    random[..bytes].iter().map(|byte| format!("{byte:02x}")).collect()
+    nervelight_engines::digest::hex(&random[..bytes])
 }
 
 #[cfg(test)]

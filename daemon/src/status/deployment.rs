@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nervelight_engines::Manifest;
 use serde::Serialize;
 
 /// How far a deployment is.
@@ -92,6 +93,19 @@ pub struct ModelFigures {
     pub serial: Option<u64>,
     /// Name of the key that signed it, where a known one did.
     pub signer: Option<String>,
+}
+
+impl ModelFigures {
+    /// Of the bundle with this digest and manifest, which the key of this name signed.
+    pub fn new(digest: &str, manifest: &Manifest, signer: Option<&str>) -> Self {
+        Self {
+            digest: digest.into(),
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            serial: manifest.serial,
+            signer: signer.map(str::to_owned),
+        }
+    }
 }
 
 /// Why a deployment ended without its model at work.

@@ -5,22 +5,15 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::lock::lock;
-use crate::status::deployment::DeploymentFigures;
+use crate::status::deployment::{DeploymentFigures, ModelFigures};
 use crate::status::shadow::ShadowReport;
 
 /// A stored bundle.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredFigures {
-    /// SHA-256 of its manifest.
-    pub digest: String,
-    /// The model's name.
-    pub name: String,
-    /// The model's version.
-    pub version: String,
-    /// Its place in the order of releases.
-    pub serial: Option<u64>,
-    /// Name of the key that signed it, where a known one did.
-    pub signer: Option<String>,
+    /// What its manifest and its signature say.
+    #[serde(flatten)]
+    pub model: ModelFigures,
     /// Bytes of its files.
     pub bytes: u64,
     /// When it came, in UTC.

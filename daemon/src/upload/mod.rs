@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nervelight_engines::bundle::LARGEST_TAR;
+use nervelight_engines::digest::{hex, is_sha256};
 use nervelight_engines::store::disk;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -77,8 +78,7 @@ impl Uploads {
         if !(1..=LARGEST_TAR).contains(bytes) {
             return Err(UploadError::Size { bytes: *bytes, most: LARGEST_TAR });
         }
-        let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-        if sha256.len() != 64 || !sha256.chars().all(is_hex) {
+        if !is_sha256(sha256) {
             return Err(UploadError::NoDigest);
         }
         self.sweep();
@@ -102,7 +102,7 @@ impl Uploads {
         }
         let mut random = [0; 16];
         getrandom(&mut random, GetRandomFlags::empty()).map_err(|error| UploadError::Disk(error.into()))?;
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&random);
         let part = Arc::new(Part::begin(&self.folder, &id, about).map_err(UploadError::Disk)?);
         parts.insert(id, part.clone());
         Ok((part, true))

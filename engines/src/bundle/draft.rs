@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Bundle, BundleError, FileDigest, Golden, MANIFEST, Manifest, SIGNATURE};
+use super::{Bundle, BundleError, FileDigest, Golden, MANIFEST, Manifest, SIGNATURE, pack};
 use crate::contract::{HEIGHT, Plane, WIDTH};
 use crate::digest::sha256;
 use crate::store::atomic::{self, Access};
@@ -136,13 +136,7 @@ impl Draft {
         let first = self.files.iter().filter(|(name, _)| is_first(name));
         let rest = self.files.iter().filter(|(name, _)| !is_first(name));
         for (name, bytes) in first.chain(rest) {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            header.set_uid(0);
-            header.set_gid(0);
-            header.set_mtime(0);
-            tar.append_data(&mut header, name, bytes.as_slice())?;
+            pack::append(&mut tar, name, bytes)?;
         }
         tar.finish()
     }

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use nervelight_tests::browser::Browser;
-use nervelight_tests::{Ended, free_port, program, run, wait_for_line};
+use nervelight_tests::web::Served;
+use nervelight_tests::{Ended, free_port, program, run};
 use serde_json::Value;
 
 use super::{ALL, cart, count, export, files, harvest};
@@ -23,30 +24,9 @@ fn done(folder: &Path, arguments: &[&str]) -> Ended {
 }
 
 /// `analyze review`, serving its page.
-struct Page {
-    program: Child,
-    address: String,
-}
-
-impl Page {
-    fn open(folder: &Path) -> Self {
-        let mut command = trainer(
-            folder,
-            &["analyze", "review", "--data", "data", "--reviewer", "A. Meyer", "--port", "0"],
-        );
-        let mut program = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let address = wait_for_line(program.stdout.take().unwrap(), |line| {
-            line.strip_prefix("open ").and_then(|rest| rest.split(';').next()).map(str::to_owned)
-        });
-        Self { program, address: address.unwrap() }
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
+fn serve(folder: &Path) -> Served {
+    let arguments = ["analyze", "review", "--data", "data", "--reviewer", "A. Meyer", "--port", "0"];
+    Served::start(trainer(folder, &arguments)).unwrap()
 }
 
 /// What was decided, line by line.
@@ -109,7 +89,7 @@ fn review(browser: &Browser, folder: &Path) {
         let selector = format!("body[data-ready] {selector}");
         browser.see(&selector, text).inspect_err(|_| drop(browser.keep("review-failed.png"))).unwrap();
     };
-    let page = Page::open(folder);
+    let page = serve(folder);
     browser.go(&page.address).unwrap();
     see("#progress", "0 of ");
     see("#keep", "Accept");
@@ -194,7 +174,7 @@ fn review(browser: &Browser, folder: &Path) {
     drop(page);
     browser.press("x").unwrap();
     see("#error", "no connection");
-    let page = Page::open(folder);
+    let page = serve(folder);
     browser.go(&page.address).unwrap();
     see("#progress", &format!("3 of {all}"));
     for n in 4..=all {

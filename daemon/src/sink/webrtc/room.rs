@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use crossbeam_channel::Receiver;
+use nervelight_engines::digest::hex;
 use str0m::Input;
 use str0m::net::{Protocol, Receive};
 use tokio::sync::{mpsc, oneshot};
@@ -252,7 +253,7 @@ fn name() -> Result<String, Refusal> {
     let mut bits = [0u8; 16];
     let read = rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty());
     match read {
-        Ok(n) if n == bits.len() => Ok(bits.iter().map(|byte| format!("{byte:02x}")).collect()),
+        Ok(n) if n == bits.len() => Ok(hex(&bits)),
         _ => Err(Refusal::Closed),
     }
 }

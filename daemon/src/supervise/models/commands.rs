@@ -6,7 +6,7 @@ use super::{GoingBack, ModelKeeper, News, Purpose};
 use crate::control::{Answer, ControlError, ErrorKind, ModelCommand, Reply, Request};
 use crate::deploy::store::Ask;
 use crate::deploy::{Deployment, Happened, failure};
-use crate::status::deployment::{Failure, Kind, ModelFigures, State};
+use crate::status::deployment::{Failure, Kind, State};
 use crate::status::models::StoreFigures;
 use crate::supervise::engine::EngineKeeper;
 
@@ -107,15 +107,9 @@ impl ModelKeeper<'_> {
     /// Begins to show a stored model.
     fn begin_stored(&mut self, kind: Kind, who: String, store: &StoreFigures, digest: &str, now: Instant) {
         self.begin(kind, who, now);
-        let stored = store.models.iter().find(|model| model.digest == digest);
+        let stored = store.models.iter().find(|stored| stored.model.digest == digest);
         if let (Some(deployment), Some(stored)) = (&mut self.deployment, stored) {
-            deployment.model = Some(ModelFigures {
-                digest: stored.digest.clone(),
-                name: stored.name.clone(),
-                version: stored.version.clone(),
-                serial: stored.serial,
-                signer: stored.signer.clone(),
-            });
+            deployment.model = Some(stored.model.clone());
         }
         self.tell(now);
         self.open(Purpose::Deployment(self.deployments), digest.into());
@@ -265,13 +259,14 @@ fn find(store: &StoreFigures, beginning: &str) -> Result<String, ControlError> {
             format!("a digest is 64 hexadecimal digits; its first {LEAST_DIGITS} are enough"),
         );
     }
-    let mut found = store.models.iter().filter(|model| model.digest.starts_with(&wanted));
+    let digests = store.models.iter().map(|stored| &stored.model.digest);
+    let mut found = digests.filter(|digest| digest.starts_with(&wanted));
     match (found.next(), found.next()) {
         (None, _) => refuse(
             ErrorKind::NotFound,
             format!("no model {wanted} is stored. GET /api/v1/models lists those that are"),
         ),
-        (Some(model), None) => Ok(model.digest.clone()),
+        (Some(digest), None) => Ok(digest.clone()),
         (Some(_), Some(_)) => refuse(
             ErrorKind::BadRequest,
             format!("{wanted} is the beginning of several digests. Give more digits"),

@@ -123,13 +123,7 @@ pub struct News {
 
 /// What is known of a model by its bundle.
 pub fn figures_of(bundle: &Bundle) -> ModelFigures {
-    ModelFigures {
-        digest: bundle.digest.clone(),
-        name: bundle.manifest.name.clone(),
-        version: bundle.manifest.version.clone(),
-        serial: bundle.manifest.serial,
-        signer: bundle.signer.clone(),
-    }
+    ModelFigures::new(&bundle.digest, &bundle.manifest, bundle.signer.as_deref())
 }
 
 /// Starts the store's thread, where there is a store.

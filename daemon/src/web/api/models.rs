@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -32,8 +32,6 @@ pub fn router() -> OpenApiRouter<Page> {
         .routes(routes!(shadow, end_shadow))
         .routes(routes!(deployment))
         .routes(routes!(events))
-        .routes(routes!(shadow_page))
-        .routes(routes!(shadow_js))
 }
 
 async fn change(page: &Page, command: ModelCommand) -> Result<Json<Reply>, Problem> {
@@ -133,18 +131,4 @@ async fn events(State(page): State<Page>) -> Sse<impl Stream<Item = Result<Sent,
     let whole = happened.map_while(Result::ok);
     let sent = whole.map(|event| Ok(Sent::default().event(event.kind).data(&*event.data)));
     Sse::new(sent).keep_alive(KeepAlive::new().interval(ALIVE))
-}
-
-/// The shadow's report as a page.
-#[utoipa::path(get, path = "/shadow", tag = "page", security(()),
-    responses((status = 200, content_type = "text/html", body = String)))]
-async fn shadow_page() -> Response {
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], include_str!("../shadow.html")).into_response()
-}
-
-/// What that page does.
-#[utoipa::path(get, path = "/shadow.js", tag = "page", security(()),
-    responses((status = 200, content_type = "text/javascript", body = String)))]
-async fn shadow_js() -> Response {
-    ([(header::CONTENT_TYPE, "text/javascript")], include_str!("../shadow.js")).into_response()
 }

@@ -21,6 +21,8 @@ pub fn router() -> OpenApiRouter<Page> {
         .routes(routes!(models_script))
         .routes(routes!(login))
         .routes(routes!(harvest_script))
+        .routes(routes!(shadow_page))
+        .routes(routes!(shadow_js))
         .routes(routes!(document))
 }
 
@@ -75,6 +77,20 @@ async fn models_script() -> Response {
     responses((status = 200, content_type = "text/javascript", body = String)))]
 async fn harvest_script() -> Response {
     file("text/javascript", include_str!("../harvest.js"))
+}
+
+/// The shadow's report as a page.
+#[utoipa::path(get, path = "/shadow", tag = "page", security(()),
+    responses((status = 200, content_type = "text/html", body = String)))]
+async fn shadow_page() -> Response {
+    file("text/html; charset=utf-8", include_str!("../shadow.html"))
+}
+
+/// What that page does.
+#[utoipa::path(get, path = "/shadow.js", tag = "page", security(()),
+    responses((status = 200, content_type = "text/javascript", body = String)))]
+async fn shadow_js() -> Response {
+    file("text/javascript", include_str!("../shadow.js"))
 }
 
 /// This document.

@@ -1,11 +1,12 @@
 //! How often an address may come with a token that is not known yet.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use nervelight_web::network;
 
 /// So many at once, and then one in each interval.
 const AT_ONCE: NonZeroU32 = NonZeroU32::new(10).unwrap();
@@ -33,14 +34,6 @@ impl Attempts {
     /// Forgets addresses that have not tried for long.
     pub fn look(&self) {
         self.0.retain_recent();
-    }
-}
-
-/// Whoever has one address of a 64-bit IPv6 network has all of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

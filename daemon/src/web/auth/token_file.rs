@@ -11,6 +11,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::{Timestamp, Unit};
+use nervelight_engines::digest::hex;
 use rustix::fs::{FlockOperation, flock};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
@@ -95,7 +96,7 @@ pub fn add(path: &Path, name: &str, role: Role) -> Result<String> {
     let mut bytes = [0; 36];
     getrandom(&mut bytes, GetRandomFlags::empty())?;
     let (id, secret) = bytes.split_at(4);
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(id);
     let secret = BASE64_URL_SAFE_NO_PAD.encode(secret);
     let hash =
         Argon2::default().hash_password(secret.as_bytes()).map_err(|error| anyhow!("Argon2: {error}"))?;

@@ -4,6 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{Models, ModelsError, State};
 use crate::bundle::{Head, PublicKey, Trust};
+use crate::digest::is_sha256;
 use crate::store::disk::{self, Kind};
 use crate::{Bundle, BundleError};
 
@@ -105,7 +106,7 @@ impl Catalog {
 
     /// Where the bundle with this digest is, if it is stored. What is no digest is nowhere.
     pub fn path(&self, digest: &str) -> PathBuf {
-        self.bundles().join(if is_digest(digest) { digest } else { "none" })
+        self.bundles().join(if is_sha256(digest) { digest } else { "none" })
     }
 
     /// The folder of files on their way in. It is on the store's file system.
@@ -158,7 +159,7 @@ impl Catalog {
         };
         let folders = entries.into_iter().filter(|(_, kind)| *kind == Kind::Folder);
         let names = folders.filter_map(|(path, _)| Some(path.file_name()?.to_str()?.to_owned()));
-        let mut digests: Vec<String> = names.filter(|name| is_digest(name)).collect();
+        let mut digests: Vec<String> = names.filter(|name| is_sha256(name)).collect();
         digests.sort();
         Ok(digests)
     }
@@ -210,9 +211,4 @@ impl Deref for Models {
     fn deref(&self) -> &Catalog {
         &self.catalog
     }
-}
-
-/// Whether this is a whole SHA-256 in lower case.
-pub fn is_digest(text: &str) -> bool {
-    text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

@@ -101,7 +101,7 @@ impl State {
         }
         let state: Self = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
         let digests = [&state.active, &state.previous].into_iter().flatten().chain(&state.kept);
-        if let Some(bad) = digests.into_iter().find(|digest| !super::catalog::is_digest(digest)) {
+        if let Some(bad) = digests.into_iter().find(|digest| !crate::digest::is_sha256(digest)) {
             return Err(malformed(format!("{bad:?} is no digest")));
         }
         let tried = state.probation.as_ref().map(|probation| &probation.digest);

@@ -18,7 +18,7 @@ use super::cases::Case;
 use super::session::{Refusal, Session, Wish};
 use crate::analyze::picture;
 use crate::data::{Decision, NERVE, Recorded, Rule};
-use crate::util::local_page;
+use crate::util::local_page::{self, file};
 
 /// What requests are answered from.
 struct Desk {
@@ -47,14 +47,8 @@ pub fn serve(listener: TcpListener, data: Recorded, session: Session, directory:
 fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/", get(|| async { Html(include_str!("page.html")) }))
-        .route(
-            "/page.css",
-            get(|| async { ([(header::CONTENT_TYPE, "text/css")], include_str!("page.css")) }),
-        )
-        .route(
-            "/page.js",
-            get(|| async { ([(header::CONTENT_TYPE, "text/javascript")], include_str!("page.js")) }),
-        )
+        .route("/page.css", file("text/css", include_str!("page.css")))
+        .route("/page.js", file("text/javascript", include_str!("page.js")))
         .route("/state", get(state))
         .route("/frame/{frame}", get(frame))
         .route("/group/{group}", get(group))

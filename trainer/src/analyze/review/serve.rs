@@ -7,14 +7,14 @@ use anyhow::Result;
 use axum::extract::{Path as Part, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, get, put};
+use axum::routing::{get, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::session::{Refusal, Session, Wish};
 use crate::analyze::picture;
 use crate::data::drafts::{Draft, ReviewError};
-use crate::util::local_page;
+use crate::util::local_page::{self, file};
 
 type Desk = Arc<Mutex<Session>>;
 
@@ -37,10 +37,6 @@ fn router(desk: Desk) -> Router {
         .route("/draft/{place}/masks", get(masks))
         .route("/draft/{place}/decision", put(decide))
         .with_state(desk)
-}
-
-fn file(kind: &'static str, text: &'static str) -> MethodRouter<Desk> {
-    get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
 }
 
 fn lock(desk: &Desk) -> MutexGuard<'_, Session> {

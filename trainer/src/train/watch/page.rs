@@ -15,7 +15,7 @@ use super::live::Live;
 use super::lock;
 use crate::train::RunDir;
 use crate::train::Settings;
-use crate::util::local_page;
+use crate::util::local_page::{self, file};
 
 /// Where the page's figures come from.
 #[derive(Clone)]
@@ -32,7 +32,6 @@ pub fn serve(listener: TcpListener, source: Source) -> Result<()> {
 }
 
 fn router(source: Source) -> Router {
-    let file = |kind, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
     Router::new()
         .route("/", get(|| async { Html(include_str!("page.html")) }))
         .route("/page.css", file("text/css", include_str!("page.css")))
