@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nervelight_tests::access::{Exposed, NAME, code};
 use nervelight_tests::web::Answer;
-use nervelight_tests::{Cart, root, wait_for};
+use nervelight_tests::{Cart, root, run, wait_for};
 use serde_json::Value;
 
 const SINKS: &str = "sinks = [{ kind = \"preview\" }]";
@@ -133,6 +133,17 @@ fn every_route_keeps_strangers_out() {
         );
     }
     assert!(ended.success, "{}", ended.stderr);
+}
+
+#[test]
+fn who_forgets_tls_is_told_so() {
+    let exposed = Exposed::new(SINKS).unwrap();
+    let _running = exposed.start().unwrap();
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--max-time", "10", "-w", "%{http_code}", "-d", "x"]);
+    let ended = run(command.arg(format!("http://127.0.0.1:{}", exposed.port))).unwrap();
+    assert!(ended.stdout.contains("https://") && ended.stdout.ends_with("400"), "{ended:?}");
+    assert_eq!(exposed.with(0, "GET", "/status", "").unwrap().status, 200);
 }
 
 #[test]

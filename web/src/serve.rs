@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use axum::middleware::from_fn_with_state;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Resource, getrlimit};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -23,16 +23,21 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use crate::guard::{Guard, guard};
+use crate::problem::Problem;
 use crate::watched::{LastUse, Watched};
 
 /// Most connections at once; a browser opens six.
 const MOST: usize = 64;
 /// A request's head comes within it; a connection without a request is closed after it.
 const HEAD: Duration = Duration::from_secs(10);
-/// TLS is agreed upon within it.
+/// The first byte of what begins with TLS.
+const TLS: u8 = 0x16;
+/// That byte comes, and TLS is agreed upon, within it.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A reader that takes nothing for so long has gone.
 const STALL: Duration = Duration::from_secs(5);
+/// What is still being sent when a connection ends is taken for so long.
+const DRAIN: Duration = Duration::from_secs(2);
 /// A connection that was of use within it makes no room for another.
 const RECENT: Duration = Duration::from_secs(1);
 
@@ -171,6 +176,11 @@ fn open(stream: TcpStream, peer: Peer, acceptor: Option<TlsAcceptor>, router: Ro
     let handle = known.clone();
     let task = tokio::spawn(async move {
         let Some(acceptor) = acceptor else { return talk(stream, peer, handle, router).await };
+        match timeout(HANDSHAKE, stream.first()).await {
+            Ok(Ok(TLS)) => {}
+            Ok(Ok(_)) => return talk(stream, peer, handle, Router::new().fallback(without_tls)).await,
+            _ => return tracing::trace!("nothing was said"),
+        }
         match timeout(HANDSHAKE, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => talk(stream, peer, handle, router).await,
             // Browsers that do not trust the certificate yet do this, and scanners.
@@ -179,6 +189,15 @@ fn open(stream: TcpStream, peer: Peer, acceptor: Option<TlsAcceptor>, router: Ro
         }
     });
     Connection { task, network: network(peer.0.ip()), opened, known, last_use }
+}
+
+/// Sends nobody on to the right address: a token would have gone over the network for everybody to read.
+async fn without_tls() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "tls_required",
+        "this port speaks TLS: write https:// instead of http://. A token that was sent was not protected; revoke it",
+    )
 }
 
 async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, known: Known, router: Router) {
@@ -192,10 +211,22 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, known: Kn
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    // A browser that goes away is no news.
-    if let Err(error) = connection.await {
-        tracing::trace!(%error, "connection closed");
+    match connection.without_shutdown().await {
+        Ok(ended) => drain(ended.io.into_inner()).await,
+        // A browser that goes away is no news.
+        Err(error) => tracing::trace!(%error, "connection closed"),
     }
+}
+
+/// Takes what is still being sent, a piece of an upload that was refused: bytes that nobody reads would reset the connection,
+/// and the answer with it.
+async fn drain(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let taken = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    // Whoever goes on sending loses the answer, and nothing else.
+    let _ = timeout(DRAIN, taken).await;
 }
 
 #[cfg(test)]

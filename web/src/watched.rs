@@ -48,6 +48,18 @@ impl Watched {
         (Self { stream, patience, last_use: last_use.clone(), stalled: None }, last_use)
     }
 
+    /// The first byte that comes, which is still to be read then.
+    ///
+    /// # Errors
+    /// When none comes any more.
+    pub async fn first(&self) -> io::Result<u8> {
+        let mut byte = [0];
+        match self.stream.peek(&mut byte).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(byte[0]),
+        }
+    }
+
     fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if result.is_ready() {
             self.stalled = None;
