@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
 use nervelight_engines::digest::sha256;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -22,6 +23,8 @@ use crate::secret;
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
+/// A certificate that ends within it is warned of.
+const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// A certificate with its key, as its files were when they last could be used.
 pub struct Identity {
@@ -40,6 +43,8 @@ struct Current {
     acceptor: TlsAcceptor,
     /// The server's own certificate.
     own: CertificateDer<'static>,
+    /// When it ends.
+    ends: Timestamp,
 }
 
 /// Tells one state of a file from another.
@@ -52,7 +57,9 @@ impl Identity {
     /// When they cannot be read, or do not fit.
     pub fn read(files: &Tls) -> Result<Self> {
         let stamps = stamps(files);
-        let state = State { looked: Instant::now(), stamps, current: Current::read(files)? };
+        let current = Current::read(files)?;
+        current.say_end(files);
+        let state = State { looked: Instant::now(), stamps, current };
         Ok(Self { files: files.clone(), state: Mutex::new(state) })
     }
 
@@ -89,6 +96,7 @@ impl Identity {
             match Current::read(&self.files) {
                 Ok(current) => {
                     tracing::info!(certificate = %path, "the certificate was read anew");
+                    current.say_end(&self.files);
                     state.current = current;
                 }
                 Err(error) => {
@@ -114,12 +122,27 @@ impl Current {
             .with_context(what)?;
         let key = PrivateKeyDer::from_pem_file(&files.key).with_context(what)?;
         let own = chain[0].clone();
+        let (_, parsed) = x509_parser::parse_x509_certificate(&own)
+            .with_context(|| format!("certificate = \"{path}\" cannot be read"))?;
+        let ends = Timestamp::from_second(parsed.validity().not_after.timestamp())?;
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .with_context(|| format!("certificate = \"{path}\" and its key cannot be used"))?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), own })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), own, ends })
+    }
+
+    /// Tells Prometheus when the certificate ends, and the log when that is soon.
+    fn say_end(&self, files: &Tls) {
+        let path = files.certificate.display().to_string();
+        metrics::gauge!("nervelight_certificate_end_timestamp_seconds", "certificate" => path.clone())
+            .set(self.ends.as_second() as f64);
+        let left = self.ends.duration_since(Timestamp::now());
+        if left < SOON {
+            let words = if left.is_negative() { "has ended" } else { "ends soon" };
+            tracing::warn!(certificate = path, ends = %self.ends, "the certificate {words}; put a new one in its place");
+        }
     }
 }
 

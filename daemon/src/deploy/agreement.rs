@@ -2,7 +2,7 @@
 
 use nervelight_engines::golden::{is_flat, varies};
 
-use crate::status::Quantiles;
+use crate::status::Durations;
 use crate::status::shadow::{AgreementFigures, DiceFigures};
 
 /// Cells of a Dice from 0 to 1.
@@ -48,12 +48,9 @@ pub struct Agreement {
     dice: Vec<u32>,
     /// Sums of areas, and of their difference and its square.
     areas: [f64; 4],
-    shown_us: Vec<u32>,
-    aside_us: Vec<u32>,
+    shown: Durations,
+    aside: Durations,
 }
-
-/// Times that are kept for quantiles; of more, every other one is forgotten.
-const TIMES: usize = 20_000;
 
 impl Default for Agreement {
     fn default() -> Self {
@@ -67,8 +64,8 @@ impl Default for Agreement {
             dice_sum: 0.0,
             dice: vec![0; CELLS + 1],
             areas: [0.0; 4],
-            shown_us: vec![],
-            aside_us: vec![],
+            shown: Durations::default(),
+            aside: Durations::default(),
         }
     }
 }
@@ -92,16 +89,8 @@ impl Agreement {
         self.only_aside += u64::from(pair.shown == 0 && pair.aside > 0);
         self.shown_flat += u64::from(is_flat(pair.shown_range) && varies(pair.aside_range));
         self.aside_flat += u64::from(is_flat(pair.aside_range) && varies(pair.shown_range));
-        for (times, us) in [(&mut self.shown_us, pair.shown_us), (&mut self.aside_us, pair.aside_us)] {
-            if times.len() >= TIMES {
-                let mut n = 0;
-                times.retain(|_| {
-                    n += 1;
-                    n % 2 == 0
-                });
-            }
-            times.push(us.min(u64::from(u32::MAX)) as u32);
-        }
+        self.shown.record(pair.shown_us);
+        self.aside.record(pair.aside_us);
     }
 
     /// Mean Dice over the frames where either shows a nerve.
@@ -161,24 +150,14 @@ impl Agreement {
             area_shadow: round(aside),
             area_bias: round(difference),
             area_scatter: round((squares - difference * difference).max(0.0).sqrt()),
-            shown_ms: quantiles(&self.shown_us),
-            shadow_ms: quantiles(&self.aside_us),
+            shown_ms: self.shown.quantiles(),
+            shadow_ms: self.aside.quantiles(),
         }
     }
 }
 
 fn round(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
-}
-
-fn quantiles(times: &[u32]) -> Quantiles {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let at = |q: f64| {
-        let place = ((q * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
-        sorted.get(place).map_or(0.0, |us| f64::from(*us) / 1000.0)
-    };
-    Quantiles { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
 }
 
 #[cfg(test)]
@@ -208,7 +187,7 @@ pub mod tests {
         assert_eq!((dice.p5, dice.p50, dice.p75), (0.0, 0.9, 0.9));
         assert_eq!((dice.histogram[0], dice.histogram[18], dice.histogram.iter().sum()), (20, 60, 80));
         assert_eq!((figures.area_shown, figures.area_shadow, figures.area_bias), (875.0, 737.5, -137.5));
-        assert_eq!((figures.shown_ms.p50, figures.shadow_ms.p99), (10.0, 20.0));
+        assert_eq!((figures.shown_ms.p50.round(), figures.shadow_ms.p99.round()), (10.0, 20.0));
         assert!((agreement.area_factor().unwrap() - 875.0 / 737.5).abs() < 1e-9);
     }
 
@@ -219,12 +198,5 @@ pub mod tests {
         agreement.take(&flat);
         agreement.take(&Pair { aside_range: (0, 3), aside: 0, ..flat });
         assert_eq!((agreement.shown_flat, agreement.aside_flat), (1, 0));
-    }
-
-    #[test]
-    fn memory_has_a_limit() {
-        let mut agreement = Agreement::default();
-        (0..3 * TIMES).for_each(|_| agreement.take(&pair(1, 1, 1.0)));
-        assert!(agreement.shown_us.len() <= TIMES + 1 && agreement.pairs == 3 * TIMES as u64);
     }
 }

@@ -25,9 +25,31 @@ pub struct Quantiles {
     pub max: f64,
 }
 
-/// A distribution of durations: 1 us to 60 s, three digits.
+/// Durations of 1 us to 60 s, counted to three digits.
+#[derive(Debug, Clone)]
+pub struct Durations(Histogram<u64>);
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self(histogram())
+    }
+}
+
+impl Durations {
+    /// Adds one.
+    pub fn record(&mut self, micros: u64) {
+        self.0.saturating_record(micros);
+    }
+
+    /// Of all.
+    pub fn quantiles(&self) -> Quantiles {
+        quantiles(&self.0)
+    }
+}
+
+/// A distribution of durations over time.
 pub struct Distribution {
-    all: Histogram<u64>,
+    all: Durations,
     recent: Recent<Histogram<u32>>,
     metric: metrics::Histogram,
 }
@@ -35,23 +57,20 @@ pub struct Distribution {
 impl Distribution {
     /// An empty one that is published as `metric`, too.
     pub fn new(metric: metrics::Histogram) -> Self {
-        // The bounds are constants that the histogram accepts.
-        let all = Histogram::new_with_max(LONGEST, 3).unwrap_or_else(|_| unreachable!());
-        let slice = || Histogram::new_with_max(LONGEST, 3).unwrap_or_else(|_| unreachable!());
-        Self { all, recent: Recent::new(Instant::now(), slice), metric }
+        Self { all: Durations::default(), recent: Recent::new(Instant::now(), histogram), metric }
     }
 
     /// Adds a duration that was measured about `now`.
     pub fn record(&mut self, duration: Duration, now: Instant) {
         let micros = duration.as_micros() as u64;
-        self.all.saturating_record(micros);
+        self.all.record(micros);
         self.recent.at(now, Histogram::reset).saturating_record(micros);
         self.metric.record(duration.as_secs_f64());
     }
 
     /// Of the whole run.
     pub fn quantiles(&self) -> Quantiles {
-        quantiles(&self.all)
+        self.all.quantiles()
     }
 
     /// Of the last minute, give or take ten seconds.
@@ -64,6 +83,11 @@ impl Distribution {
         }
         quantiles(&minute)
     }
+}
+
+fn histogram<T: hdrhistogram::Counter>() -> Histogram<T> {
+    // The bounds are constants that the histogram accepts.
+    Histogram::new_with_max(LONGEST, 3).unwrap_or_else(|_| unreachable!())
 }
 
 fn quantiles<T: hdrhistogram::Counter>(histogram: &Histogram<T>) -> Quantiles {

@@ -16,7 +16,7 @@ pub mod snapshot;
 
 pub use cell::StatusCell;
 pub use counters::{Counters, FrameFigures, Tally, tally};
-pub use distribution::Quantiles;
+pub use distribution::{Durations, Quantiles};
 pub use events::Events;
 pub use follow::{FollowCell, FollowState, OfferedFigures};
 pub use live::{LiveFigures, Moment};

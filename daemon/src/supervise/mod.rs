@@ -54,17 +54,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// What kept it from starting, what ended it early, and sinks that failed on the way.
 pub fn run(config: &Config) -> Result<()> {
-    // Startup. What is missing is found before anything runs.
+    // Startup. What is missing is found before anything runs. Certificates have figures, too.
+    let metrics = prometheus::install()?;
     config.sinks.iter().try_for_each(sink::refuse_misconfigured)?;
     let stop = signals::listen()?;
     let entrance = config.http.as_ref().map(Entrance::open).transpose()?;
     let audit = entrance.as_ref().map_or_else(|| Audit::open(None), |entrance| Ok(entrance.audit()))?;
-    let metrics = prometheus::install()?;
     let First { bundle, models, fault } = model::first(config)?;
     let (view, happenings) = (ModelsView::default(), Events::default());
-    let is_faulty = fault.is_some();
-    if let Some(fault) = fault {
-        view.put_fault(fault);
+    if let Some(fault) = &fault {
+        view.put_fault(fault.clone());
     }
     let store = models::start_store(config, models, &view)?;
     let shown = models::figures_of(&bundle);
@@ -91,7 +90,7 @@ pub fn run(config: &Config) -> Result<()> {
     let (cell, (control, requests)) = (StatusCell::default(), control());
     let uploads = config.store.as_ref().map(|store| Uploads::open(&store.join("uploads")));
     // The video does not wait for a store that is out of order.
-    let uploads = uploads.filter(|opened| opened.is_ok() || !is_faulty).transpose()?;
+    let uploads = uploads.filter(|opened| opened.is_ok() || fault.is_none()).transpose()?;
     let follow = FollowCell::default();
     if let (Some(what), Some(store)) = (&config.follow, &config.store) {
         let (control, cell, follow) = (control.clone(), cell.clone(), follow.clone());
@@ -114,13 +113,14 @@ pub fn run(config: &Config) -> Result<()> {
         tracing::info!("page at {}", entrance.describe()?);
         entrance.serve(page)?;
     }
-    let run_info = RunInfo::new(
+    let mut run_info = RunInfo::new(
         config.source.to_string(),
         first.engine,
         shown.clone(),
         first.generation,
         config.sync.mode,
     );
+    run_info.store_failed = fault;
     let source_name = run_info.shown().source.into();
     let context = SinkContext {
         live,

@@ -4,6 +4,7 @@ use std::fs;
 
 use nervelight_tests::bundles::Recipe;
 use nervelight_tests::deploy::api;
+use nervelight_tests::web::request;
 use serde_json::Value;
 
 use super::{Setting, Ward};
@@ -63,5 +64,28 @@ fn a_store_that_cannot_write_does_not_hold_up_the_way_back() {
     fs::remove_dir(&state).unwrap();
     ward.until("the record", |s| s["unrecorded"].is_null() && models(&ward)["active"] == first.as_str());
     assert_eq!(models(&ward)["rolled_back"]["digest"], second.as_str());
+    ward.stop();
+}
+
+#[test]
+fn a_store_that_cannot_be_used_at_the_start_is_said_and_the_first_model_runs() {
+    let mut ward = Ward::new(Setting::default()).settled();
+    ward.running.take().unwrap().terminate().unwrap();
+    let state = ward.cart.path("store/state.json");
+    let before = fs::read(&state).unwrap();
+    fs::write(&state, "{").unwrap();
+    ward.running = Some(ward.cart.start().unwrap());
+    let seen = ward.until("the first model", |s| s["ai"] == "on");
+    let why = seen["store_failed"].as_str().unwrap();
+    assert!(why.contains("state.json") && why.contains("nothing can be deployed"), "{why}");
+    let metrics = request(ward.port, "GET", "/metrics", "").unwrap();
+    assert!(String::from_utf8_lossy(&metrics).contains("nervelight_store_failed 1"));
+    assert_eq!(fs::read_to_string(&state).unwrap(), "{", "left as it was");
+    let (status, said) = api(ward.port, "GET", "/api/v1/models").unwrap();
+    assert!(status == 409 && said["detail"] == why, "{status} {said:#}");
+    ward.running.take().unwrap().terminate().unwrap();
+    fs::write(&state, before).unwrap();
+    ward.running = Some(ward.cart.start().unwrap());
+    ward.until("the store", |s| s["ai"] == "on" && s["store_failed"].is_null());
     ward.stop();
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use nervelight_tests::access::Exposed;
 use nervelight_tests::registry::{Registry, promtool};
 use nervelight_tests::root;
 use nervelight_tests::web::request;
@@ -42,7 +43,11 @@ fn every_figure_that_alerts_and_dashboard_name_is_there() {
         Ward::new("", &format!("[model.follow]\nuri = \"{}\"\nname = \"cart1\"\n", registry.uri("stable")));
     ward.until("frames", |s| s["frames_masked"].as_u64() > Some(5));
     let metrics = String::from_utf8(request(ward.port, "GET", "/metrics", "").unwrap()).unwrap();
-    let there = figures(&metrics);
+    // One with TLS has figures of its own.
+    let exposed = Exposed::new("sinks = [{ kind = \"null\" }]").unwrap();
+    let _running = exposed.start().unwrap();
+    let with_tls = exposed.with(0, "GET", "/metrics", "").unwrap().text();
+    let there = &figures(&metrics) | &figures(&with_tls);
     let fleet = root().join("docs/fleet");
     for name in ["alerts.yml", "alerts_test.yml", "dashboard.json", "README.md"] {
         let named = figures(&fs::read_to_string(fleet.join(name)).unwrap());
