@@ -75,7 +75,7 @@ impl Artifact {
     /// # Errors
     /// When the bundle cannot be read or packed.
     pub fn of(bundle: &Bundle) -> Result<Self, RegistryError> {
-        let io = |source| RegistryError::Io { path: bundle.path.clone(), source };
+        let io = |reason| RegistryError::Io { path: bundle.path.clone(), reason };
         let tar = bundle.tar().map_err(io)?;
         let bytes = tar.metadata().map_err(io)?.len();
         let tar_digest = named(&sha256_of(&tar).map_err(io)?);
@@ -158,7 +158,7 @@ impl Offered {
     pub(crate) fn check(&self, tar: &File, place: &str) -> Result<(), RegistryError> {
         let damaged = |reason: String| RegistryError::Damaged { place: place.into(), reason };
         let found =
-            sha256_of(tar).map_err(|source: io::Error| RegistryError::Io { path: place.into(), source })?;
+            sha256_of(tar).map_err(|reason: io::Error| RegistryError::Io { path: place.into(), reason })?;
         match found == self.tar_digest() {
             true => Ok(()),
             false => Err(damaged(format!("its SHA-256 is {found}, not {}", self.tar_digest()))),

@@ -69,7 +69,7 @@ impl Registry {
         let reference = self.log_in(&self.repository, RegistryOperation::Push).await?;
         self.put_bytes(&reference, &artifact.config, &artifact.config_digest).await?;
         if !self.has(&reference, &artifact.tar_digest).await? {
-            let io = |source| RegistryError::Io { path: "the bundle's tar".into(), source };
+            let io = |reason| RegistryError::Io { path: "the bundle's tar".into(), reason };
             let tar = artifact.tar.try_clone().map_err(io)?;
             let bytes = artifact.bytes;
             let pieces = (0..bytes.div_ceil(PIECE as u64)).map(move |piece| {
@@ -107,7 +107,7 @@ impl Registry {
         into: &Path,
         mut at: impl FnMut(u64),
     ) -> Result<(), RegistryError> {
-        let io = |source| RegistryError::Io { path: into.into(), source };
+        let io = |reason| RegistryError::Io { path: into.into(), reason };
         let mut file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(into).map_err(io)?;
         let mut have = file.metadata().map_err(io)?.len();
@@ -155,7 +155,7 @@ impl Registry {
         let reference = self.log_in(&repository, RegistryOperation::Push).await?;
         self.put_bytes(&reference, EMPTY, &verdict::empty_digest()).await?;
         let failed =
-            |error: serde_json::Error| RegistryError::Io { path: "a verdict".into(), source: error.into() };
+            |error: serde_json::Error| RegistryError::Io { path: "a verdict".into(), reason: error.into() };
         self.put_manifest(&reference, serde_json::to_vec(&verdict.manifest()).map_err(failed)?).await
     }
 

@@ -82,12 +82,12 @@ pub enum RegistryError {
         reason: String,
     },
     /// The disk.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     Io {
         /// The file.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
@@ -107,9 +107,11 @@ impl RegistryError {
     pub(crate) fn of(error: OciDistributionError, host: &str, place: &str) -> Self {
         let host = host.to_owned();
         match error {
-            OciDistributionError::RequestError(error) => {
-                Self::Unreachable { host, reason: chain(&error.without_url()) }
-            }
+            // A registry that asks for a log-in without a token service answers so.
+            OciDistributionError::RequestError(error) => match error.status() {
+                Some(status) => Self::of_status(host, place, status.as_u16()),
+                None => Self::Unreachable { host, reason: chain(&error.without_url()) },
+            },
             OciDistributionError::AuthenticationFailure(_) => {
                 Self::Denied { host, reason: "it does not take these credentials".into() }
             }
@@ -130,17 +132,21 @@ impl RegistryError {
                     false => Self::Failed { host, reason },
                 }
             }
-            OciDistributionError::ServerError { code: 404, .. } => Self::Absent(place.into()),
-            OciDistributionError::ServerError { code: code @ (401 | 403), .. } => {
-                Self::Denied { host, reason: format!("HTTP status {code}") }
-            }
-            OciDistributionError::ServerError { code, .. } => {
-                Self::Failed { host, reason: format!("HTTP status {code}") }
-            }
+            OciDistributionError::ServerError { code, .. } => Self::of_status(host, place, code),
             OciDistributionError::DigestError(error) => {
                 Self::Damaged { place: place.into(), reason: error.to_string() }
             }
             error => Self::Failed { host, reason: error.to_string() },
+        }
+    }
+
+    fn of_status(host: String, place: &str, code: u16) -> Self {
+        let reason = format!("HTTP status {code}");
+        match code {
+            404 => Self::Absent(place.into()),
+            401 => Self::Denied { host, reason: format!("{reason}, it asks for other credentials") },
+            403 => Self::Denied { host, reason },
+            _ => Self::Failed { host, reason },
         }
     }
 }

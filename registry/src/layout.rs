@@ -35,7 +35,7 @@ struct Index {
 /// # Errors
 /// When the folder holds something else, or the disk refuses.
 pub fn write(folder: &Path, tag: &str, artifact: &Artifact) -> Result<(), RegistryError> {
-    let io = |source| RegistryError::Io { path: folder.into(), source };
+    let io = |reason| RegistryError::Io { path: folder.into(), reason };
     let mark = folder.join(MARK);
     let mut index = match mark.exists() {
         true => read_index(folder)?,
@@ -91,7 +91,7 @@ pub fn read(folder: &Path, tag: &str) -> Result<(Offered, std::path::PathBuf), R
     }
     let offered = Offered::read(&bytes, &place)?;
     let tar = blob(folder, &offered.layer)?;
-    let file = File::open(&tar).map_err(|source| RegistryError::Io { path: tar.clone(), source })?;
+    let file = File::open(&tar).map_err(|reason| RegistryError::Io { path: tar.clone(), reason })?;
     offered.check(&file, &place)?;
     Ok((offered, tar))
 }
@@ -104,7 +104,7 @@ fn read_index(folder: &Path) -> Result<Index, RegistryError> {
 
 fn read_some(path: &Path) -> Result<Vec<u8>, RegistryError> {
     use std::io::Read;
-    let io = |source| RegistryError::Io { path: path.into(), source };
+    let io = |reason| RegistryError::Io { path: path.into(), reason };
     let mut bytes = vec![];
     File::open(path).map_err(io)?.take(LARGEST_MANIFEST).read_to_end(&mut bytes).map_err(io)?;
     Ok(bytes)

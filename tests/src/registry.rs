@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::{free_port, wait_for};
+use crate::{free_port, program, wait_for};
 
 /// A program that `setup.sh test` fetched beside the libraries, or that this system has.
 ///
@@ -26,9 +26,15 @@ pub fn fetched(name: &str) -> Result<PathBuf> {
 pub struct Registry {
     /// Its port on loopback.
     pub port: u16,
-    folder: TempDir,
+    /// Its own.
+    pub folder: TempDir,
     child: Option<Child>,
 }
+
+/// The one user of a registry with log-in, as `user:password`.
+pub const USER: &str = "cart7:s3cret-of-the-registry";
+/// The same as a registry keeps it, with bcrypt.
+const HASHED: &str = "cart7:$2b$04$tUwGf6.mZdd0lTd.iZzyUugJLA4EaGtOuzOmQJNqcGAXNtrcx/3ji\n";
 
 impl Registry {
     /// A registry that runs.
@@ -37,15 +43,40 @@ impl Registry {
     /// When it does not come up.
     pub fn start() -> Result<Self> {
         let mut registry = Self { port: free_port()?, folder: tempfile::tempdir()?, child: None };
-        let config = format!(
-            "version: 0.1\nlog: {{ level: error, accesslog: {{ disabled: true }} }}\nstorage:\n  filesystem:\n    \
-             rootdirectory: {}/data\nhttp:\n  addr: 127.0.0.1:{}\n",
-            registry.folder.path().display(),
-            registry.port
-        );
-        fs::write(registry.folder.path().join("config.yml"), config)?;
+        registry.configure("")?;
         registry.resume()?;
         Ok(registry)
+    }
+
+    /// A registry with TLS as `localhost`, by the certificate `tls/cert.pem` in its folder, for [`USER`] alone.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_closed() -> Result<Self> {
+        let mut registry = Self { port: free_port()?, folder: tempfile::tempdir()?, child: None };
+        let folder = registry.folder.path().to_owned();
+        let mut made = Command::new(program("nervelightd")?);
+        made.args(["cert", "--host", "localhost", "--out"]).arg(folder.join("tls"));
+        anyhow::ensure!(made.output()?.status.success(), "{made:?}");
+        fs::write(folder.join("users"), HASHED)?;
+        let folder = folder.display();
+        registry.configure(&format!(
+            "  tls: {{ certificate: {folder}/tls/cert.pem, key: {folder}/tls/key.pem }}\nauth:\n  htpasswd: {{ realm: \
+             models, path: {folder}/users }}\n"
+        ))?;
+        registry.resume()?;
+        Ok(registry)
+    }
+
+    /// Writes its configuration; `more` goes on with `http`.
+    fn configure(&self, more: &str) -> Result<()> {
+        let config = format!(
+            "version: 0.1\nlog: {{ level: error, accesslog: {{ disabled: true }} }}\nstorage:\n  filesystem:\n    \
+             rootdirectory: {}/data\nhttp:\n  addr: 127.0.0.1:{}\n{more}",
+            self.folder.path().display(),
+            self.port
+        );
+        Ok(fs::write(self.folder.path().join("config.yml"), config)?)
     }
 
     /// The address of a tag in it.

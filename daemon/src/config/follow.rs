@@ -18,7 +18,7 @@ pub struct RawFollow {
     pub poll_s: u64,
     pub window: Option<String>,
     pub credentials_file: Option<PathBuf>,
-    pub plain_http: bool,
+    pub plain_http: Option<bool>,
     pub name: Option<String>,
     pub canaries: Vec<String>,
     pub wait_for: Option<usize>,
@@ -31,7 +31,7 @@ impl Default for RawFollow {
             poll_s: 60,
             window: None,
             credentials_file: None,
-            plain_http: false,
+            plain_http: None,
             name: None,
             canaries: vec![],
             wait_for: None,
@@ -127,7 +127,7 @@ impl RawFollow {
         }
         if let Ok(tag) = &tag {
             mistakes.check(
-                !self.plain_http || tag.is_loopback() || self.credentials_file.is_none(),
+                self.plain_http != Some(true) || tag.is_loopback() || self.credentials_file.is_none(),
                 "model.follow.plain_http",
                 "sends the credentials over the network for everybody to read. Use TLS, or no credentials",
             );
@@ -154,8 +154,8 @@ impl RawFollow {
             "must be from 1 to the number of canaries",
         );
         let tag = tag.ok().filter(|_| mistakes.len() == before)?;
-        // Without a flag only a registry on this machine is spoken to without TLS.
-        let plain = self.plain_http || tag.is_loopback();
+        // Where nothing is said, only a registry on this machine is spoken to without TLS.
+        let plain = self.plain_http.unwrap_or(tag.is_loopback());
         let (poll, canaries) = (Duration::from_secs(self.poll_s), self.canaries.clone());
         Some(Follow { tag, poll, window: window.flatten(), credentials, plain, cart, canaries, wait_for })
     }
@@ -194,7 +194,9 @@ mod tests {
         let follow = resolved(&format!("{text}name = \"a\"")).unwrap();
         assert!(follow.is_canary() && follow.wait_for == 2 && !follow.plain);
         assert!(!resolved(&format!("{text}name = \"c\"\nwait_for = 1")).unwrap().is_canary());
-        assert!(resolved("uri = \"oci://127.0.0.1:5000/nerve:stable\"").unwrap().plain);
+        let here = "uri = \"oci://127.0.0.1:5000/nerve:stable\"\n";
+        assert!(resolved(here).unwrap().plain);
+        assert!(!resolved(&format!("{here}plain_http = false")).unwrap().plain);
     }
 
     #[test]

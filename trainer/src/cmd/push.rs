@@ -25,9 +25,9 @@ pub struct Arguments {
     /// Docker's config.json, or one line user:password; not everybody may read it
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
-    /// Speak to the registry without TLS; with one on this machine that is done anyway
-    #[arg(long)]
-    plain_http: bool,
+    /// Speak to the registry without TLS; with one on this machine that is done unless it is =false
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    plain_http: Option<bool>,
 }
 
 /// Pushes, and prints the artifact's digest.
@@ -46,13 +46,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match to {
         Place::Layout { folder, tag } => {
             ensure!(
-                credentials.is_none() && !plain_http,
+                credentials.is_none() && plain_http.is_none(),
                 "{to} is a folder: it takes no credentials, and no HTTP"
             );
             write_layout(folder, tag, &artifact)?;
         }
         Place::Registry(repository) => {
-            let plain = *plain_http || repository.is_loopback();
+            let plain = plain_http.unwrap_or(repository.is_loopback());
             ensure!(
                 !plain || repository.is_loopback() || credentials.is_none(),
                 "--plain-http would send the credentials over the network for everybody to read. Use TLS, or none"
