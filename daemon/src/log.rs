@@ -49,10 +49,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// Writes a plain line after all that was logged.
-    pub fn say(&mut self, line: &str) {
-        // It is dropped only when 128,000 lines wait already.
-        let _ = self.writer.write_all(line.as_bytes());
+    /// Writes plain lines after all that was logged.
+    pub fn say(&mut self, text: &str) {
+        for line in text.lines() {
+            // It is dropped only when 128,000 lines wait already.
+            let _ = self.writer.write_all(line.as_bytes());
+        }
     }
 }
 

@@ -237,4 +237,6 @@ fn a_cart_that_requires_signatures_says_what_it_does_not_take() {
     assert!(!here.join("store/state.json").exists());
     let said = bad(here, DAEMON, &["verify", bundle.to_str().unwrap(), "--config", "cart.toml"]);
     assert!(said.contains("is not signed"), "{said}");
+    let said = bad(here, DAEMON, &["verify", "absent.tar"]);
+    assert!(said.ends_with("Check the path and its permissions\n"), "the reason once: {said}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nervelight_engines::store::disk;
-use nervelight_engines::store::models::{self, Catalog};
+use nervelight_engines::store::models::{self, Catalog, RESERVE};
 use nervelight_registry::{Offered, Registry};
 
 use crate::control::{Command, ControlError, ErrorKind, ModelCommand, Reply};
@@ -19,8 +19,6 @@ use crate::status::deployment::{DeploymentFigures, State};
 const LOOK: Duration = Duration::from_millis(500);
 /// A deployment that the daemon did not survive so often is given up.
 const MOST_TRIES: u32 = 3;
-/// What the disk keeps free for everything else.
-const MARGIN: u64 = 64 << 20;
 /// The ending of what is being fetched.
 const FETCHED: &str = "fetched";
 
@@ -39,7 +37,7 @@ impl Follower {
         self.forget_others(&folder, &fetched);
         let have = fs::metadata(&fetched).map_or(0, |meta| meta.len());
         // The tar, and the bundle in it.
-        let (needed, free) = ((2 * offered.bytes).saturating_sub(have) + MARGIN, disk::free(&folder)?);
+        let (needed, free) = ((2 * offered.bytes).saturating_sub(have) + RESERVE, disk::free(&folder)?);
         ensure!(
             free >= needed,
             "the model needs {needed} free bytes in {} and there are {free}. Remove old ones with `nervelightd models \

@@ -2,7 +2,7 @@
 //! failures the engine's own thread opens it anew.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -66,8 +66,14 @@ struct Seat {
     shared: Arc<Shared>,
     openings: Openings,
     model: Option<Arc<Model>>,
-    /// Stops what is being built.
-    cancel: Arc<AtomicBool>,
+}
+
+impl Seat {
+    /// Of an engine that is being opened from now on.
+    fn of(opener: Opener) -> Result<(Self, Inference)> {
+        let (inference, openings) = opener.start(false)?;
+        Ok((Self { opener, shared: inference.shared(), openings, model: None }, inference))
+    }
 }
 
 struct Candidate {
@@ -95,7 +101,7 @@ impl EngineKeeper {
         stop: &Arc<AtomicBool>,
     ) -> Result<Option<(Self, Inference, FirstEngine)>> {
         let common = Openers { config: config.clone(), onlookers, openings: Arc::default() };
-        let opener = common.of(Arc::new(bundle), BuildMonitor::new(stop.clone()));
+        let opener = common.of(bundle, BuildMonitor::new(stop.clone()));
         let (inference, first, openings, model) =
             if config.engine.backend.is_tensorrt() && config.source.is_live() {
                 let engine = tensorrt::probe(opener.bundle(), &config.engine)?.info;
@@ -115,7 +121,7 @@ impl EngineKeeper {
         let keeper = Self {
             common,
             hang: (config.sync.engine_timeout * HANGS).max(LEAST_HANG),
-            active: Seat { opener, shared: inference.shared(), openings, model, cancel: stop.clone() },
+            active: Seat { opener, shared: inference.shared(), openings, model },
             replacement: None,
             candidate: None,
             standby: None,
@@ -144,18 +150,17 @@ impl EngineKeeper {
         }
     }
 
-    /// An opener of another model, whose builds `cancel` stops.
-    pub fn opener(&self, bundle: Arc<Bundle>, cancel: Arc<AtomicBool>) -> Opener {
-        self.common.of(bundle, BuildMonitor::new(cancel))
+    /// An opener of another model.
+    pub fn opener(&self, bundle: Bundle) -> Opener {
+        self.common.of(bundle, BuildMonitor::default())
     }
 
     /// Opens another model's engine beside the one at work; [`EngineNews::Candidate`] follows.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn try_out(&mut self, opener: Opener, cancel: Arc<AtomicBool>) -> Result<()> {
-        let (inference, openings) = opener.start(false)?;
-        let seat = Seat { opener, shared: inference.shared(), openings, model: None, cancel };
+    pub fn try_out(&mut self, opener: Opener) -> Result<()> {
+        let (seat, inference) = Seat::of(opener)?;
         self.candidate = Some(Candidate { seat, inference });
         Ok(())
     }
@@ -164,9 +169,8 @@ impl EngineKeeper {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn stand_by(&mut self, opener: Opener, cancel: Arc<AtomicBool>) -> Result<()> {
-        let (inference, openings) = opener.start(false)?;
-        let seat = Seat { opener, shared: inference.shared(), openings, model: None, cancel };
+    pub fn stand_by(&mut self, opener: Opener) -> Result<()> {
+        let (seat, inference) = Seat::of(opener)?;
         self.standby = Some(Standby { seat, inference: Some(inference) });
         Ok(())
     }
@@ -224,7 +228,7 @@ impl EngineKeeper {
     /// The candidate is not wanted.
     pub fn drop_candidate(&mut self) -> Option<Inference> {
         let candidate = self.candidate.take()?;
-        candidate.seat.cancel.store(true, Ordering::Relaxed);
+        candidate.seat.opener.cancel();
         Some(candidate.inference)
     }
 
@@ -306,7 +310,7 @@ impl Drop for EngineKeeper {
     fn drop(&mut self) {
         let candidate = self.candidate.as_ref().map(|candidate| &candidate.seat);
         for seat in candidate.into_iter().chain([&self.active]) {
-            seat.cancel.store(true, Ordering::Relaxed);
+            seat.opener.cancel();
         }
     }
 }

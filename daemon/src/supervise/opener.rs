@@ -31,8 +31,8 @@ pub struct Opener {
 
 impl Openers {
     /// For the model in `bundle`; `monitor` shows a build and stops it.
-    pub fn of(&self, bundle: Arc<Bundle>, monitor: BuildMonitor) -> Opener {
-        Opener { common: self.clone(), bundle, monitor: Arc::new(monitor) }
+    pub fn of(&self, bundle: Bundle, monitor: BuildMonitor) -> Opener {
+        Opener { common: self.clone(), bundle: Arc::new(bundle), monitor: Arc::new(monitor) }
     }
 }
 
@@ -87,6 +87,11 @@ impl Opener {
     /// The model's bundle.
     pub fn bundle(&self) -> &Arc<Bundle> {
         &self.bundle
+    }
+
+    /// Stops what is being built, which nobody waits for any more.
+    pub fn cancel(&self) {
+        self.monitor.cancel();
     }
 
     /// How far a build is, while there is one.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use nervelight_engines::bundle::LARGEST_TAR;
 use nervelight_engines::digest::{hex, is_sha256};
 use nervelight_engines::store::disk;
+use nervelight_engines::store::models::RESERVE;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::lock::lock;
@@ -29,8 +30,6 @@ const MOST: usize = 4;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// One that is sent nothing for so long makes room for another.
 const IDLE: Duration = Duration::from_secs(600);
-/// What the disk keeps free for everything else.
-const MARGIN: u64 = 64 << 20;
 
 /// The uploads of a store.
 #[derive(Clone)]
@@ -95,7 +94,7 @@ impl Uploads {
         }
         // The tar, and what is in it, beside what the others still lack.
         let promised: u64 = parts.values().map(|part| 2 * part.about.bytes - part.offset()).sum();
-        let needed = (2 * about.bytes).saturating_add(promised).saturating_add(MARGIN);
+        let needed = (2 * about.bytes).saturating_add(promised).saturating_add(RESERVE);
         let free = disk::free(&self.folder).map_err(UploadError::Disk)?;
         if free < needed {
             return Err(UploadError::Room { needed, free });

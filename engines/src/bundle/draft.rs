@@ -81,7 +81,7 @@ impl Draft {
     }
 
     fn write_with(mut self, path: &Path, sign: Option<Signing<'_>>) -> Result<Bundle, BundleError> {
-        let fail = |source| BundleError::Write { path: path.into(), source };
+        let fail = |reason| BundleError::Write { path: path.into(), reason };
         if path.exists() {
             return Err(fail(io::ErrorKind::AlreadyExists.into()));
         }

@@ -10,20 +10,20 @@ use crate::store::unpack::UnpackError;
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// The path or a file under it cannot be read.
-    #[error("cannot read {path}: {source}. Check the path and its permissions")]
+    #[error("cannot read {path}: {reason}. Check the path and its permissions")]
     Read {
         /// What was read.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A file that is no tar.
-    #[error("{path} is neither a bundle directory nor a tar of one: {source}. Copy the bundle again")]
+    #[error("{path} is neither a bundle directory nor a tar of one: {reason}. Copy the bundle again")]
     Unpack {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: UnpackError,
+        reason: UnpackError,
     },
     /// A FIFO, a device or a link where a file should be.
     #[error(
@@ -202,12 +202,12 @@ pub enum BundleError {
         largest: usize,
     },
     /// The bundle cannot be written.
-    #[error("cannot write the bundle {path}: {source}")]
+    #[error("cannot write the bundle {path}: {reason}")]
     Write {
         /// Where it should be.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 

@@ -87,7 +87,7 @@ impl Head {
         if is_folder(path)? {
             return Self::check(path, &Pages::of_folder(path, path)?, trust);
         }
-        let unreadable = |source| BundleError::Unpack { path: path.into(), source };
+        let unreadable = |reason| BundleError::Unpack { path: path.into(), reason };
         let Some(pages) = Pages::of_tar(path).map_err(unreadable)? else {
             // What else is wrong with it says more than that.
             unpack::examine(path, &files::LIMITS).map_err(unreadable)?;
@@ -169,7 +169,7 @@ impl Head {
                 disk::create_folders(place.parent().unwrap_or(to))?;
                 disk::create_new(&place)?.write_all(&bytes)
             };
-            write().map_err(|source| BundleError::Write { path: place.clone(), source })?;
+            write().map_err(|reason| BundleError::Write { path: place.clone(), reason })?;
         }
         Ok(())
     }

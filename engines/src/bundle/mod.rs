@@ -100,7 +100,7 @@ impl Bundle {
             unpack::unpack(&path, directory.path(), &head.limits())?;
             Ok(directory)
         };
-        let unpacked = unpack().map_err(|source| BundleError::Unpack { path: path.clone(), source })?;
+        let unpacked = unpack().map_err(|reason| BundleError::Unpack { path: path.clone(), reason })?;
         let root = files::root(unpacked.path());
         let bundle = Self::open_folder(path, root, Some(unpacked), trust)?;
         head.is_of(&bundle)?;
@@ -131,7 +131,7 @@ impl Bundle {
     /// # Errors
     /// Those of [`Self::open_trusted`].
     pub fn unpack_into(place: &Path, path: &Path, trust: Trust<'_>) -> Result<Self, BundleError> {
-        let failed = |source: UnpackError| BundleError::Unpack { path: path.into(), source };
+        let failed = |reason: UnpackError| BundleError::Unpack { path: path.into(), reason };
         let head = Head::read(path, trust)?;
         if is_folder(path)? {
             head.copy(path, place)?;
@@ -234,7 +234,7 @@ impl Bundle {
 
 /// Whether it is a folder and no file. Links are followed: what a person names may be one.
 fn is_folder(path: &Path) -> Result<bool, BundleError> {
-    let kind = disk::kind_behind(path).map_err(|e| BundleError::Read { path: path.into(), source: e })?;
+    let kind = disk::kind_behind(path).map_err(|e| BundleError::Read { path: path.into(), reason: e })?;
     match kind {
         Kind::Folder => Ok(true),
         Kind::File => Ok(false),
@@ -245,6 +245,6 @@ fn is_folder(path: &Path) -> Result<bool, BundleError> {
 fn unreadable(path: PathBuf, file: &str, error: io::Error) -> BundleError {
     match error.kind() {
         io::ErrorKind::InvalidInput => BundleError::NotRegular { path, file: Some(file.into()) },
-        _ => BundleError::Read { path: path.join(file), source: error },
+        _ => BundleError::Read { path: path.join(file), reason: error },
     }
 }

@@ -56,6 +56,11 @@ impl BuildMonitor {
         Some(BuildProgress { what: what.clone(), phase, done: *done, seconds: begun.elapsed().as_secs_f64() })
     }
 
+    /// Stops the build, and every later one.
+    pub fn cancel(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the build should stop.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.load(Ordering::Relaxed)

@@ -22,15 +22,28 @@ fn assert_nothing(cart: &Cart, to: &Path) {
             (path.strip_prefix(cart.dir.path()).unwrap().display().to_string(), fs::read(&path).unwrap());
         for word in &forbidden {
             let is_there = contents.windows(word.len()).any(|part| part == word.as_bytes());
-            assert!(!is_there && !name.contains(word), "{word} stands in {name}");
+            // Packed pixels may spell a short name of a host by chance.
+            let is_chance = name.ends_with(".png") && word.len() < 6;
+            assert!((!is_there || is_chance) && !name.contains(word), "{word} stands in {name}");
         }
-        // A PNG without a word in it: signature, and chunks for head, pixels and end.
         if name.ends_with(".png") {
-            for chunk in [&b"tEXt"[..], b"zTXt", b"iTXt", b"tIME", b"eXIf"] {
-                assert!(!contents.windows(4).any(|part| part == chunk), "{name}");
-            }
+            assert!(
+                chunks(&contents).iter().all(|kind| [*b"IHDR", *b"IDAT", *b"IEND"].contains(kind)),
+                "{name}"
+            );
         }
     }
+}
+
+/// The kinds of a PNG's chunks.
+fn chunks(png: &[u8]) -> Vec<[u8; 4]> {
+    let (mut kinds, mut rest) = (vec![], &png[8..]);
+    while let [a, b, c, d, kind @ ..] = rest {
+        kinds.push(kind[..4].try_into().unwrap());
+        // After the kind, its bytes and a checksum.
+        rest = &kind[4 + u32::from_be_bytes([*a, *b, *c, *d]) as usize + 4..];
+    }
+    kinds
 }
 
 /// When what is there was kept, which is for the cart alone.

@@ -1,7 +1,5 @@
 //! The way back to the model before: it is shown first, and recorded as often as that takes.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use nervelight_engines::Bundle;
@@ -50,11 +48,10 @@ impl ModelKeeper<'_> {
         engine: &mut EngineKeeper,
     ) {
         let started = opened.map_err(|failed| failed.message).and_then(|bundle| {
-            let cancel = Arc::new(AtomicBool::new(false));
-            let opener = engine.opener(Arc::new(bundle), cancel.clone());
+            let opener = engine.opener(bundle);
             let started = match purpose {
-                Purpose::Standby => engine.stand_by(opener, cancel),
-                _ => engine.try_out(opener, cancel),
+                Purpose::Standby => engine.stand_by(opener),
+                _ => engine.try_out(opener),
             };
             started.map_err(|error| format!("{error:#}"))
         });

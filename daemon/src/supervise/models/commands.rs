@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use nervelight_engines::store::models::{self, ModelsError};
+
 use super::{GoingBack, ModelKeeper, News, Purpose};
 use crate::control::{Answer, ControlError, ErrorKind, ModelCommand, Reply, Request};
 use crate::deploy::store::Ask;
@@ -9,9 +11,6 @@ use crate::deploy::{Deployment, Happened, failure};
 use crate::status::deployment::{Failure, Kind, State};
 use crate::status::models::StoreFigures;
 use crate::supervise::engine::EngineKeeper;
-
-/// Digits of a digest that are enough to name it.
-const LEAST_DIGITS: usize = 8;
 
 fn refuse<T>(kind: ErrorKind, message: impl Into<String>) -> Result<T, ControlError> {
     Err(ControlError::new(kind, message))
@@ -215,7 +214,7 @@ impl ModelKeeper<'_> {
     /// Removes what nothing needs, and answers who asked for it. Each deployment that stays does so, too.
     pub(super) fn prune(&mut self, request: Option<Request>) {
         self.pruning.push_back(request);
-        let candidate = self.candidate.as_ref().map(|candidate| candidate.bundle.digest.clone());
+        let candidate = self.candidate.as_ref().map(|candidate| candidate.bundle().digest.clone());
         let shadow = self.shadow.as_ref().map(|shadow| shadow.figures().model.digest);
         let keep = [Some(self.shown.digest.clone()), candidate, shadow];
         self.ask(Ask::Prune(keep.into_iter().flatten().collect()));
@@ -252,24 +251,12 @@ impl ModelKeeper<'_> {
 
 /// The stored digest that begins so.
 fn find(store: &StoreFigures, beginning: &str) -> Result<String, ControlError> {
-    let wanted = beginning.to_ascii_lowercase();
-    if wanted.len() < LEAST_DIGITS || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return refuse(
-            ErrorKind::BadRequest,
-            format!("a digest is 64 hexadecimal digits; its first {LEAST_DIGITS} are enough"),
-        );
-    }
-    let digests = store.models.iter().map(|stored| &stored.model.digest);
-    let mut found = digests.filter(|digest| digest.starts_with(&wanted));
-    match (found.next(), found.next()) {
-        (None, _) => refuse(
-            ErrorKind::NotFound,
-            format!("no model {wanted} is stored. GET /api/v1/models lists those that are"),
-        ),
-        (Some(digest), None) => Ok(digest.clone()),
-        (Some(_), Some(_)) => refuse(
-            ErrorKind::BadRequest,
-            format!("{wanted} is the beginning of several digests. Give more digits"),
-        ),
-    }
+    let digests = store.models.iter().map(|stored| stored.model.digest.clone());
+    models::find(digests, beginning).or_else(|error| {
+        let kind = match error {
+            ModelsError::Unknown { .. } => ErrorKind::NotFound,
+            _ => ErrorKind::BadRequest,
+        };
+        refuse(kind, error.to_string())
+    })
 }

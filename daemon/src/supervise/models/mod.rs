@@ -7,7 +7,7 @@ mod steps;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -52,7 +52,8 @@ pub struct ModelKeeper<'a> {
     deployment: Option<Deployment>,
     deployments: u64,
     ended: BTreeMap<&'static str, u64>,
-    candidate: Option<Candidate>,
+    /// The model that is to be shown.
+    candidate: Option<Opener>,
     building: Option<Receiver<Result<(), EngineError>>>,
     probation: Option<Probation>,
     /// When the store is asked again to keep the model.
@@ -87,13 +88,6 @@ enum Purpose {
     Standby,
     /// To be gone back to.
     WayBack,
-}
-
-/// The model that is to be shown.
-struct Candidate {
-    bundle: Arc<Bundle>,
-    opener: Opener,
-    cancel: Arc<AtomicBool>,
 }
 
 /// The model before is to be shown again.
@@ -312,8 +306,7 @@ impl<'a> ModelKeeper<'a> {
 
     /// How far the build of a candidate is, as part of its step.
     fn progress(&self) -> Option<f32> {
-        let candidate = self.candidate.as_ref()?;
-        Some(candidate.opener.progress()?.done)
+        Some(self.candidate.as_ref()?.progress()?.done)
     }
 
     /// For the status.

@@ -1,7 +1,6 @@
 //! A model that runs on spare time beside the shown one, to be compared with it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use crate::infer::{Inference, Openings};
 use crate::status::deployment::{Failure, ModelFigures, ShadowFigures};
 use crate::status::shadow::ShadowReport;
 use crate::supervise::engine::EngineKeeper;
+use crate::supervise::opener::Opener;
 
 /// Time between two savings of the report.
 const SAVE: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ pub struct Shadow {
     inference: Option<Inference>,
     openings: Openings,
     is_open: bool,
-    cancel: Arc<AtomicBool>,
+    opener: Opener,
     /// How it agrees with the shown one.
     pub agreement: Agreement,
     errors: u64,
@@ -81,13 +81,13 @@ fn now() -> Timestamp {
 impl ModelKeeper<'_> {
     /// The bundle of the shadow is open: opens its engine.
     pub(super) fn begin_shadow(&mut self, opened: Result<Bundle, Failure>, engine: &EngineKeeper) {
-        let cancel = Arc::new(AtomicBool::new(false));
         let started = opened.map_err(|failed| failed.message).and_then(|bundle| {
             let model = figures_of(&bundle);
-            let opener = engine.opener(Arc::new(bundle), cancel.clone());
-            Ok((model, opener.start(true).map_err(|error| format!("{error:#}"))?))
+            let opener = engine.opener(bundle);
+            let started = opener.start(true).map_err(|error| format!("{error:#}"))?;
+            Ok((model, opener, started))
         });
-        let (model, (inference, openings)) = match started {
+        let (model, opener, (inference, openings)) = match started {
             Ok(started) => started,
             Err(error) => return tracing::error!(%error, "the shadow cannot be opened"),
         };
@@ -98,7 +98,7 @@ impl ModelKeeper<'_> {
             inference: Some(inference),
             openings,
             is_open: false,
-            cancel,
+            opener,
             agreement: Agreement::default(),
             errors: 0,
             trouble: None,
@@ -161,7 +161,7 @@ impl ModelKeeper<'_> {
     pub(super) fn end_shadow(&mut self, why: &str) {
         let Some(mut shadow) = self.shadow.take() else { return };
         tracing::info!(model = %shadow.model.name, frames = shadow.agreement.pairs, why, "the shadow ends");
-        shadow.cancel.store(true, Ordering::Relaxed);
+        shadow.opener.cancel();
         match shadow.inference.take() {
             Some(inference) => self.reaper.take(inference),
             None => self.beside.halt(),

@@ -1,12 +1,11 @@
 //! A deployment's steps: what each task asks of store, engine and frame thread, and what comes of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nervelight_engines::{Bundle, EngineError};
 
-use super::{Candidate, ModelKeeper, News, Purpose, RETRY, figures_of};
+use super::{ModelKeeper, News, Purpose, RETRY, figures_of};
 use crate::deploy::store::{Ask, Told};
 use crate::deploy::{Behaviour, Happened, History, Probation, Task, Verdict, failure};
 use crate::infer::Model;
@@ -72,7 +71,7 @@ impl ModelKeeper<'_> {
             Task::Build => self.build(engine, now, news),
             Task::Prove => {
                 let Some(candidate) = &self.candidate else { return };
-                let started = engine.try_out(candidate.opener.clone(), candidate.cancel.clone());
+                let started = engine.try_out(candidate.clone());
                 if let Err(error) = started {
                     let failed = failure::of("engine", &format!("{error:#}"));
                     self.happen(Happened::Failed(failed), engine, now, news);
@@ -101,8 +100,8 @@ impl ModelKeeper<'_> {
             }
             Task::Discard => {
                 if let Some(candidate) = self.candidate.take() {
-                    candidate.cancel.store(true, Ordering::Relaxed);
-                    self.remove_refused(candidate.bundle.digest.clone());
+                    candidate.cancel();
+                    self.remove_refused(candidate.bundle().digest.clone());
                 }
                 self.building = None;
                 self.reaper.take(engine.drop_candidate());
@@ -174,7 +173,7 @@ impl ModelKeeper<'_> {
                 let failed = failure::of("same", "this model is shown already. There is nothing to do");
                 return self.happen(Happened::Failed(failed), engine, now, news);
             }
-            Ok(bundle) => Arc::new(bundle),
+            Ok(bundle) => bundle,
             Err(failed) => return self.happen(Happened::Failed(failed), engine, now, news),
         };
         let is_awaited = self
@@ -184,20 +183,18 @@ impl ModelKeeper<'_> {
         if !is_awaited {
             return;
         }
-        let cancel = Arc::new(AtomicBool::new(false));
-        let opener = engine.opener(bundle.clone(), cancel.clone());
         let figures = figures_of(&bundle);
-        self.candidate = Some(Candidate { bundle, opener, cancel });
+        self.candidate = Some(engine.opener(bundle));
         self.happen(Happened::Stored(figures), engine, now, news);
     }
 
     /// Builds the candidate's engine on a thread that yields to everything else.
     fn build(&mut self, engine: &mut EngineKeeper, now: Instant, news: &mut News) {
         let Some(candidate) = &self.candidate else { return };
-        if !candidate.opener.needs_build() {
+        if !candidate.needs_build() {
             return self.happen(Happened::Built, engine, now, news);
         }
-        let opener = candidate.opener.clone();
+        let opener = candidate.clone();
         let build = move || {
             let _ = rustix::process::nice(15);
             opener.build()
@@ -254,7 +251,7 @@ impl ModelKeeper<'_> {
     /// Records what is about to be shown. A way back is not held up by the store: it is shown first.
     fn record(&mut self, engine: &mut EngineKeeper, now: Instant, news: &mut News) {
         let (Some(deployment), Some(candidate)) = (&self.deployment, &self.candidate) else { return };
-        let digest = candidate.bundle.digest.clone();
+        let digest = candidate.bundle().digest.clone();
         match deployment.kind {
             Kind::Deploy => self.ask(Ask::Begin(digest, deployment.id)),
             Kind::Use => self.ask(Ask::Use(digest)),

@@ -19,13 +19,13 @@ use crate::store::atomic::{self, Access};
 /// The engine store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "engine store {path}: {source}. Check the folder's owner and free space, or set engine.tensorrt.store"
+    "engine store {path}: {reason}. Check the folder's owner and free space, or set engine.tensorrt.store"
 )]
 pub struct StoreError {
     /// The file or folder.
     path: PathBuf,
     /// The system's reason.
-    source: io::Error,
+    reason: io::Error,
 }
 
 /// What the store knows about a key.
@@ -225,7 +225,7 @@ impl Store {
 }
 
 fn fail(path: &Path) -> impl Fn(io::Error) -> StoreError {
-    move |source| StoreError { path: path.into(), source }
+    move |reason| StoreError { path: path.into(), reason }
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ impl Catalog {
         let folder = self.bundles();
         let entries = match disk::entries(&folder) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => vec![],
-            found => found.map_err(|source| ModelsError::Io { path: folder, source })?,
+            found => found.map_err(|reason| ModelsError::Io { path: folder, reason })?,
         };
         let folders = entries.into_iter().filter(|(_, kind)| *kind == Kind::Folder);
         let names = folders.filter_map(|(path, _)| Some(path.file_name()?.to_str()?.to_owned()));
@@ -169,18 +169,7 @@ impl Catalog {
     /// # Errors
     /// When there is none, or more than one.
     pub fn find(&self, beginning: &str) -> Result<String, ModelsError> {
-        let digest = beginning.to_ascii_lowercase();
-        let is_hexadecimal = digest.chars().all(|c| c.is_ascii_hexdigit());
-        if !is_hexadecimal || !(LEAST_DIGITS..=DIGITS).contains(&digest.len()) {
-            return Err(ModelsError::NoDigest { digest: beginning.chars().take(DIGITS).collect() });
-        }
-        let mut found: Vec<String> = self.digests()?;
-        found.retain(|stored| stored.starts_with(&digest));
-        match found.len() {
-            0 => Err(ModelsError::Unknown { digest }),
-            1 => Ok(found.remove(0)),
-            count => Err(ModelsError::Ambiguous { digest, count }),
-        }
+        find(self.digests()?, beginning)
     }
 
     /// Opens a stored bundle, whoever signed it: it was let in when that was checked.
@@ -195,7 +184,7 @@ impl Catalog {
                 true => Ok(bundle),
                 false => Err(BundleError::Changed { path: bundle.path }),
             });
-        opened.map_err(|source| ModelsError::Stored { path, source })
+        opened.map_err(|reason| ModelsError::Stored { path, reason })
     }
 
     /// The serial of a stored bundle, 0 where it has none.
@@ -210,5 +199,23 @@ impl Deref for Models {
 
     fn deref(&self) -> &Catalog {
         &self.catalog
+    }
+}
+
+/// That one of `digests` which begins so.
+///
+/// # Errors
+/// When there is none, or more than one.
+pub fn find(digests: impl IntoIterator<Item = String>, beginning: &str) -> Result<String, ModelsError> {
+    let wanted = beginning.to_ascii_lowercase();
+    let is_hexadecimal = wanted.chars().all(|c| c.is_ascii_hexdigit());
+    if !is_hexadecimal || !(LEAST_DIGITS..=DIGITS).contains(&wanted.len()) {
+        return Err(ModelsError::NoDigest { digest: beginning.chars().take(DIGITS).collect() });
+    }
+    let mut found: Vec<_> = digests.into_iter().filter(|digest| digest.starts_with(&wanted)).collect();
+    match found.len() {
+        0 => Err(ModelsError::Unknown { digest: wanted }),
+        1 => Ok(found.remove(0)),
+        count => Err(ModelsError::Ambiguous { digest: wanted, count }),
     }
 }

@@ -14,21 +14,21 @@ pub enum ModelsError {
     #[error(
         "{}. The bundle is in the model store: choose another with `nervelightd models use DIGEST`, or remove {path} and \
          deploy it again",
-        without_remedy(.source)
+        without_remedy(.reason)
     )]
     Stored {
         /// Where it is.
         path: PathBuf,
         /// What is wrong with it.
-        source: BundleError,
+        reason: BundleError,
     },
     /// A file or folder of the store.
-    #[error("model store: {path}: {source}. Check the folder's owner and free space, or set model.store")]
+    #[error("model store: {path}: {reason}. Check the folder's owner and free space, or set model.store")]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Another process changes it.
     #[error(
@@ -126,7 +126,7 @@ impl ModelsError {
     /// For programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Bundle(error) | Self::Stored { source: error, .. } => error.code(),
+            Self::Bundle(error) | Self::Stored { reason: error, .. } => error.code(),
             Self::Io { .. } => "store_io",
             Self::Held { .. } => "store_held",
             Self::State { .. } | Self::Schema { .. } => "store_state",

@@ -26,9 +26,9 @@ use crate::Bundle;
 use crate::bundle::PublicKey;
 use crate::store::{atomic, disk};
 
-pub use catalog::{Catalog, Stored};
+pub use catalog::{Catalog, Stored, find};
 pub use error::ModelsError;
-pub use stage::Floor;
+pub use stage::{Floor, RESERVE};
 pub use state::{Probation, RolledBack, State};
 
 /// The store, held by this process alone. See [`Catalog`] for what is in it.
@@ -56,7 +56,7 @@ impl Models {
     pub fn open(root: &Path) -> Result<Self, ModelsError> {
         let failed = |path: &Path| {
             let path = path.to_path_buf();
-            move |source| ModelsError::Io { path, source }
+            move |reason| ModelsError::Io { path, reason }
         };
         let is_new = disk::kind(root).is_err();
         for folder in [root.join("bundles"), root.join("uploads"), staging(root)] {

@@ -10,7 +10,7 @@ use crate::bundle::{Head, PublicKey, Trust};
 use crate::store::disk::{self, Kind};
 
 /// Bytes that stay free on the store's file system, for the state, logs and a recording's end.
-const RESERVE: u64 = 64 << 20;
+pub const RESERVE: u64 = 64 << 20;
 
 /// Kept models that stay stored.
 const SPARE: usize = 3;
@@ -60,7 +60,7 @@ impl Models {
 
     fn check_space(&self, bundle: &Path, needed: u64) -> Result<(), ModelsError> {
         let root = self.root();
-        let free = disk::free(root).map_err(|source| ModelsError::Io { path: root.into(), source })?;
+        let free = disk::free(root).map_err(|reason| ModelsError::Io { path: root.into(), reason })?;
         if free.saturating_sub(RESERVE) < needed {
             let (root, bundle) = (root.into(), bundle.into());
             return Err(ModelsError::Space { root, bundle, needed, reserve: RESERVE, free });
@@ -72,7 +72,7 @@ impl Models {
     fn unpack(&self, path: &Path, staged: &Path, digest: &str, trust: Trust<'_>) -> Result<(), ModelsError> {
         let failed = |path: &Path| {
             let path = path.to_path_buf();
-            move |source| ModelsError::Io { path, source }
+            move |reason| ModelsError::Io { path, reason }
         };
         disk::create_folders(staged).map_err(failed(staged))?;
         let bundle = Bundle::unpack_into(staged, path, trust)?;
@@ -136,7 +136,7 @@ impl Models {
     /// Takes a bundle out of its place, whole, so that none is ever seen half removed.
     fn discard(&self, digest: &str) -> Result<(), ModelsError> {
         let (place, away) = (self.path(digest), self.fresh());
-        let failed = |source| ModelsError::Io { path: place.clone(), source };
+        let failed = |reason| ModelsError::Io { path: place.clone(), reason };
         match disk::rename(&place, &away) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             moved => moved.map_err(failed)?,
@@ -157,7 +157,7 @@ impl Models {
             }
             crate::store::atomic::sweep(self.root())
         };
-        sweep().map_err(|source| ModelsError::Io { path: staging.clone(), source })
+        sweep().map_err(|reason| ModelsError::Io { path: staging.clone(), reason })
     }
 
     /// A place under `staging/` that nothing has yet: it was swept, and one process holds the store.

@@ -88,7 +88,7 @@ impl State {
 
     /// The state in the file at `path`; none where there is no file.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, ModelsError> {
-        let io = |source| ModelsError::Io { path: path.into(), source };
+        let io = |reason| ModelsError::Io { path: path.into(), reason };
         let mut text = vec![];
         match disk::open(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -114,6 +114,6 @@ impl State {
     /// Replaces the file at `path`.
     pub(super) fn write(&self, path: &Path) -> Result<(), ModelsError> {
         let write = || atomic::write(path, Access::Everybody, &serde_json::to_vec_pretty(self)?);
-        write().map_err(|source| ModelsError::Io { path: path.into(), source })
+        write().map_err(|reason| ModelsError::Io { path: path.into(), reason })
     }
 }
