@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::Request;
 use axum::middleware::from_fn_with_state;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,8 +22,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
-use crate::guard::{Guard, guard};
-use crate::problem::Problem;
+use crate::guard::{Guard, guard, without_tls};
 use crate::watched::{LastUse, Watched};
 
 /// Most connections at once; a browser opens six.
@@ -189,15 +188,6 @@ fn open(stream: TcpStream, peer: Peer, acceptor: Option<TlsAcceptor>, router: Ro
         }
     });
     Connection { task, network: network(peer.0.ip()), opened, known, last_use }
-}
-
-/// Sends nobody on to the right address: a token would have gone over the network for everybody to read.
-async fn without_tls() -> Problem {
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "tls_required",
-        "this port speaks TLS: write https:// instead of http://. A token that was sent was not protected; revoke it",
-    )
 }
 
 async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, known: Known, router: Router) {

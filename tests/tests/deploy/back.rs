@@ -82,7 +82,7 @@ fn a_store_that_cannot_be_used_at_the_start_is_said_and_the_first_model_runs() {
     assert!(String::from_utf8_lossy(&metrics).contains("nervelight_store_failed 1"));
     assert_eq!(fs::read_to_string(&state).unwrap(), "{", "left as it was");
     let (status, said) = api(ward.port, "GET", "/api/v1/models").unwrap();
-    assert!(status == 409 && said["detail"] == why, "{status} {said:#}");
+    assert!(status == 404 && said["detail"] == why, "{status} {said:#}");
     ward.running.take().unwrap().terminate().unwrap();
     fs::write(&state, before).unwrap();
     ward.running = Some(ward.cart.start().unwrap());

@@ -36,8 +36,13 @@ fn one_deployment_at_a_time_and_an_operator_may_end_it() {
     ward.until("the record", |_| {
         api(ward.port, "GET", "/api/v1/models").unwrap().1["rolled_back"] != Value::Null
     });
-    // It was left for a reason: going back once more would show it again.
-    let again = api(ward.port, "POST", "/api/v1/models/rollback").unwrap();
+    // It was left for a reason: going back once more would show it again. Until the supervisor has heard of the record, this
+    // is the same way back.
+    let again = wait_for("the end of the way back", || {
+        let again = api(ward.port, "POST", "/api/v1/models/rollback").ok()?;
+        (again.0 != 200).then_some(again)
+    });
+    let again = again.unwrap();
     assert!(again.0 == 409 && detail(&again).contains("was left"), "{again:?}");
     // Somebody who knows may choose it, by the first digits.
     let digest = ended["digest"].as_str().unwrap();
@@ -80,7 +85,7 @@ fn an_operator_who_has_seen_enough_ends_the_probation() {
     let left = api(ward.port, "GET", "/api/v1/models").unwrap().1;
     assert_eq!(left["models"].as_array().map(Vec::len), Some(2), "{left:#}");
     let absent = api(ward.port, "POST", "/api/v1/models/0123456789abcdef/use").unwrap();
-    assert!(absent.0 == 404 && detail(&absent).contains("no model"), "{absent:?}");
+    assert!(absent.0 == 404 && detail(&absent).contains("no bundle"), "{absent:?}");
     assert_eq!(api(ward.port, "POST", "/api/v1/models/xyz/use").unwrap().0, 400);
     ward.stop();
 }
