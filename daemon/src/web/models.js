@@ -66,7 +66,7 @@ const gate = g => {
 
 /** Shows what the status says of models. `ask` asks the daemon to do something, if whoever looks `may`. */
 export function models(s, ask, may, whyNot) {
-  say("active-model", [active(s.model), s.store_failed].filter(Boolean).join(". "));
+  say("active-model", [active(s.model), s.store_failed].filter(Boolean).join("; "));
   const d = s.deployment;
   id("deployment").hidden = !d;
   id("go-back").hidden = !s.can_go_back;
