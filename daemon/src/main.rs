@@ -2,7 +2,7 @@
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-#[macro_use(out, outln, errln)]
+#[macro_use(errln, out, outln)]
 extern crate nervelight_engines;
 
 mod client;

@@ -158,7 +158,8 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
     response
 }
 
-/// Answers who does not speak TLS where that is spoken. Nobody is sent on to the right address: a token would have gone over the network for everybody to read.
+/// Answers who does not speak TLS where that is spoken. Nobody is sent on to the right address: a token would have gone over
+/// the network for everybody to read.
 pub async fn without_tls() -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,

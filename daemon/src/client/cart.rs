@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use nervelight_engines::digest::hex;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -12,7 +13,6 @@ use crate::client::answers::{Deployment, Status};
 use crate::client::tls::{self, Seen, Trust};
 use crate::client::{Address, Sent};
 use crate::lock::lock;
-use nervelight_engines::digest::hex;
 
 /// A connection comes about within it.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -235,4 +235,7 @@ pub struct ModelsMoment {
     /// Why the store does not know yet that the model before is shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unrecorded: Option<String>,
+    /// Why the store cannot be used; `model.bundle` runs then, and nothing can be deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_failed: Option<String>,
 }

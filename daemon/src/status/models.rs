@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::lock::lock;
+use crate::redact::redact;
 use crate::status::deployment::{DeploymentFigures, ModelFigures};
 use crate::status::shadow::ShadowReport;
 
@@ -75,13 +76,18 @@ impl ModelsView {
     }
 
     /// The store cannot be used, because of this.
-    pub fn put_fault(&self, fault: String) {
-        lock(&self.0).fault = Some(fault);
+    pub fn put_fault(&self, fault: &str) {
+        lock(&self.0).fault = Some(redact(fault).into_owned());
+    }
+
+    /// Why the store cannot be used, if so.
+    pub fn fault(&self) -> Option<String> {
+        lock(&self.0).fault.clone()
     }
 
     /// Why there is no store to ask, and what to do.
     pub fn absence(&self) -> String {
-        lock(&self.0).fault.clone().unwrap_or_else(|| {
+        self.fault().unwrap_or_else(|| {
             "there is no store of models here. Set model.store in the daemon's configuration to a folder"
                 .into()
         })

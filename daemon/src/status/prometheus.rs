@@ -38,7 +38,7 @@ pub fn publish(snapshot: &Snapshot) {
     metrics::counter!("nervelight_engine_errors_total").absolute(snapshot.engine_errors);
     metrics::counter!("nervelight_source_reconnects_total").absolute(snapshot.run.source_reconnects);
     metrics::gauge!("nervelight_ai_on").set(f64::from(u8::from(snapshot.ai == OverlayState::On)));
-    let has_failed = snapshot.run.store_failed.is_some();
+    let has_failed = snapshot.models.store_failed.is_some();
     metrics::gauge!("nervelight_store_failed").set(f64::from(u8::from(has_failed)));
     models(snapshot);
     if let Some(figures) = &snapshot.follow {

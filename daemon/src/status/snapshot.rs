@@ -155,9 +155,6 @@ pub struct RunInfo {
     /// Why it could not be opened; the video goes on without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine_failed: Option<String>,
-    /// Why the store of models cannot be used; `model.bundle` runs then, and nothing can be deployed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub store_failed: Option<String>,
     /// How masks and frames are matched.
     pub sync: SyncMode,
 }
@@ -203,7 +200,6 @@ impl RunInfo {
             model,
             engine_generation,
             engine_failed: None,
-            store_failed: None,
             sync,
         }
     }
@@ -215,7 +211,6 @@ impl RunInfo {
             source: clean(&self.source),
             source_failed: self.source_failed.as_deref().map(clean),
             engine_failed: self.engine_failed.as_deref().map(clean),
-            store_failed: self.store_failed.as_deref().map(clean),
             ..self.clone()
         }
     }

@@ -63,7 +63,7 @@ pub fn run(config: &Config) -> Result<()> {
     let First { bundle, models, fault } = model::first(config)?;
     let (view, happenings) = (ModelsView::default(), Events::default());
     if let Some(fault) = &fault {
-        view.put_fault(fault.clone());
+        view.put_fault(fault);
     }
     let store = models::start_store(config, models, &view)?;
     let shown = models::figures_of(&bundle);
@@ -113,14 +113,13 @@ pub fn run(config: &Config) -> Result<()> {
         tracing::info!("page at {}", entrance.describe()?);
         entrance.serve(page)?;
     }
-    let mut run_info = RunInfo::new(
+    let run_info = RunInfo::new(
         config.source.to_string(),
         first.engine,
         shown.clone(),
         first.generation,
         config.sync.mode,
     );
-    run_info.store_failed = fault;
     let source_name = run_info.shown().source.into();
     let context = SinkContext {
         live,

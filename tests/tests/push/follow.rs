@@ -1,7 +1,6 @@
 //! Carts that follow a tag of a registry.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use nervelight_tests::{Ended, program, proof, run};
 use serde_json::Value;
 
 use crate::registry::push;
-use crate::{Ward, bad, bundle, good};
+use crate::{Ward, bad, bundle, good, secret};
 
 /// The section of a cart with this name, whose canary is `cart0`.
 fn following(registry: &Registry, name: &str) -> String {
@@ -98,14 +97,6 @@ fn proof_a_fleet_follows_a_tag_through_its_canary() {
     }
 }
 
-/// A file of credentials.
-fn credentials(folder: &Path, name: &str, text: &str) -> PathBuf {
-    let path = folder.join(name);
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    path
-}
-
 /// Calls the trainer in `folder`.
 fn trainer(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program("nervelight-train").unwrap());
@@ -121,8 +112,8 @@ fn a_closed_registry_serves_who_may_and_only_what_is_signed_is_taken() {
     let uri = format!("oci://localhost:{}/nervelight/nerve:stable", registry.port);
     let certificate = registry.folder.path().join("tls/cert.pem");
     let password = USER.split_once(':').unwrap().1;
-    let good_one = credentials(folder, "good", USER);
-    let bad_one = credentials(folder, "bad", "cart7:wrong-s3cret");
+    let good_one = secret(&folder.join("good"), USER);
+    let bad_one = secret(&folder.join("bad"), "cart7:wrong-s3cret");
     let keygen = run(&mut trainer(folder, &["keygen", "lab", "--no-password"])).unwrap();
     assert!(keygen.success, "{keygen:?}");
     let keys = keygen.stdout[keygen.stdout.find("[[model.keys]]").unwrap()..].to_owned();
@@ -170,7 +161,7 @@ fn a_closed_registry_serves_who_may_and_only_what_is_signed_is_taken() {
          \"registry.credentials\"\n{keys}"
     );
     fs::write(&config, format!("{}\n{follow}", open.replace("require_signature = false\n", ""))).unwrap();
-    let own = credentials(ward.cart.dir.path(), "registry.credentials", "cart7:wrong-s3cret");
+    let own = secret(&ward.cart.path("registry.credentials"), "cart7:wrong-s3cret");
     let mut command = ward.cart.command("run").unwrap();
     command.env("SSL_CERT_FILE", &certificate);
     ward.running = Some(ward.cart.start_as(command).unwrap());

@@ -41,6 +41,13 @@ pub fn bundle(folder: &Path, name: &str, recipe: Recipe) -> PathBuf {
     path
 }
 
+/// Writes a file that nobody else may read.
+pub fn secret(path: &Path, text: &str) -> PathBuf {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    path.into()
+}
+
 /// A cart with a store of models.
 pub struct Ward {
     /// Its folder.
@@ -88,10 +95,7 @@ impl Ward {
         let ended = run(command
             .args(["token", "add", name, "--role", role, "--file"])
             .arg(self.cart.path("tokens.json")));
-        let path = self.cart.path(&format!("{name}.token"));
-        fs::write(&path, ended.unwrap().stdout.trim()).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        path
+        secret(&self.cart.path(&format!("{name}.token")), ended.unwrap().stdout.trim())
     }
 
     /// Starts its daemon, and waits for the page.

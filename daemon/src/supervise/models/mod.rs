@@ -320,6 +320,7 @@ impl<'a> ModelKeeper<'a> {
             shadow: self.shadow.as_ref().map(Shadow::figures),
             can_go_back: self.can_go_back(),
             unrecorded: self.going_back.as_ref().and_then(|going_back| going_back.trouble.clone()),
+            store_failed: self.view.fault(),
         }
     }
 
